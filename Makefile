@@ -1,0 +1,48 @@
+# Two commands: `make rio` runs the main job, `make test` runs every test. Each sets up what it needs.
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+VENV := .venv
+BENCH := $(VENV)/bin/bench
+
+RUN ?= latest
+
+.PHONY: rio test unit lint setup generated sample lock clean
+
+rio: $(VENV)/ready
+	./scripts/with-docker $(BENCH) run scenarios/rio.yaml
+
+test: $(VENV)/ready
+	./scripts/system-packages servers lab chromium
+	./scripts/with-docker ./scripts/test
+
+unit: $(VENV)/ready
+	$(VENV)/bin/python -m pytest -m "not docker and not slow and not chromium and not servers"
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: pyproject.toml requirements-dev.lock
+	./scripts/system-packages python
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+generated: $(VENV)/ready
+	$(BENCH) schema --out scenarios/schema.json
+
+# the committed report, from the newest run or from RUN
+sample: $(VENV)/ready
+	rm -rf reports/sample
+	$(BENCH) report $(RUN) --out reports/sample
+
+lock:
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra dev --output-file requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,40 @@
+"""Runs the tools that a bundle is made with; their words go to the log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..containers.output import Output
+from ..errors import StepFailed
+
+
+def run(
+    argv: Sequence[str],
+    output: Output,
+    cwd: Path,
+    failed: tuple[str, str],
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Run to the end. Raises StepFailed with `failed`, a message and a hint, and the last lines."""
+    message, hint = failed
+    pipe = subprocess.PIPE
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=subprocess.STDOUT,
+        )
+    except FileNotFoundError:
+        raise StepFailed(f"{message}: there is no {argv[0]} on this machine", hint) from None
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            output.feed(line)
+    if process.returncode:
+        raise StepFailed(f"{message}:\n{output.last_lines()}", hint)

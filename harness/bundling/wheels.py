@@ -1,0 +1,97 @@
+"""Wheels of another architecture and Python, by the lock's hashes, unpacked as pip would."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from ..containers.output import Output
+from ..errors import StepFailed
+from . import commands
+from .contents import Contents
+
+#: newest first; Debian bookworm has glibc 2.36
+GLIBC: Final = (36, 35, 34, 31, 28, 27, 26, 24, 17, 12, 5)
+LEGACY: Final = ("manylinux2014", "manylinux2010", "manylinux1")
+ENVIRONMENT: Final = {"PIP_PROGRESS_BAR": "off", "PIP_NO_INPUT": "1", "PIP_USER": "0"}
+
+
+def fetch(
+    contents: Contents, arch: str, python: str, glibc: int, folder: Path, output: Output
+) -> tuple[Path, ...]:
+    """One wheel a package, sorted; `glibc` is the minor version that there is at least.
+
+    Raises StepFailed naming what the lock lacks for this architecture and Python.
+    """
+    lock = folder / f"{contents.name}.lock"
+    lock.write_text(contents.lock, "utf-8")
+    wheels = folder / "wheels"
+    message = (
+        f"no wheels of {contents.name} for {arch} and Python {python} that its lock has hashes of"
+    )
+    hint = f"dockerfiles/{contents.name}/requirements.lock names the versions; see the log"
+    argv = (*_pip(), *_options(arch, python, glibc), "-d", str(wheels), "-r", str(lock))
+    commands.run(argv, output, folder, (message, hint), ENVIRONMENT)
+    return tuple(sorted(wheels.glob("*.whl")))
+
+
+def unpack(wheels: tuple[Path, ...], site: Path) -> None:
+    """Everything that is importable into `site`; scripts, headers and data stay out.
+
+    Raises StepFailed for a wheel with a path that leads out of `site`.
+    """
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            for entry in archive.infolist():
+                target = None if entry.is_dir() else _target(wheel, entry.filename)
+                if target:
+                    _write(archive, entry, site / target)
+
+
+def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(archive.read(entry))
+    is_program = (entry.external_attr >> 16) & 0o100
+    path.chmod(0o755 if is_program else 0o644)
+
+
+def _target(wheel: Path, name: str) -> str | None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise StepFailed(f"{wheel.name} has a file outside of itself: {name}")
+    if path.parts[0].endswith(".data"):
+        inside = path.parts[1] in ("purelib", "platlib")
+        return str(PurePosixPath(*path.parts[2:])) if inside else None
+    return name
+
+
+def _pip() -> tuple[str, ...]:
+    if importlib.util.find_spec("pip") is None:
+        raise StepFailed(
+            "wheels cannot be fetched: this Python has no pip", f"{sys.executable} -m ensurepip"
+        )
+    return (sys.executable, "-m", "pip", "download")
+
+
+def _options(arch: str, python: str, glibc: int) -> tuple[str, ...]:
+    new = [f"manylinux_2_{minor}_{arch}" for minor in GLIBC if minor <= glibc]
+    tags = [*new, *(f"{word}_{arch}" for word in LEGACY)]
+    version = f"cp{python.replace('.', '')}"
+    return (
+        *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--quiet"),
+        *("--implementation", "cp", "--python-version", python),
+        *(word for abi in (version, "abi3", "none") for word in ("--abi", abi)),
+        *(word for tag in tags for word in ("--platform", tag)),
+        *_links(),
+    )
+
+
+def _links() -> tuple[str, ...]:
+    """Folders of wheels, which pip looks into last when they come by its own variable."""
+    return tuple(
+        word for link in os.environ.get("PIP_FIND_LINKS", "").split() for word in ("-f", link)
+    )

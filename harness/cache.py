@@ -1,0 +1,80 @@
+"""Content-addressed folders: made once under the hash of all their inputs, then only read."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import BenchError
+from .serial import dumps
+
+
+def digest(*parts: object) -> str:
+    """sha256 hex over records, strings and numbers; order and boundaries count."""
+    return hashlib.sha256(dumps(list(parts), sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 hex of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tree_sha256(path: Path) -> str:
+    """sha256 hex of a file, or of a folder's relative names and contents."""
+    if path.is_file():
+        return file_sha256(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return digest(*((str(p.relative_to(path)), file_sha256(p)) for p in files))
+
+
+def tree_bytes(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    return sum(
+        p.stat().st_size for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file()
+    )
+
+
+def made(root: Path, kind: str, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
+    """The folder `root/kind/key`, and whether it was there; `make` fills a new one.
+
+    It appears whole or not at all; what a failing `make` left stays in `root/failed/kind-key`
+    for the person who looks for the reason. Raises BenchError when the disk is full or read-only.
+    """
+    target = root / kind / key
+    if target.is_dir():
+        return target, True
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{key[:12]}-", dir=target.parent))
+        part.chmod(0o755)
+    except OSError as error:
+        raise unusable(target.parent, error) from error
+    try:
+        make(part)
+        part.rename(target)
+    except OSError as error:
+        if target.is_dir():  # another bench was faster; both are the same
+            return target, True
+        raise unusable(target, error) from error
+    finally:
+        if part.is_dir():
+            _keep_failed(part, root / "failed" / f"{kind}-{key[:16]}")
+    return target, False
+
+
+def _keep_failed(part: Path, where: Path) -> None:
+    shutil.rmtree(where, ignore_errors=True)
+    where.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(where)
+
+
+def unusable(path: Path, error: OSError) -> BenchError:
+    """The error for a folder that cannot be written, with what to do."""
+    return BenchError(
+        f"{path}: {error.strerror or error}",
+        "Free some space, or point BENCH_CACHE at a writable folder with room.",
+    )

@@ -1,0 +1,169 @@
+"""`bench compare`, `replay`, `check-noise`: what two numbers, or one device, are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from .shared import AsJson, Engine, device_named, interruptible, inventory_of, workspace
+
+if TYPE_CHECKING:
+    from ..pipeline import Request
+    from ..workspace import Workspace
+
+app = typer.Typer()
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN [RUN]", help="Ids or folders: the old, the new.")
+    ],
+    cells: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Two cells, by id, glob or part: the old, the new."),
+    ] = None,
+    same: Annotated[
+        float, typer.Option(metavar="PERCENT", help="A difference surely under this is `same`.")
+    ] = 2.0,
+    fail_if_slower: Annotated[
+        bool, typer.Option("--fail-if-slower", help="Exit code 1 when any cell is slower.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Compare two runs, or two cells: ratio with interval, verdict, and what else differs."""
+    from .. import compare, console, noise, tables
+    from ..serial import dumps
+    from ..store import find_run, read_run
+    from ..workspace import cache_root
+
+    if len(runs) > 2 or (len(runs) == 1 and cells is None):
+        raise UsageError("compare takes two runs, or one with --cells A B")
+    space = workspace()
+    old, new = (read_run(find_run(space.runs, name)) for name in (runs[0], runs[-1]))
+    done = (
+        compare.compare_named(old, new, cells, same)
+        if cells
+        else compare.compare_runs(old, new, same)
+    )
+    done = noise.noted(done, cache_root())
+    if json:
+        print(dumps(done))
+    else:
+        console.show_rows(f"{done.old} → {done.new}", tables.COLUMNS, tables.comparison_rows(done))
+        for line in tables.comparison_notes(done):
+            console.say(line)
+    raise typer.Exit(1 if fail_if_slower and done.slower else 0)
+
+
+@app.command()
+def replay(
+    cell: Annotated[Path, typer.Argument(metavar="CELL_DIR", help="runs/RUN/cells/CELL.")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Default: as many as before.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="A file of devices/; default: the run's own.")
+    ] = "",
+    engine: Annotated[str, typer.Option("--engine", help="Default: the run's own.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Measure one cell of a run again, here or elsewhere, and say whether the two agree."""
+    from .. import console, noise, replay, tables
+    from ..compare import Compared
+    from ..containers import choose
+    from ..provenance import run_differences
+    from ..serial import dumps
+    from ..store import read_run
+    from ..workspace import cache_root
+
+    space = workspace()
+    original = replay.read_original(cell)
+    inventory = inventory_of(space)
+    spec = device_named(inventory, device or original.result.cell.device)
+    cache = cache_root()
+    chosen = choose(engine or original.run.info.engine)
+    interruptible()
+    try:
+        with replay.connected(spec, chosen, cache) as target:
+            done = replay.replay(
+                original, inventory.models, target, cache, space.runs, trials, console.note_trial
+            )
+    finally:
+        chosen.close()
+    old, new = original.run.info, read_run(done.folder).info
+    compared = Compared(old.run_id, new.run_id, 2.0, run_differences(old, new), (done.pair,))
+    compared = noise.noted(compared, cache)
+    if json:
+        print(dumps(compared))
+        return
+    console.show_rows(
+        f"{old.run_id} → {new.run_id}", tables.COLUMNS, tables.comparison_rows(compared)
+    )
+    for line in tables.comparison_notes(compared):
+        console.say(line)
+
+
+@app.command("check-noise")
+def check_noise(
+    device: Annotated[str, typer.Option(help="A file of devices/.")] = "local",
+    model: Annotated[str, typer.Option(help="Default: the first there is.")] = "",
+    format: Annotated[str, typer.Option("--format", "-f")] = "onnx",
+    profile: Annotated[str, typer.Option(help="quick or full.")] = "full",
+    engine: Engine = "auto",
+    json: AsJson = False,
+) -> None:
+    """Measure one cell against itself: how small a change a device shows, what disturbs it."""
+    from .. import console, noise, pipeline, quiet, tables
+    from ..runner.job import TRIALS, TRUSTED
+    from ..serial import dumps
+    from ..workspace import cache_root
+
+    if profile not in TRUSTED:
+        raise UsageError(f"--profile {profile}: is not one of {', '.join(TRUSTED)}")
+    space = workspace()
+    source = cache_root() / "noise" / f"{device}.yaml"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    chosen = model or next(iter(space.models()), "")
+    source.write_text(noise.scenario(chosen, format, device, profile, TRIALS[profile]), "utf-8")
+    request = _noise_request(source, space, engine)
+    before = quiet.read_cpu_time()
+    interruptible()
+    with console.JsonProgress() if json else console.LiveProgress(request.plan) as progress:
+        run = pipeline.execute(request, progress)
+    steal = quiet.steal_percent(before, quiet.read_cpu_time())
+    local = request.devices[device].transport == "local"
+    found = noise.analyse(run, *((quiet.read_machine(), steal) if local else (None, None)))
+    path = noise.keep(cache_root(), found)
+    if json:
+        print(dumps(found))
+        return
+    for line in tables.noise_lines(found):
+        console.say(line)
+    console.note(f"kept in {path}")
+
+
+def _noise_request(path: Path, space: Workspace, engine: str) -> Request:
+    from .. import config, pipeline
+    from .. import plan as plans
+    from ..containers import choose
+    from ..workspace import cache_root
+
+    source = config.read_scenario(path)
+    inventory = inventory_of(space)
+    made = plans.make_plan(source, inventory)
+    if not made.cells:
+        raise UsageError(f"{made.skipped[0].cell.id}: {made.skipped[0].reason}")
+    return pipeline.Request(
+        scenario=source,
+        plan=made,
+        models=inventory.models,
+        devices=inventory.devices,
+        engine=choose(engine),
+        cache=cache_root(),
+        folder=space.runs / pipeline.new_run_id("noise"),
+        command="bench check-noise",
+    )

@@ -1,0 +1,159 @@
+"""Two runs, or two cells of one, side by side: ratio, verdict and what else is different.
+
+Reads finished runs; measures nothing and prints nothing.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .comparison import SAME_PERCENT, Comparison, compare
+from .errors import BenchError, UsageError
+from .flags import impossible
+from .provenance import Difference, cell_differences, run_differences
+from .records import CellResult, Interval
+from .shape import Samples
+from .store import Run, read_samples
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two numbers: milliseconds, and what speaks against it."""
+
+    run_id: str
+    cell_id: str
+    p50: Interval | None
+    n: int
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two cells; `left_out` says why there is no comparison."""
+
+    old: Side | None
+    new: Side | None
+    comparison: Comparison | None
+    left_out: str
+    differences: tuple[Difference, ...] = ()
+    #: what else speaks for or against the verdict
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All pairs of two runs; `differences` are those of the runs, a pair has its own."""
+
+    old: str
+    new: str
+    same_percent: float
+    differences: tuple[Difference, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def slower(self) -> bool:
+        """Whether any cell is surely slower."""
+        return any(p.comparison and p.comparison.outcome == "slower" for p in self.pairs)
+
+
+def compare_runs(old: Run, new: Run, same_percent: float = SAME_PERCENT) -> Compared:
+    """Every cell that either run has, in the order of the new run, then those of the old.
+
+    A cell that was only ever skipped is none: it never had a number.
+    """
+    before, after = ({r.cell.id: r for r in run.results} for run in (old, new))
+    tried = [r.cell.id for run in (new, old) for r in run.results if r.status != "skipped"]
+    pairs = [
+        compare_cells((old, before.get(name)), (new, after.get(name)), same_percent)
+        for name in dict.fromkeys(tried)
+    ]
+    return _compared(old, new, same_percent, pairs)
+
+
+def compare_named(
+    old: Run, new: Run, names: tuple[str, str], same_percent: float = SAME_PERCENT
+) -> Compared:
+    """The first name's cell of `old` against the second's of `new`, which may be the same run."""
+    first, second = find_cell(old, names[0]), find_cell(new, names[1])
+    pair = compare_cells((old, first), (new, second), same_percent)
+    return _compared(old, new, same_percent, [pair])
+
+
+def find_cell(run: Run, name: str) -> CellResult:
+    """The one cell with this id, or whose id matches the glob or holds the text.
+
+    Raises UsageError with the candidates when there is none, or more than one.
+    """
+    results = {r.cell.id: r for r in run.results}
+    if name in results:
+        return results[name]
+    found = [i for i in results if fnmatch.fnmatchcase(i, name)] or [
+        i for i in results if name in i
+    ]
+    if len(found) == 1:
+        return results[found[0]]
+    what = "no cell" if not found else f"{len(found)} cells"
+    listed = ", ".join((found or list(results))[:8])
+    raise UsageError(f"{run.info.run_id}: {what} '{name}'", f"Cells: {listed}")
+
+
+def compare_cells(
+    old: tuple[Run, CellResult | None],
+    new: tuple[Run, CellResult | None],
+    same_percent: float = SAME_PERCENT,
+) -> Pair:
+    """Compare two results by their raw samples; one that cannot be used is left out, with why."""
+    (first, before), (second, after) = old, new
+    sides = _side(first, before), _side(second, after)
+    why = "; ".join(filter(None, (_unusable(first, before), _unusable(second, after))))
+    if why or before is None or after is None:
+        return Pair(*sides, None, why)
+    try:
+        a, b = (_latencies(run, result) for run, result in ((first, before), (second, after)))
+    except BenchError as error:
+        return Pair(*sides, None, error.message)
+    wrong = impossible([*a, *b])
+    if wrong:
+        return Pair(*sides, None, wrong[0])
+    interleaved = first.folder.resolve() == second.folder.resolve() and before is not after
+    comparison = compare(a, b, interleaved, same_percent, one_cell=before.cell == after.cell)
+    return Pair(*sides, comparison, "", cell_differences(before, after))
+
+
+def _compared(old: Run, new: Run, same_percent: float, pairs: Sequence[Pair]) -> Compared:
+    differences = run_differences(old.info, new.info)
+    return Compared(old.info.run_id, new.info.run_id, same_percent, differences, tuple(pairs))
+
+
+def _side(run: Run, result: CellResult | None) -> Side | None:
+    if result is None:
+        return None
+    summary = result.summary if result.verdict != "invalid" else None
+    return Side(
+        run_id=run.info.run_id,
+        cell_id=result.cell.id,
+        p50=summary.p50 if summary else None,
+        n=summary.n if summary else 0,
+        verdict=result.verdict or result.status,
+        reasons=result.reasons,
+        device=result.cell.device,
+    )
+
+
+def _unusable(run: Run, result: CellResult | None) -> str:
+    """Why a result has no number to compare; suspect ones have, their reasons go along."""
+    if result is None:
+        return f"not in {run.info.run_id}"
+    if result.status == "ok" and result.verdict in ("valid", "suspect") and result.trials:
+        return ""
+    word = result.status if result.status != "ok" else str(result.verdict)
+    return f"{word} in {run.info.run_id}: {'; '.join(result.reasons) or 'no reason recorded'}"
+
+
+def _latencies(run: Run, result: CellResult) -> list[Samples]:
+    trials = sorted(result.trials, key=lambda trial: trial.index)
+    return [read_samples(run.folder, trial)["latency_ns"] for trial in trials]

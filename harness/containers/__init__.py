@@ -1,0 +1,146 @@
+"""Where jobs run: an image of Docker's, or a virtual environment from the same lock.
+
+Both satisfy `ContainerEngine`. What they promise differs, and docs/containers.md has the table:
+a virtual environment has no network rule, no read-only root and no other user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from ..errors import StepFailed, UsageError
+from ..records import Image
+
+EngineName = Literal["docker", "venv"]
+OnLine = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file or folder of this machine that a job sees; `target` is its path in a container."""
+
+    host: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One process: `argv` follows the interpreter, `log` gets all of its output.
+
+    No `cpus` means any; paths in `argv` and `env` are those of `ContainerEngine.locate`.
+    """
+
+    argv: tuple[str, ...]
+    log: Path
+    mounts: tuple[Mount, ...] = ()
+    cpus: tuple[int, ...] = ()
+    memory_bytes: int = 4 << 30
+    timeout_s: float = 600.0
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A job that ended by itself: its exit code and at most the last 64 KB of its output.
+
+    Standard output and error arrive as they come; Docker keeps no order between the two.
+    """
+
+    exit_code: int
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image or environment that is on this machine."""
+
+    name: str
+    reference: str
+    size_bytes: int
+
+
+class ContainerEngine(Protocol):
+    """Builds a format's image and runs jobs in it."""
+
+    @property
+    def name(self) -> EngineName: ...
+
+    def reference(self, name: str) -> str:
+        """What `build` makes of the files as they are now; the last part is the hash of them."""
+        ...
+
+    def build(self, name: str, log: Path, on_line: OnLine | None = None) -> Image:
+        """The image of `name`, from before if nothing that it is made from has changed.
+
+        Raises StepFailed with the last lines of the build's log and the path to all of it.
+        """
+        ...
+
+    def make_base(self, log: Path, on_line: OnLine | None = None) -> str:
+        """Make the local base image again; its id.
+
+        Raises UsageError from an engine that has none, StepFailed without root or debootstrap.
+        """
+        ...
+
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+        """Run a job to its end; nothing of it is left running, however this returns.
+
+        Raises JobTimeout, OutOfMemory, and StepFailed when it could not be started.
+        """
+        ...
+
+    def locate(self, mount: Mount) -> str:
+        """The path that a job sees for a mount."""
+        ...
+
+    def built(self) -> tuple[Built, ...]:
+        """Every image of ours on this machine, also those of older files."""
+        ...
+
+    def remove(self, built: Built) -> None:
+        """Delete an image."""
+        ...
+
+    def sweep(self) -> int:
+        """Delete what builds, also broken ones, have left; about how many bytes that freed."""
+        ...
+
+    def close(self) -> None:
+        """End whatever this process still runs, and what a killed one has left behind."""
+        ...
+
+
+def docker_available() -> str | None:
+    """Why Docker cannot be used here and what to do about it; None when it can."""
+    from .daemon import unreachable
+
+    try:
+        import docker  # noqa: F401
+    except ImportError:
+        return "the Python package docker is missing: pip install docker"
+    return unreachable()
+
+
+def choose(engine: str = "auto") -> ContainerEngine:
+    """The engine by its name; `auto` is docker where a daemon answers, else venv.
+
+    Raises UsageError for another name, StepFailed when Docker is asked for and not there.
+    """
+    if engine not in ("auto", "docker", "venv"):
+        raise UsageError(f"--engine {engine}: is not one of auto, docker, venv")
+    reason = docker_available() if engine != "venv" else None
+    if engine == "docker" and reason:
+        raise StepFailed(f"Docker cannot be used: {reason}", "or run with --engine venv")
+    if engine == "venv" or reason:
+        from .venv import VenvEngine
+
+        return VenvEngine()
+    from .docker import DockerEngine
+
+    return DockerEngine()

@@ -1,0 +1,87 @@
+"""The base image's files, made by debootstrap where no image registry answers. Knows no docker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ..errors import StepFailed
+from ..workspace import cache_root
+from .output import Output
+
+SUITE: Final = "bookworm"
+#: what an image needs nothing of: devices are Docker's, the rest apt makes again
+LEFT_OUT: Final = ("./dev/", "./var/cache/apt/", "./var/lib/apt/lists/", "./var/log/", "./tmp/")
+ELSEWHERE: Final = "or name another image in BENCH_BASE_IMAGE (docs/containers.md)"
+
+
+@contextmanager
+def root_tar(packages: Path, output: Output) -> Iterator[Path]:
+    """A tar of a small Debian with the packages of a file, one a line; removed afterwards.
+
+    Takes about 75 s. Raises StepFailed where debootstrap is missing or fails, or without root.
+    """
+    _check()
+    cache_root().mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="base-", dir=cache_root()))
+    try:
+        _debootstrap(work / "root", _words(packages), output)
+        yield _pack(work / "root", work / "root.tar")
+    finally:
+        _unmount(work)
+        shutil.rmtree(work)
+
+
+def _check() -> None:
+    if shutil.which("debootstrap") is None:
+        raise StepFailed(
+            "the base image cannot be made: debootstrap is missing",
+            f"apt-get install debootstrap, {ELSEWHERE}",
+        )
+    if os.geteuid() != 0:
+        raise StepFailed(
+            "the base image cannot be made: debootstrap must run as root",
+            f"sudo bench images base, {ELSEWHERE}",
+        )
+
+
+def _debootstrap(root: Path, packages: list[str], output: Output) -> None:
+    argv = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(root)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            output.feed(line)
+    if process.returncode:
+        raise StepFailed(
+            f"debootstrap ended with exit code {process.returncode}:\n{output.last_lines()}",
+            f"it needs a Debian mirror, as apt does; {ELSEWHERE}",
+        )
+
+
+def _pack(root: Path, tar: Path) -> Path:
+    def keep(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        return None if entry.name.startswith(LEFT_OUT) else entry
+
+    with tarfile.open(tar, "w") as archive:
+        archive.add(root, ".", filter=keep)
+    return tar
+
+
+def _words(packages: Path) -> list[str]:
+    lines = packages.read_text("utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _unmount(work: Path) -> None:
+    """An interrupted debootstrap leaves /proc mounted, and nothing may be deleted through it."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in reversed(mounts):
+        if point.startswith(f"{work}/"):
+            subprocess.run(["umount", point], check=True)

@@ -1,0 +1,235 @@
+"""Jobs in containers, through the `docker` package: the only module that knows it.
+
+A job gets no network, a read-only root, a tmpfs at /tmp, a user that is not root, no capability,
+its CPUs and its memory. Its container is removed on every path; what a killed process has left
+behind is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Final, Literal
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+from docker.types import LogConfig
+from docker.types import Mount as DockerMount
+
+from ..errors import JobTimeout, OutOfMemory, StepFailed
+from ..records import Image
+from . import Built, Completed, JobSpec, Mount, OnLine, owner, recipe
+from . import docker_build as making
+from .output import Output, to_file
+
+OWNER_LABEL: Final = "bench.owner"
+#: of a container's user where bench itself is run by root
+USER_ID: Final = 1000
+PIDS: Final = 1024
+TMPFS: Final = {"/tmp": "rw,exec,nosuid,nodev,size=1g"}
+KILLED: Final = 137
+#: of gzip, for what travels once and is unpacked at once
+SAVE_LEVEL: Final = 3
+
+
+class DockerEngine:
+    """Satisfies `ContainerEngine`; images are `bench/<name>:<hash of every input>`."""
+
+    name: Literal["docker"] = "docker"
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root or recipe.dockerfiles()
+        with _told("Docker cannot be used"):
+            self._api = docker.from_env().api
+        self._numbers = count()
+        self._remove_containers(lambda word: not owner.alive(word))
+
+    def reference(self, name: str) -> str:
+        """The tag that `build` makes; it depends on the base image, also while there is none."""
+        with _told(f"cannot look for the image {name}"):
+            return making.reference(self._api, recipe.find(name, self._root))
+
+    def build(self, name: str, log: Path, on_line: OnLine | None = None) -> Image:
+        """See `ContainerEngine`; makes or pulls the base image first where it is missing."""
+        started = time.perf_counter()
+        folder = recipe.find(name, self._root)
+        with _told(f"cannot build the image {name}"):
+            tag = making.reference(self._api, folder)
+            digest = making.image_id(self._api, tag)
+            if digest:
+                return Image(name, self.name, tag, digest, True, time.perf_counter() - started)
+            with to_file(log, on_line) as output:
+                making.need_base(self._api, output)
+                tag = making.reference(self._api, folder)
+                digest = making.build(self._api, folder, tag, log, output)
+        return Image(name, self.name, tag, digest, False, time.perf_counter() - started)
+
+    def make_base(self, log: Path, on_line: OnLine | None = None) -> str:
+        """See `ContainerEngine`."""
+        with _told("cannot make the base image"), to_file(log, on_line) as output:
+            return making.make_base(self._api, output)
+
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+        """See `ContainerEngine`."""
+        started = time.perf_counter()
+        with to_file(job.log, on_line, append=True) as output, _told("cannot run the job"):
+            exit_code = self._run(image, job, output)
+        return Completed(exit_code, output.text(), time.perf_counter() - started)
+
+    def locate(self, mount: Mount) -> str:
+        """Where the mount is in the container."""
+        return mount.target
+
+    def built(self) -> tuple[Built, ...]:
+        """Every image of ours but the base."""
+        with _told("cannot list the images"):
+            images = self._api.images(name="bench/*")
+        tags = [(tag, image["Size"]) for image in images for tag in image["RepoTags"] or ()]
+        found = (Built(tag[len("bench/") :].split(":")[0], tag, size) for tag, size in tags)
+        return tuple(image for image in found if image.name != "base")
+
+    def remove(self, built: Built) -> None:
+        """Untag an image; its layers go with the last image that has them."""
+        with _told(f"cannot remove {built.reference}"):
+            self._api.remove_image(built.reference)
+
+    def layers(self, image: Image) -> tuple[str, ...]:
+        """The digests of an image's layers, unpacked: the same wherever it is."""
+        with _told(f"cannot look for the image {image.reference}"):
+            found = self._api.inspect_image(image.digest)
+        return tuple(found["RootFS"]["Layers"])
+
+    def export(self, image: Image, path: Path) -> None:
+        """Write an image as a .tar.gz that `docker load` takes."""
+        with (
+            _told(f"cannot save the image {image.reference}"),
+            path.open("wb") as file,
+            gzip.GzipFile("", "wb", SAVE_LEVEL, file, mtime=0) as packed,
+        ):
+            for chunk in self._api.get_image(image.reference):
+                packed.write(chunk)
+
+    def sweep(self) -> int:
+        """Delete the stages that builds leave behind; the bytes that this gave back."""
+        with _told("cannot remove what builds have left"):
+            old = {"dangling": True, "label": [making.STAGE_LABEL]}
+            done = self._api.prune_images(old)
+        return int(done["SpaceReclaimed"])
+
+    def close(self) -> None:
+        """See `ContainerEngine`."""
+        self._remove_containers(lambda word: word == owner.ME or not owner.alive(word))
+        self._api.close()
+
+    def _run(self, image: Image, job: JobSpec, output: Output) -> int:
+        name = f"bench-{os.getpid()}-{id(self):x}-{next(self._numbers)}"
+        late = threading.Event()
+        timer = threading.Timer(job.timeout_s, self._kill, (name, late))
+        try:
+            self._create(name, image, job)
+            with self._attached(name) as stream:
+                self._api.start(name)
+                timer.start()
+                for chunk in stream:
+                    output.feed(chunk)
+            ended = self._api.wait(name, timeout=math.ceil(job.timeout_s) + 60)
+            exit_code = int(ended["StatusCode"])
+            self._check(name, job, exit_code, late.is_set())
+            return exit_code
+        finally:
+            timer.cancel()
+            with suppress(NotFound):
+                self._api.remove_container(name, force=True, v=True)
+
+    def _create(self, name: str, image: Image, job: JobSpec) -> None:
+        user = _user(job)
+        limits = self._api.create_host_config(
+            network_mode="none",
+            read_only=True,
+            tmpfs=TMPFS,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            init=True,
+            pids_limit=PIDS,
+            mem_limit=job.memory_bytes,
+            memswap_limit=job.memory_bytes,
+            cpuset_cpus=",".join(map(str, job.cpus)) or None,
+            log_config=LogConfig(type="none"),
+            mounts=[_bind(mount) for mount in job.mounts],
+        )
+        self._api.create_container(
+            image.digest,
+            ["python", *job.argv],
+            name=name,
+            user=user,
+            environment=dict(job.env),
+            labels={OWNER_LABEL: owner.ME},
+            host_config=limits,
+        )
+
+    @contextmanager
+    def _attached(self, name: str) -> Iterator[Iterable[bytes]]:
+        stream = self._api.attach(name, stdout=True, stderr=True, stream=True)
+        try:
+            yield stream
+        finally:
+            # the stream's own close() leaves the connection open
+            stream._response.close()
+
+    def _kill(self, name: str, late: threading.Event) -> None:
+        late.set()
+        with suppress(APIError):
+            self._api.kill(name)
+
+    def _check(self, name: str, job: JobSpec, exit_code: int, late: bool) -> None:
+        if late:
+            text = f"the job ran past its deadline of {job.timeout_s:g} s and was ended"
+            raise JobTimeout(text, f"its output is in {job.log}")
+        if exit_code and (
+            exit_code == KILLED or self._api.inspect_container(name)["State"]["OOMKilled"]
+        ):
+            text = f"the job was killed by its memory limit of {job.memory_bytes / 1e6:.0f} MB"
+            raise OutOfMemory(text, f"its output is in {job.log}")
+
+    def _remove_containers(self, ours: Callable[[str], bool]) -> None:
+        with _told("cannot remove old containers"):
+            for found in self._api.containers(all=True, filters={"label": OWNER_LABEL}):
+                if ours(found["Labels"][OWNER_LABEL]):
+                    with suppress(NotFound):
+                        self._api.remove_container(found["Id"], force=True, v=True)
+
+
+def _user(job: JobSpec) -> str:
+    """Whose files the job writes: ours; and where we are root, somebody's who is not."""
+    if os.getuid() != 0:
+        return f"{os.getuid()}:{os.getgid()}"
+    for mount in job.mounts:
+        if mount.writable:
+            for path in (mount.host, *mount.host.rglob("*")):
+                os.chown(path, USER_ID, USER_ID, follow_symlinks=False)
+    return f"{USER_ID}:{USER_ID}"
+
+
+def _bind(mount: Mount) -> DockerMount:
+    return DockerMount(
+        mount.target, str(mount.host.resolve()), type="bind", read_only=not mount.writable
+    )
+
+
+@contextmanager
+def _told(doing: str) -> Iterator[None]:
+    """Turn what the package raises into StepFailed."""
+    try:
+        yield
+    except APIError as error:
+        raise StepFailed(f"{doing}: {error.explanation or error}") from error
+    except (DockerException, requests.RequestException) as error:
+        raise StepFailed(f"{doing}: the Docker daemon does not answer: {error}") from error

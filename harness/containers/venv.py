@@ -1,0 +1,201 @@
+"""Jobs in virtual environments, one per image from the same lock, where no Docker daemon answers.
+
+A job gets its CPUs, a limit on its data, a small environment and a deadline. It does get the
+network, the file system and the user of bench itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Literal
+
+from ..errors import JobTimeout, OutOfMemory, StepFailed, UsageError
+from ..records import Image
+from ..workspace import cache_root
+from . import Built, Completed, JobSpec, Mount, OnLine, recipe
+from . import venv_build as making
+from .output import Output, to_file
+
+#: what a runtime says that may not have more memory
+NO_MEMORY: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
+
+
+class VenvEngine:
+    """Satisfies `ContainerEngine`; environments are `<cache>/venvs/<name>-<hash>`."""
+
+    name: Literal["venv"] = "venv"
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root or recipe.dockerfiles()
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def reference(self, name: str) -> str:
+        """The folder that `build` makes."""
+        digest = making.digest(recipe.find(name, self._root))
+        return str(_venvs() / f"{name}-{digest.removeprefix('sha256:')[:16]}")
+
+    def build(self, name: str, log: Path, on_line: OnLine | None = None) -> Image:
+        """See `ContainerEngine`; two processes may build at once, the second one waits."""
+        started = time.perf_counter()
+        wanted = recipe.find(name, self._root)
+        folder = Path(self.reference(name))
+        with making.alone(folder):
+            cached = making.is_complete(folder)
+            if not cached:
+                with to_file(log, on_line) as output:
+                    making.make(wanted, folder, log, output)
+        seconds = time.perf_counter() - started
+        return Image(name, self.name, str(folder), making.digest(wanted), cached, seconds)
+
+    def make_base(self, log: Path, on_line: OnLine | None = None) -> str:
+        """Always raises UsageError."""
+        raise UsageError("environments have no base image", "use --engine docker")
+
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+        """See `ContainerEngine`."""
+        started = time.perf_counter()
+        late = threading.Event()
+        with (
+            to_file(job.log, on_line, append=True) as output,
+            self._started(Path(image.reference), job) as process,
+            _deadline(process, job.timeout_s, late),
+        ):
+            exit_code = _follow(process, output)
+        _check(job, exit_code, output, late.is_set())
+        return Completed(exit_code, output.text(), time.perf_counter() - started)
+
+    def locate(self, mount: Mount) -> str:
+        """The path on this machine: nothing is mounted."""
+        return str(mount.host.resolve())
+
+    def built(self) -> tuple[Built, ...]:
+        """Every complete environment."""
+        folders = sorted(filter(making.is_complete, _venvs().glob("*/")))
+        return tuple(Built(f.name.rpartition("-")[0], str(f), _size(f)) for f in folders)
+
+    def remove(self, built: Built) -> None:
+        """Delete an environment."""
+        with making.alone(Path(built.reference)):
+            shutil.rmtree(built.reference)
+
+    def sweep(self) -> int:
+        """See `ContainerEngine`: environments that were never finished."""
+        freed = 0
+        for folder in _venvs().glob("*/"):
+            with making.alone(folder):
+                if not making.is_complete(folder):
+                    freed += _size(folder)
+                    shutil.rmtree(folder)
+        return freed
+
+    def close(self) -> None:
+        """See `ContainerEngine`."""
+        for process in tuple(self._running):
+            _kill(process)
+
+    @contextmanager
+    def _started(self, venv: Path, job: JobSpec) -> Iterator[subprocess.Popen[bytes]]:
+        with tempfile.TemporaryDirectory(prefix="bench-") as home:
+            process = _start(_argv(venv, job), _environment(venv, home, job.env), home)
+            self._running.add(process)
+            with process:
+                try:
+                    yield process
+                finally:
+                    _kill(process)
+                    self._running.discard(process)
+
+
+def _venvs() -> Path:
+    return cache_root() / "venvs"
+
+
+def _argv(venv: Path, job: JobSpec) -> list[str]:
+    """Each of util-linux's tools sets its own thing and becomes the next: one process, no race."""
+    pin = ["taskset", "--cpu-list", ",".join(map(str, job.cpus))] if job.cpus else []
+    limit = ["prlimit", f"--data={job.memory_bytes}", "--core=0"]
+    orphan = ["setpriv", "--pdeathsig", "KILL"]
+    return [*orphan, *pin, *limit, str(venv / "bin" / "python"), *job.argv]
+
+
+def _start(argv: list[str], env: dict[str, str], cwd: str) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        hint = "setpriv, taskset and prlimit come with util-linux: apt-get install util-linux"
+        raise StepFailed(f"cannot run the job: {error}", hint) from error
+
+
+def _environment(venv: Path, home: str, more: Mapping[str, str]) -> dict[str, str]:
+    """Nothing of the caller's: what an image sets, and what the job asks for."""
+    return {
+        "PATH": f"{venv / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": home,
+        "TMPDIR": home,
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        **more,
+    }
+
+
+def _follow(process: subprocess.Popen[bytes], output: Output) -> int:
+    assert process.stdout is not None
+    while chunk := os.read(process.stdout.fileno(), 65536):
+        output.feed(chunk)
+    return process.wait()
+
+
+@contextmanager
+def _deadline(
+    process: subprocess.Popen[bytes], seconds: float, late: threading.Event
+) -> Iterator[None]:
+    """Kill the job after that time and set `late`."""
+
+    def end() -> None:
+        late.set()
+        _kill(process)
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a job and everything that it has started: they are one process group."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _check(job: JobSpec, exit_code: int, output: Output, late: bool) -> None:
+    if late:
+        text = f"the job ran past its deadline of {job.timeout_s:g} s and was ended"
+        raise JobTimeout(text, f"its output is in {job.log}")
+    refused = any(words in output.last_lines() for words in NO_MEMORY)
+    if exit_code == -signal.SIGKILL or (exit_code and refused):
+        text = f"the job hit its memory limit of {job.memory_bytes / 1e6:.0f} MB"
+        raise OutOfMemory(text, f"its output is in {job.log}")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,101 @@
+"""Makes a virtual environment from an image's lock. Only `venv` calls this."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+from typing import Final
+
+from ..errors import StepFailed
+from .output import Output
+from .recipe import Recipe
+
+#: the locks are for it
+PYTHON: Final = "python3.11"
+#: written last: a folder without it is a build that was interrupted
+COMPLETE: Final = "complete"
+PIP: Final = {
+    "PIP_REQUIRE_HASHES": "1",
+    "PIP_NO_DEPS": "1",
+    "PIP_ONLY_BINARY": ":all:",
+    "PIP_NO_INPUT": "1",
+    "PIP_USER": "0",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_PROGRESS_BAR": "off",
+}
+
+
+def digest(recipe: Recipe) -> str:
+    """`sha256:…` of the lock and of the Python that it is installed for."""
+    return recipe.lock_digest(_version(_python()))
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a build of this environment has come to its end."""
+    return (folder / COMPLETE).exists()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process works on an environment."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        flock(file, LOCK_EX)
+        yield
+
+
+def make(recipe: Recipe, folder: Path, log: Path, output: Output) -> None:
+    """Make the environment where it will stay, for its scripts have the path in them.
+
+    Raises StepFailed with the last lines of the output.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
+    python = str(folder / "bin" / "python")
+    steps: tuple[Sequence[str], ...] = (
+        (_python(), "-m", "venv", str(folder)),
+        (python, "-m", "pip", "install", "-r", str(recipe.lock)),
+    )
+    if not all(_succeeds(step, output) for step in steps):
+        raise StepFailed(
+            f"building the environment {recipe.name} failed:\n{output.last_lines()}",
+            f"all of its output is in {log}",
+        )
+    (folder / COMPLETE).touch()
+
+
+def _succeeds(argv: Sequence[str], output: Output) -> bool:
+    env = {**os.environ, **PIP}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, env=env, stdout=pipe, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            output.feed(line)
+    return process.returncode == 0
+
+
+def _python() -> str:
+    """A Python 3.11: this one, or the one on PATH."""
+    if sys.version_info[:2] == (3, 11):
+        return sys.executable
+    found = shutil.which(PYTHON)
+    if found is None:
+        raise StepFailed(
+            f"environments need {PYTHON}, which is not on PATH (this is {sys.version.split()[0]})",
+            f"apt-get install {PYTHON}-venv, or use --engine docker",
+        )
+    return found
+
+
+@functools.cache
+def _version(python: str) -> str:
+    code = "import sys; print(sys.version)"
+    argv = [python, "-c", code]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,54 @@
+"""Every error that bench raises on purpose. Anything else that escapes is a bug and a traceback.
+
+BenchError                  a cell, or the command, cannot go on
+├── ConfigError             a file of the user's has mistakes (exit code 2)
+├── UsageError              the command line asks for something that is not there (exit code 2)
+├── StepFailed              a step of one cell failed; the other cells go on
+│   ├── JobTimeout          a job ran past its deadline
+│   └── OutOfMemory         a job was killed by its memory limit
+├── CannotRun               a device cannot have what a cell needs; the cell is skipped
+└── DeviceLost              the connection to a device broke; transient
+"""
+
+from __future__ import annotations
+
+
+class BenchError(Exception):
+    """What happened, where and what was seen; `hint` says what to do next."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(BenchError):
+    """All the mistakes of one or more files, one line each, as `path:line: what`."""
+
+    def __init__(self, mistakes: list[str], hint: str = "") -> None:
+        super().__init__("\n".join(mistakes), hint)
+        self.mistakes = mistakes
+
+
+class UsageError(BenchError):
+    """A name or option on the command line that cannot be used."""
+
+
+class StepFailed(BenchError):
+    """A step of one cell failed; the message is shown in the table's hole."""
+
+
+class JobTimeout(StepFailed):
+    """A job ran past its deadline and was ended."""
+
+
+class OutOfMemory(StepFailed):
+    """A job was killed by the memory limit of its container."""
+
+
+class CannotRun(BenchError):
+    """A device cannot have what a cell needs: a hole with a reason, not a failure."""
+
+
+class DeviceLost(BenchError):
+    """The connection to a device broke in the middle of something."""

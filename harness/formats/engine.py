@@ -1,0 +1,35 @@
+"""What the runner asks of a loaded model. The same rule for every runtime:
+
+`feed` (copy into the runtime's input buffer) and `fetch` (read its output buffers) are outside
+the timed region, `invoke` (the runtime's own call, on bound buffers) is all that is inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How a runtime is to be set up; `source` is the model's folder."""
+
+    threads: int
+    precision: str
+    source: Path
+
+
+class Engine(Protocol):
+    """A loaded model with bound inputs and outputs."""
+
+    def feed(self, tensor: np.ndarray) -> None:
+        """Copy a contiguous float32 array of the input's shape into the bound input."""
+
+    def invoke(self) -> Any:
+        """Run the model once on what was fed; its value means nothing."""
+
+    def fetch(self) -> Dict[str, np.ndarray]:
+        """The outputs of the last invoke by the model's names, float32; may be views."""

@@ -1,0 +1,169 @@
+"""ONNX: exported by torch.onnx (dynamo), checked, simplified, run by ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+
+from ..records import FormatSpec, Layer, ModelSpec, Precision
+from . import source as model_source
+from .engine import Engine, RuntimeOptions
+from .placement import WARM_RUNS, Profiled
+
+OPSET = 18
+PROVIDER = "CPUExecutionProvider"
+
+SPEC = FormatSpec(
+    name="onnx",
+    title="ONNX Runtime",
+    suffix=".onnx",
+    precisions={
+        "fp32": "stored and computed in fp32",
+        "fp16": "stored in fp16; ONNX Runtime's x86 kernels upcast to fp32",
+        "int8": "dynamic range: int8 weights, activations quantised per tensor at run time",
+    },
+    image="onnx",
+    converter="onnx",
+    runtime="onnxruntime",
+)
+
+
+def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
+    """Export, simplify and check; then halve or quantise the simplified graph."""
+    import onnx
+
+    graph = export(model, source)
+    if precision == "fp16":
+        graph = _halved(graph)
+    if precision == "int8":
+        graph = _quantised(graph)
+    onnx.checker.check_model(graph, full_check=True)
+    onnx.save(graph, str(out))
+
+
+def export(model: ModelSpec, source: Path) -> Any:
+    """The simplified fp32 ModelProto with the model's own tensor names."""
+    import onnx
+    import onnxslim
+    import torch
+
+    network = model_source.load(model, source)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "exported.onnx"
+        torch.onnx.export(
+            network,
+            (model_source.example(model),),
+            str(path),
+            input_names=[model.input.name],
+            output_names=list(model.outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+        )
+        onnx.checker.check_model(str(path), full_check=True)
+        return onnxslim.slim(onnx.load(str(path)))
+
+
+def _halved(graph: Any) -> Any:
+    """Weights and nodes in fp16, inputs and outputs in fp32; sorted, which ORT leaves undone."""
+    import onnx_ir
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    halved = onnx_ir.from_proto(convert_float_to_float16(graph, keep_io_types=True))
+    halved.graph.sort()
+    return onnx_ir.to_proto(halved)
+
+
+def _quantised(graph: Any) -> Any:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(graph, str(before))
+        quantize_dynamic(before, after, weight_type=QuantType.QUInt8)
+        return onnx.load(str(after))
+
+
+def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
+    """A session on the CPU provider; nothing else may take a node."""
+    return OnnxEngine(_session(path, _settings(options)), model)
+
+
+def profile(
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+) -> Profiled:
+    """ONNX Runtime's own profile: provider and kernel time of every node of the optimised graph."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = _settings(options)
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(Path(folder) / "ort")
+        session = _session(path, settings)
+        engine: Engine = OnnxEngine(session, model)
+        for i in range(WARM_RUNS + runs):
+            engine.feed(inputs[i % len(inputs)])
+            engine.invoke()
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return Profiled(PROVIDER, "ONNX Runtime profiling", runs, layers_of(events, runs))
+
+
+def layers_of(events: Sequence[Dict[str, Any]], runs: int) -> Tuple[Layer, ...]:
+    """One layer a node, in running order: the mean of its last `runs` kernel times."""
+    nodes: Dict[str, List[Dict[str, Any]]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            nodes.setdefault(event["name"][: -len("_kernel_time")], []).append(event)
+    return tuple(
+        Layer(
+            name=name,
+            type=seen[-1]["args"]["op_name"],
+            where=seen[-1]["args"]["provider"],
+            ms=sum(event["dur"] for event in seen[-runs:]) / runs / 1e3,
+        )
+        for name, seen in nodes.items()
+    )
+
+
+def _settings(options: RuntimeOptions) -> Any:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    return settings
+
+
+def _session(path: Path, settings: Any) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), settings, providers=[PROVIDER])
+
+
+class OnnxEngine:
+    """Input and outputs bound once (IOBinding), so that a run copies and allocates nothing."""
+
+    def __init__(self, session: Any, model: ModelSpec) -> None:
+        import onnxruntime
+
+        value = onnxruntime.OrtValue.ortvalue_from_numpy
+        binding = session.io_binding()
+        self._input = value(np.zeros(model.input.shape, np.float32))
+        binding.bind_ortvalue_input(model.input.name, self._input)
+        self._outputs = {
+            o.name: value(np.zeros(o.shape, np.float32)) for o in session.get_outputs()
+        }
+        for name, output in self._outputs.items():
+            binding.bind_ortvalue_output(name, output)
+        self.invoke = lambda: session.run_with_iobinding(binding)
+
+    def feed(self, tensor: np.ndarray) -> None:
+        """Copy into the bound OrtValue."""
+        self._input.update_inplace(tensor)
+
+    def fetch(self) -> Dict[str, np.ndarray]:
+        """The bound outputs."""
+        return {name: output.numpy() for name, output in self._outputs.items()}

@@ -1,0 +1,121 @@
+"""OpenVINO IR: converted from PyTorch by OpenVINO's own frontend, run on its CPU plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..records import FormatSpec, Layer, ModelSpec, Precision
+from . import source as model_source
+from .engine import Engine, RuntimeOptions
+from .placement import WARM_RUNS, Profiled
+
+PLUGIN = "CPU"
+
+SPEC = FormatSpec(
+    name="openvino",
+    title="OpenVINO",
+    suffix=".openvino",
+    precisions={
+        "fp32": "stored and computed in fp32",
+        "fp16": "stored in fp16, computed in fp32 (inference precision hint)",
+    },
+    lacks={
+        "int8": "OpenVINO quantises convolutions with calibration only (NNCF), not dynamic range"
+    },
+    image="openvino",
+    converter="openvino",
+    runtime="openvino",
+)
+
+
+def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
+    """Write `model.xml` and `model.bin` into the folder `out`."""
+    import openvino
+
+    network = model_source.load(model, source)
+    graph = openvino.convert_model(
+        network, example_input=model_source.example(model), input=[list(model.input.shape)]
+    )
+    for name, output in zip(model.outputs, graph.outputs):
+        output.get_tensor().set_names({name})
+    graph.inputs[0].get_tensor().set_names({model.input.name})
+    out.mkdir()
+    openvino.save_model(graph, out / "model.xml", compress_to_fp16=precision == "fp16")
+
+
+def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
+    """Compile for the CPU: latency hint, one stream, fp32 arithmetic, a fixed number of threads."""
+    return OpenvinoEngine(_compiled(path, options), model)
+
+
+def profile(
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+) -> Profiled:
+    """OpenVINO's performance counters: primitive and time of every node of the compiled model."""
+    compiled = _compiled(path, options, {"PERF_COUNT": True})
+    engine = OpenvinoEngine(compiled, model)
+    counted: List[Any] = []
+    for i in range(WARM_RUNS + runs):
+        engine.feed(inputs[i % len(inputs)])
+        engine.invoke()
+        if i >= WARM_RUNS:
+            counted.append(engine.counters())
+    where = ",".join(compiled.get_property("EXECUTION_DEVICES"))
+    return Profiled(PLUGIN, "OpenVINO performance counters", runs, layers_of(counted, where))
+
+
+def layers_of(counted: Sequence[Any], where: str) -> Tuple[Layer, ...]:
+    """One layer a node that was executed; what was optimised away is none."""
+    times: Dict[str, float] = {}
+    types: Dict[str, str] = {}
+    for info in (info for infos in counted for info in infos):
+        if str(info.status).endswith("EXECUTED"):
+            ms = info.real_time.total_seconds() * 1e3
+            times[info.node_name] = times.get(info.node_name, 0.0) + ms / len(counted)
+            types[info.node_name] = f"{info.node_type} ({info.exec_type})"
+    return tuple(Layer(name, types[name], where, ms) for name, ms in times.items())
+
+
+def _compiled(path: Path, options: RuntimeOptions, more: Optional[Dict[str, Any]] = None) -> Any:
+    import openvino
+
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": options.threads,
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    return openvino.Core().compile_model(path / "model.xml", PLUGIN, {**settings, **(more or {})})
+
+
+class OpenvinoEngine:
+    """One infer request whose input tensor shares memory with a numpy array."""
+
+    def __init__(self, compiled: Any, model: ModelSpec) -> None:
+        import openvino
+
+        request = compiled.create_infer_request()
+        self._input = np.zeros(model.input.shape, np.float32)
+        request.set_input_tensor(openvino.Tensor(self._input, shared_memory=True))
+        self._outputs = {name: request.get_tensor(name) for name in model.outputs}
+        self._request = request
+
+    def feed(self, tensor: np.ndarray) -> None:
+        """Copy into the shared array."""
+        self._input[...] = tensor
+
+    def invoke(self) -> None:
+        """Start and wait, as OpenVINO's own benchmark_app does."""
+        self._request.start_async()
+        self._request.wait()
+
+    def fetch(self) -> Dict[str, np.ndarray]:
+        """Views of the request's output tensors."""
+        return {name: tensor.data for name, tensor in self._outputs.items()}
+
+    def counters(self) -> Any:
+        """`ProfilingInfo` of every node in the last run; needs PERF_COUNT."""
+        return self._request.profiling_info

@@ -1,0 +1,118 @@
+"""PyTorch in eager mode: the reference. The artifact is a state dict, the code the model's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple
+
+import numpy as np
+
+from ..records import FormatSpec, Layer, ModelSpec, Precision
+from . import source as model_source
+from .engine import Engine, RuntimeOptions
+from .placement import WARM_RUNS, Profiled
+
+if TYPE_CHECKING:
+    import torch
+
+SPEC = FormatSpec(
+    name="pytorch",
+    title="PyTorch",
+    suffix=".pt",
+    precisions={
+        "fp32": "stored and computed in fp32",
+        "fp16": "stored in fp16, upcast to fp32 at load: CPU convolutions in half are emulated",
+    },
+    lacks={"int8": "eager PyTorch has no dynamic int8 convolution"},
+    image="pytorch",
+    converter="pytorch",
+    runtime="torch",
+    needs_source=True,
+)
+
+
+def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
+    """Save the state dict, in half precision for fp16."""
+    import torch
+
+    network = model_source.load(model, source)
+    if precision == "fp16":
+        network = network.half()
+    torch.save(network.state_dict(), out)
+
+
+def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
+    """Build the architecture from `options.source` and load the artifact's weights into it."""
+    import torch
+
+    network = model_source.build(model, options.source)
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return TorchEngine(network.float().eval(), model, options)
+
+
+def profile(
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+) -> Profiled:
+    """Operators of the model as `torch.profiler` sees them, each with its own time."""
+    return profile_engine(load(path, model, options), inputs, runs)
+
+
+def profile_engine(engine: Engine, inputs: Sequence[np.ndarray], runs: int) -> Profiled:
+    """Shared with TorchScript, whose fused groups are operators too."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as recorder
+
+    def run(count: int) -> None:
+        for i in range(count):
+            engine.feed(inputs[i % len(inputs)])
+            engine.invoke()
+
+    run(WARM_RUNS)
+    with recorder(activities=[ProfilerActivity.CPU]) as recorded:
+        run(runs)
+    return Profiled("CPU", "torch.profiler", runs, layers_of(recorded.key_averages(), runs))
+
+
+def layers_of(operators: Sequence[Any], runs: int) -> Tuple[Layer, ...]:
+    """One layer an operator: its own time, without that of operators it calls.
+
+    Views and other operators that call no kernel are there too, with the little time they take.
+    """
+    return tuple(
+        Layer(
+            name=str(operator.key),
+            type=str(operator.key),
+            where=str(operator.device_type).rpartition(".")[2],
+            ms=operator.self_cpu_time_total / runs / 1e3,
+            count=max(1, round(operator.count / runs)),
+        )
+        for operator in operators
+        if not str(operator.key).startswith("ProfilerStep")
+    )
+
+
+class TorchEngine:
+    """Shared by eager PyTorch and TorchScript: one call of a module on one bound tensor."""
+
+    def __init__(self, module: Any, model: ModelSpec, options: RuntimeOptions) -> None:
+        import torch
+
+        torch.set_num_threads(options.threads)
+        torch.set_grad_enabled(False)
+        self._model = model
+        self._input = torch.zeros(model.input.shape)
+        self._outputs: "tuple[torch.Tensor, ...]" = ()
+        self._module = module
+
+    def feed(self, tensor: np.ndarray) -> None:
+        """Copy into the bound tensor."""
+        self._input.numpy()[...] = tensor
+
+    def invoke(self) -> None:
+        """One forward pass; the module allocates its outputs, as PyTorch always does."""
+        self._outputs = self._module(self._input)
+
+    def fetch(self) -> Dict[str, np.ndarray]:
+        """Views of the tensors that the last forward pass returned."""
+        values = model_source.named(self._outputs, self._model)
+        return {name: value.float().numpy() for name, value in zip(self._model.outputs, values)}

@@ -1,0 +1,207 @@
+"""TFLite by LiteRT: converted from PyTorch by litert-torch, quantised by the AI Edge quantizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Set, Tuple
+
+import numpy as np
+
+from ..records import FormatSpec, Layer, ModelSpec, Precision
+from . import litert_c
+from . import source as model_source
+from .engine import Engine, RuntimeOptions
+from .placement import WARM_RUNS, Profiled
+
+SPEC = FormatSpec(
+    name="tflite",
+    title="TFLite (LiteRT)",
+    suffix=".tflite",
+    precisions={
+        "fp32": "stored and computed in fp32 (XNNPACK)",
+        "fp16": "stored in fp16; XNNPACK's x86 kernels upcast to fp32 at load",
+        "int8": "dynamic range: int8 weights per channel, activations quantised at run time",
+    },
+    image="tflite",
+    converter="tflite",
+    runtime="ai_edge_litert",
+    imports=("ai_edge_litert.interpreter",),
+)
+
+
+XNNPACK = "XNNPACK"
+BUILTIN = "TFLite's own kernels"
+DELEGATE = "DELEGATE"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the interpreter's graph, with the numbers of its tensors."""
+
+    index: int
+    type: str
+    inputs: Tuple[int, ...]
+    outputs: Tuple[int, ...]
+
+
+def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
+    """Lower the fp32 module to a flatbuffer, then store its weights in the precision asked for."""
+    import litert_torch
+
+    network = model_source.load(model, source)
+    litert_torch.convert(network, (model_source.example(model),)).export(str(out))
+    if precision != "fp32":
+        _quantise(out, precision)
+
+
+def _quantise(path: Path, precision: Precision) -> None:
+    from ai_edge_quantizer import qtyping, quantizer, recipe
+
+    worker = quantizer.Quantizer(str(path))
+    if precision == "int8":
+        worker.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    else:
+        worker.update_quantization_recipe(
+            regex=".*",
+            operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+            op_config=qtyping.OpQuantizationConfig(
+                weight_tensor_config=qtyping.TensorQuantizationConfig(
+                    num_bits=16, dtype=qtyping.TensorDataType.FLOAT
+                ),
+                compute_precision=qtyping.ComputePrecision.FLOAT,
+                explicit_dequantize=True,
+            ),
+            algorithm_key="float_casting",
+        )
+    worker.quantize().export_model(str(path), overwrite=True)
+
+
+def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
+    """LiteRT's interpreter with its default CPU delegate, XNNPACK."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    return InterpreterEngine(Interpreter(str(path), num_threads=options.threads), model)
+
+
+def profile(
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+) -> Profiled:
+    """What LiteRT's profiler times, where it sees the same as the interpreter that is measured."""
+    import ai_edge_litert
+
+    package = Path(ai_edge_litert.__file__).parent
+    tensors = [inputs[i % len(inputs)] for i in range(runs)]
+    events: Sequence[Sequence[litert_c.Event]] = ()
+    missing = ""
+    try:  # before the interpreter's library is loaded: both have symbols of the same names
+        events = litert_c.events(package, path, options.threads, tensors, WARM_RUNS)
+    except litert_c.ProfilerMissing as error:
+        missing = str(error)
+    from ai_edge_litert.interpreter import Interpreter
+
+    partitions = profile_interpreter(Interpreter(str(path), num_threads=options.threads))
+    if events:
+        try:
+            layers = timed_layers(events, partitions.layers)
+            return Profiled(XNNPACK, "LiteRT's profiler (CompiledModel)", len(events), layers)
+        except litert_c.ProfilerMissing as error:
+            missing = str(error)
+    return replace(partitions, tool=f"{partitions.tool}; no times: {missing}")
+
+
+def timed_layers(
+    events: Sequence[Sequence[litert_c.Event]], partitions: Sequence[Layer]
+) -> Tuple[Layer, ...]:
+    """XNNPACK's operators, and the nodes outside of it; means over the runs.
+
+    XNNPACK numbers its operators anew in each of its partitions. Raises ProfilerMissing where runs
+    differ, or where other nodes are outside than the interpreter has there.
+    """
+    kinds = (litert_c.OPERATOR, litert_c.DELEGATE_OPERATOR)
+    kept = [[event for event in run if event.type in kinds] for run in events]
+    order = [[(e.type, e.tag, e.number) for e in run] for run in kept]
+    if any(other != order[0] for other in order):
+        raise litert_c.ProfilerMissing("its operators differ from run to run")
+    layers, partition = [], 0
+    for at, event in enumerate(kept[0]):
+        ms = sum(run[at].us for run in kept) / len(kept) / 1e3
+        if event.type == litert_c.OPERATOR:
+            layers.append(Layer(f"node {event.number}", event.tag, BUILTIN, ms))
+        else:
+            partition += event.number == 0
+            name = f"partition {partition}, operator {event.number}"
+            layers.append(Layer(name, event.tag, XNNPACK, ms))
+    here, there = (
+        sorted(layer.type for layer in of if layer.where == BUILTIN) for of in (layers, partitions)
+    )
+    if here != there:
+        raise litert_c.ProfilerMissing(f"it leaves {here} outside of XNNPACK, not {there}")
+    return tuple(layers)
+
+
+def profile_interpreter(interpreter: Any) -> Profiled:
+    """Nodes inside and outside the delegate's partitions; this interpreter gives no times.
+
+    Shared by LiteRT and tflite-runtime. Nothing is run: the partitions are made at allocation.
+    """
+    interpreter.allocate_tensors()
+    return Profiled(XNNPACK, "partitions of the TFLite delegate", 0, layers_of(_nodes(interpreter)))
+
+
+def layers_of(nodes: Sequence[Node]) -> Tuple[Layer, ...]:
+    """Every node of the model, and whether a partition replaced it.
+
+    The interpreter lists the model's nodes and, after them, one `DELEGATE` a partition. A partition
+    holds what lies between its inputs and its outputs: the producers of its outputs, their
+    producers and so on, up to tensors that are its inputs.
+    """
+    real = [node for node in nodes if node.type != DELEGATE]
+    producer = {tensor: node for node in real for tensor in node.outputs}
+    taken: Set[int] = set()
+    for partition in (node for node in nodes if node.type == DELEGATE):
+        bounds, wanted = set(partition.inputs), list(partition.outputs)
+        while wanted:
+            node = producer.get(wanted.pop())
+            if node is not None and node.index not in taken:
+                taken.add(node.index)
+                wanted.extend(t for t in node.inputs if t not in bounds)
+    return tuple(
+        Layer(f"node {n.index}", n.type, XNNPACK if n.index in taken else BUILTIN) for n in real
+    )
+
+
+def _nodes(interpreter: Any) -> List[Node]:
+    """`_get_ops_details` is not public, but it is the only way to the delegate's partitions."""
+    return [
+        Node(
+            op["index"],
+            op["op_name"],
+            tuple(int(t) for t in op["inputs"]),
+            tuple(int(t) for t in op["outputs"]),
+        )
+        for op in interpreter._get_ops_details()
+    ]
+
+
+class InterpreterEngine:
+    """Shared by LiteRT and tflite-runtime; outputs are in the order that the converter kept."""
+
+    def __init__(self, interpreter: Any, model: ModelSpec) -> None:
+        interpreter.allocate_tensors()
+        self._input = interpreter.get_input_details()[0]["index"]
+        self._outputs = [detail["index"] for detail in interpreter.get_output_details()]
+        self._model = model
+        self._interpreter = interpreter
+        self.invoke = interpreter.invoke
+
+    def feed(self, tensor: np.ndarray) -> None:
+        """Copy into the input tensor."""
+        self._interpreter.set_tensor(self._input, tensor)
+
+    def fetch(self) -> Dict[str, np.ndarray]:
+        """Copies of the output tensors: the interpreter refuses to run while a view is held."""
+        return {
+            name: self._interpreter.get_tensor(index)
+            for name, index in zip(self._model.outputs, self._outputs)
+        }

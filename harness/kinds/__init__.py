@@ -1,0 +1,73 @@
+"""What a device is and how it is treated: linux, jetson, android, macos. Knows nothing of models.
+
+A kind reads facts and state through a transport, and holds the device steady while it is measured.
+What it changes it restores, also after a crash: see `steady` and `restore`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final, Literal, Protocol, cast
+
+from ..records import DeviceFacts, DeviceState
+from ..transports import Transport
+
+Runtime = Literal["image", "bundle", "venv"]
+
+
+@dataclass(frozen=True)
+class KindSpec:
+    """What is the same for all devices of a kind."""
+
+    name: str
+    title: str
+    #: where everything of ours goes; a leading `~` is the user's home on the device
+    workdir: str
+    #: how a runner can get there, best first
+    runtimes: tuple[Runtime, ...]
+    #: measures that a device's file may allow under `steady:` -> what each one does
+    measures: dict[str, str]
+
+
+class Kind(Protocol):
+    """A module of this folder."""
+
+    SPEC: KindSpec
+
+    def read_facts(self, on: Transport) -> DeviceFacts:
+        """What does not change while the device is up; one round trip or two.
+
+        Raises DeviceLost, and StepFailed when the device is of another kind.
+        """
+
+    def read_state(self, on: Transport) -> DeviceState:
+        """Clocks, temperatures, load, battery, storage at this moment; an unknown one is None."""
+
+    def steady(
+        self, on: Transport, allowed: Sequence[str], workdir: str
+    ) -> AbstractContextManager[tuple[str, ...]]:
+        """Hold what `allowed` names; gives the measures that are in force, with their values.
+
+        What was there before is written to the device first, and put back at the end, by the
+        device itself when we are gone, or by `restore` at the next contact.
+        """
+
+    def restore(self, on: Transport, workdir: str) -> tuple[str, ...]:
+        """Put back what a crashed holder left; what was restored, nothing when all was well."""
+
+
+#: kind -> module; imported when it is first used
+REGISTRY: Final[dict[str, str]] = {
+    "linux": ".linux",
+    "jetson": ".jetson",
+    "android": ".android",
+    "macos": ".macos",
+}
+
+
+def find(name: str) -> Kind:
+    """The kind's module; `config` has checked the name."""
+    return cast(Kind, import_module(REGISTRY[name], __name__))

@@ -1,0 +1,89 @@
+"""Android phones, tablets and boxes, over ADB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from ..errors import StepFailed
+from ..records import DeviceFacts, DeviceState
+from ..transports import Transport
+from . import KindSpec, hold, readings, scripts
+from .readings import Readings
+
+SPEC = KindSpec(
+    name="android",
+    title="Android",
+    workdir="/data/local/tmp/bench",
+    runtimes=("bundle",),
+    measures={
+        "fixed_performance": "clocks that do not follow the heat, where the maker supports it "
+        "(`cmd power set-fixed-performance-mode-enabled`)",
+        "stay_awake": "awake while it is plugged in (as `svc power stayon` does)",
+        "governor": "every CPU's governor to `performance` (with `adb root` only)",
+    },
+)
+
+
+def read_facts(on: Transport) -> DeviceFacts:
+    """See `Kind`."""
+    seen = readings.ask(on, SPEC, scripts.KERNEL_FACTS, scripts.ANDROID_FACTS, timeout_s=60.0)
+    if not seen.last("ro.build.version.release"):
+        raise StepFailed(
+            f"{on.name}: no Android: `getprop ro.build.version.release` says nothing",
+            "kind: linux, or jetson",
+        )
+    build = seen.last("ro.build.display.id") or seen.last("ro.build.fingerprint")
+    return readings.facts(
+        SPEC.name,
+        seen,
+        os=f"Android {seen.last('ro.build.version.release')}",
+        model=_joined(seen, "ro.product.manufacturer", "ro.product.model"),
+        soc=_joined(seen, "ro.soc.manufacturer", "ro.soc.model")
+        or seen.last("ro.board.platform")
+        or seen.last("ro.hardware"),
+        build=", ".join(part for part in (build, seen.last("kernel")) if part),
+        libc="bionic",
+    )
+
+
+def _joined(seen: Readings, maker: str, model: str) -> str | None:
+    """`Google Pixel 7`; the maker once, where the model begins with it."""
+    first, second = seen.last(maker) or "", seen.last(model) or ""
+    if second.lower().startswith(first.lower()):
+        return second or None
+    return f"{first} {second}".strip() or None
+
+
+def read_state(on: Transport) -> DeviceState:
+    """See `Kind`; sensors of the kernel where the shell may read them, and of the thermal HAL."""
+    asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.ANDROID_STATE)
+    seen = readings.ask(on, SPEC, *asked, timeout_s=30.0)
+    battery = readings.battery(seen.all("battery"))
+    throttled, hal = readings.thermal(seen.all("thermal"))
+    found = {**hal, **readings.zone_temperatures(seen.all("zone"))}
+    tenths = readings.number(battery.get("temperature", ""))
+    if tenths is not None and readings.plausible(tenths / 10):
+        found["battery"] = tenths / 10
+    status = battery.get("status")
+    known = readings.battery_percent(battery)
+    return readings.state(
+        seen,
+        temperatures_c=found,
+        hottest_c=max(found.values(), default=None),
+        throttled=throttled,
+        battery_percent=seen.number("capacity") if known is None else known,
+        charging=status in ("2", "5") if status else readings.charging(seen.last("charging")),
+    )
+
+
+def steady(
+    on: Transport, allowed: Sequence[str], workdir: str
+) -> AbstractContextManager[tuple[str, ...]]:
+    """See `Kind`."""
+    return hold.steady(on, SPEC, allowed, workdir)
+
+
+def restore(on: Transport, workdir: str) -> tuple[str, ...]:
+    """See `Kind`."""
+    return hold.restore(on, workdir)

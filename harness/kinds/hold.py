@@ -1,0 +1,159 @@
+"""Holds a device steady and puts back what was there: by us, by the device itself, or later.
+
+The device lets go by itself when it hears nothing of its holder for STALE_S (a crash of ours, a
+lost cable); what even that misses (a reboot) is put back at the next contact, by `restore`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ..errors import DeviceLost, JobTimeout, StepFailed
+from ..transports import Transport
+from . import KindSpec, hold_scripts
+
+#: a holder is heard of so often
+BEAT_S = 15.0
+#: and missed after so long
+STALE_S = 60.0
+#: the watchdog looks so often
+LOOK_S = 5.0
+#: taking and putting back are over by then, or the device hangs; less than STALE_S
+PATIENCE_S = 45.0
+
+
+@contextmanager
+def steady(
+    on: Transport,
+    spec: KindSpec,
+    allowed: Sequence[str],
+    workdir: str,
+    beat_s: float = BEAT_S,
+    stale_s: float = STALE_S,
+) -> Iterator[tuple[str, ...]]:
+    """See `Kind.steady`. Only for who holds the device's lease.
+
+    Raises StepFailed for a measure that the device does not let us take; nothing of it stays.
+    Raises DeviceLost at the end when the device has let go by itself meanwhile.
+    """
+    wanted = [measure for measure in spec.measures if measure in allowed]
+    if not wanted:
+        yield ()
+        return
+    restore(on, workdir)
+    token = secrets.token_hex(8)
+    folder = f"{workdir}/restore/{token}"
+    try:
+        in_force = _take(on, spec, folder, wanted, stale_s)
+        with _Beat(on, folder, beat_s):
+            yield in_force
+    except BaseException as error:
+        _let_go(on, workdir, error)
+        raise
+    if token not in _put_back(on, workdir)[0]:
+        raise DeviceLost(
+            f"{on.name}: it did not hear of us for {stale_s:g} s and let go of its clocks itself; "
+            "what was measured meanwhile does not count",
+            "is the connection steady?",
+        )
+
+
+def restore(on: Transport, workdir: str) -> tuple[str, ...]:
+    """See `Kind.restore`. Raises StepFailed for what cannot be put back, and names it."""
+    return _put_back(on, workdir)[1]
+
+
+def _take(
+    on: Transport, spec: KindSpec, folder: str, measures: Sequence[str], stale_s: float
+) -> tuple[str, ...]:
+    look_s = min(LOOK_S, stale_s / 4)
+    watch = (hold_scripts.WATCH, f"{look_s:g}", str(round(stale_s / look_s)))
+    command = ["sh", "-c", hold_scripts.HOLD, "sh", folder, *watch, *measures]
+    done = on.run(command, timeout_s=PATIENCE_S)
+    for key, value in _pairs(done.text):
+        if key == "cannot":
+            measure, _, why = value.partition(" ")
+            raise StepFailed(
+                f"{on.name} cannot be held by {measure}: {why}",
+                f"allow it there, or take `{measure}` out of `steady` in devices/{on.name}.yaml; "
+                f"{spec.measures.get(measure, 'it is needed for every measure')}",
+            )
+    if done.exit_code != 0:
+        said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
+        raise StepFailed(
+            f"{on.name} cannot be held steady: exit code {done.exit_code}"
+            + (f": {said[-1]}" if said else "")
+        )
+    return tuple(value for key, value in _pairs(done.text) if key == "held")
+
+
+def _put_back(on: Transport, workdir: str) -> tuple[set[str], tuple[str, ...]]:
+    """Holders whose records were there, and what was put back."""
+    done = on.run(["sh", "-c", hold_scripts.RESTORE, "sh", workdir], timeout_s=PATIENCE_S)
+    pairs = _pairs(done.text)
+    failed = _told(value for key, value in pairs if key == "failed")
+    if failed:
+        raise StepFailed(
+            f"{on.name}: cannot be put back as it was: {'; '.join(failed)}",
+            "put it back by hand there (as root), then remove its records: "
+            f"rm -r {workdir}/restore",
+        )
+    told = _told(value for key, value in pairs if key == "restored")
+    return {value for key, value in pairs if key == "holder"}, told
+
+
+def _let_go(on: Transport, workdir: str, error: BaseException) -> None:
+    """After a failure: put back; what hinders that is noted on the failure, which is what counts.
+
+    A device that cannot be reached lets go by itself.
+    """
+    try:
+        _put_back(on, workdir)
+    except (DeviceLost, StepFailed) as second:
+        error.add_note(f"and it could not be put back as it was: {second.message}")
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    lines = (line.partition("=") for line in text.splitlines())
+    return [(key, value) for key, equals, value in lines if equals]
+
+
+def _told(lines: Iterator[str]) -> tuple[str, ...]:
+    """`governor: schedutil`, once for all CPUs that had the same."""
+    told: dict[str, None] = {}
+    for line in lines:
+        measure, operation, first, *rest = [*line.split(" "), "", ""]
+        value = rest[0] if operation == "file" else first
+        value = {"false": "off", "null": "off"}.get(value, value)
+        told[f"{measure}: {'as it was' if operation == 'jetson_clocks' else value}"] = None
+    return tuple(told)
+
+
+class _Beat:
+    """Tells the device, now and then, that we are there."""
+
+    def __init__(self, on: Transport, folder: str, beat_s: float) -> None:
+        self._on, self._folder, self._beat_s = on, folder, beat_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name=f"beat {on.name}")
+
+    def __enter__(self) -> _Beat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._thread.join(PATIENCE_S)
+
+    def _run(self) -> None:
+        count = 0
+        while not self._over.wait(self._beat_s):
+            count += 1
+            command = ["sh", "-c", hold_scripts.BEAT, "sh", self._folder, str(count)]
+            try:
+                self._on.run(command, timeout_s=self._beat_s)
+            except (DeviceLost, JobTimeout):
+                continue  # the next one may arrive; whether enough did is seen at the end

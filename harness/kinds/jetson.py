@@ -1,0 +1,73 @@
+"""NVIDIA Jetsons: a Linux host with L4T, tegrastats, nvpmodel and jetson_clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from ..errors import StepFailed
+from ..records import DeviceFacts, DeviceState
+from ..transports import Transport
+from . import KindSpec, hold, linux, readings, scripts
+from .readings import Readings
+
+SPEC = KindSpec(
+    name="jetson",
+    title="NVIDIA Jetson",
+    workdir="~/.cache/bench-device",
+    runtimes=("image", "bundle", "venv"),
+    measures={
+        "nvpmodel": "the power mode to the highest one (MAXN_SUPER, MAXN, else mode 0)",
+        "jetson_clocks": "all clocks to their maximum",
+        "governor": linux.GOVERNOR,
+    },
+)
+
+
+def read_facts(on: Transport) -> DeviceFacts:
+    """See `Kind`."""
+    asked = (scripts.KERNEL_FACTS, scripts.HOST_FACTS, scripts.CPU_MODEL, scripts.JETSON_FACTS)
+    seen = readings.ask(on, SPEC, *asked, timeout_s=60.0)
+    linux.check(on, seen)
+    if not seen.last("tegra") and not any("tegra" in name for name in seen.all("compatible")):
+        raise StepFailed(
+            f"{on.name}: no Jetson: it has no /etc/nv_tegra_release, and its device tree does "
+            "not say tegra",
+            "kind: linux",
+        )
+    return linux.host_facts(SPEC.name, seen, driver(seen))
+
+
+def driver(seen: Readings) -> str | None:
+    """`L4T 35.4.1, JetPack 5.1.2-b104`, what of it is known."""
+    known = (("L4T", readings.l4t(seen.last("tegra"))), ("JetPack", seen.last("jetpack")))
+    return ", ".join(f"{name} {version}" for name, version in known if version) or None
+
+
+def read_state(on: Transport) -> DeviceState:
+    """See `Kind`; with the power mode, the board's power, and the alerts of the thermal driver."""
+    asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.JETSON_STATE)
+    seen = readings.ask(on, SPEC, *asked, timeout_s=30.0)
+    stats = seen.last("tegrastats")
+    zones = readings.zone_temperatures(seen.all("zone")) or readings.tegra_temperatures(stats)
+    alerts = seen.all("alert")
+    return readings.state(
+        seen,
+        temperatures_c=zones,
+        hottest_c=max(zones.values(), default=None),
+        throttled=any(value != "0" for value in alerts) if alerts else None,
+        power_mode=readings.power_mode(seen.all("nvpmodel")),
+        power_mw=readings.tegra_power_mw(stats),
+    )
+
+
+def steady(
+    on: Transport, allowed: Sequence[str], workdir: str
+) -> AbstractContextManager[tuple[str, ...]]:
+    """See `Kind`."""
+    return hold.steady(on, SPEC, allowed, workdir)
+
+
+def restore(on: Transport, workdir: str) -> tuple[str, ...]:
+    """See `Kind`."""
+    return hold.restore(on, workdir)

@@ -1,0 +1,78 @@
+"""Hosts and boards with Linux: x86 servers and desktops, Raspberry Pis, clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from ..errors import StepFailed
+from ..records import DeviceFacts, DeviceState
+from ..transports import Transport
+from . import KindSpec, hold, readings, scripts
+from .readings import Readings
+
+GOVERNOR = "every CPU's governor to `performance` (as root, or by sudo without a password)"
+SPEC = KindSpec(
+    name="linux",
+    title="Linux host",
+    workdir="~/.cache/bench-device",
+    runtimes=("image", "bundle", "venv"),
+    measures={"governor": GOVERNOR},
+)
+
+
+def read_facts(on: Transport) -> DeviceFacts:
+    """See `Kind`."""
+    seen = readings.ask(on, SPEC, scripts.KERNEL_FACTS, scripts.HOST_FACTS, scripts.CPU_MODEL,
+                        timeout_s=60.0)  # fmt: skip
+    check(on, seen)
+    return host_facts(SPEC.name, seen)
+
+
+def check(on: Transport, seen: Readings) -> None:
+    """Raises StepFailed for what is no Linux host."""
+    if seen.last("android"):
+        raise StepFailed(f"{on.name}: an Android device", "kind: android")
+    if seen.last("system") != "Linux":
+        kind = "kind: macos" if seen.last("system") == "Darwin" else ""
+        raise StepFailed(f"{on.name}: {seen.last('system')}, and no Linux", kind)
+
+
+def host_facts(kind: str, seen: Readings, driver: str | None = None) -> DeviceFacts:
+    """Of a distribution with /etc/os-release."""
+    libc = next((name for name in ("glibc", "musl") if name in seen.all("libc")), None)
+    return readings.facts(
+        kind,
+        seen,
+        os=seen.last("distribution") or "Linux",
+        build=seen.last("kernel"),
+        libc=libc,
+        soc=seen.first("cpu_model") or (seen.last("compatible") or seen.last("hardware")),
+        driver=driver or nvidia(seen.last("nvidia")),
+    )
+
+
+def nvidia(line: str | None) -> str | None:
+    """`NVIDIA 535.129.03` of /proc/driver/nvidia/version."""
+    for word in (line or "").split():
+        if word[0].isdigit() and "." in word:
+            return f"NVIDIA {word}"
+    return None
+
+
+def read_state(on: Transport) -> DeviceState:
+    """See `Kind`; the same figures as the runner's own `state.read_state` where both look."""
+    asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL)
+    return readings.state(readings.ask(on, SPEC, *asked, timeout_s=30.0))
+
+
+def steady(
+    on: Transport, allowed: Sequence[str], workdir: str
+) -> AbstractContextManager[tuple[str, ...]]:
+    """See `Kind`."""
+    return hold.steady(on, SPEC, allowed, workdir)
+
+
+def restore(on: Transport, workdir: str) -> tuple[str, ...]:
+    """See `Kind`."""
+    return hold.restore(on, workdir)

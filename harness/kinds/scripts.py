@@ -1,0 +1,176 @@
+"""What a device is asked, as shell texts: POSIX sh, builtins before programs, one round trip.
+
+Each prints `key=value` lines, which `readings` takes apart. Where the device has nothing, nothing
+is printed. `$BENCH_SYSFS` puts another root before /sys, /proc and /etc, in tests and the lab.
+"""
+
+from __future__ import annotations
+
+PRELUDE = r"""
+R=${BENCH_SYSFS:-}
+C=$R/sys/devices/system/cpu
+# mksh has `print`, and no printf of its own
+if [ -n "${KSH_VERSION:-}" ]; then out() { print -r -- "$1"; }
+else out() { printf '%s\n' "$1"; }; fi
+say() { [ -z "$2" ] || out "$1=$2"; }
+get() { v=; [ -r "$1" ] && IFS= read -r v <"$1"; [ -n "$v" ]; }
+first() { get "$2" && say "$1" "$v"; }
+each() { while IFS= read -r v || [ -n "$v" ]; do say "$1" "$v"; done; }
+free() {
+  d=$1; while [ ! -d "$d" ] && [ -n "$d" ]; do d=${d%/*}; done
+  df -Pk "${d:-/}" 2>/dev/null | while read -r a b c kib rest; do say free_kib "$kib"; done
+}
+"""
+
+#: names of the folder: `workdir` of the kind, with the user's home filled in
+HOME = r"""
+home=${HOME:-}; [ -n "$home" ] || home=$(cd ~ 2>/dev/null && pwd)
+case $1 in "~"*) workdir=$home${1#"~"} ;; *) workdir=$1 ;; esac
+say workdir "$workdir"
+free "$workdir"
+"""
+
+#: /proc and /sys, the same on a host, a Jetson and a phone
+CPU_MODEL = r"""
+[ -r "$R/proc/cpuinfo" ] && while IFS= read -r v; do
+  case $v in "model name"*) say cpu_model "${v#*: }"; break ;; esac
+done <"$R/proc/cpuinfo"
+"""
+
+KERNEL_STATE = r"""
+say os "$(uname -srm)"
+first load "$R/proc/loadavg"
+first pressure "$R/proc/pressure/cpu"
+[ -r "$R/proc/meminfo" ] && while read -r k n unit; do
+  case $k in MemTotal:|MemAvailable:) say "${k%:}" "$n" ;; esac
+done <"$R/proc/meminfo"
+first online "$C/online" || first online "$C/present"
+first governor "$C/cpu0/cpufreq/scaling_governor"
+for f in "$C"/cpu[0-9]*/cpufreq/scaling_cur_freq; do first freq "$f"; done
+set -- "$C"/cpufreq/policy[0-9]*
+[ -d "$1" ] || set -- "$C"/cpu[0-9]*/cpufreq
+for p; do
+  get "$p/scaling_governor" || continue
+  line=${p%/cpufreq}; line="${line##*/} $v"
+  for f in min cur max; do get "$p/scaling_${f}_freq"; line="$line ${v:--}"; done
+  say policy "$line"
+done
+for z in "$R"/sys/class/thermal/thermal_zone[0-9]*; do
+  get "$z/temp" || continue
+  line="$v ${z##*/}"
+  get "$z/type"; say zone "$line $v"
+done
+for s in "$R"/sys/class/power_supply/battery "$R"/sys/class/power_supply/BAT*; do
+  get "$s/capacity" || continue
+  say capacity "$v"; first charging "$s/status"
+  break
+done
+"""
+
+KERNEL_FACTS = r"""
+say system "$(uname -s)"
+say kernel "$(uname -s) $(uname -r)"
+say arch "$(uname -m)"
+[ -d "$R/system/bin" ] && [ -x "$R/system/bin/sh" ] && say android yes
+[ -r "$R/proc/cpuinfo" ] && while IFS= read -r v; do
+  case $v in
+  processor*) say processor "${v#*: }" ;;
+  "Hardware"*) say hardware "${v#*: }" ;;
+  esac
+done <"$R/proc/cpuinfo"
+[ -r "$R/proc/self/status" ] && while read -r k n; do
+  case $k in Cpus_allowed_list:) say allowed "$n" ;; esac
+done <"$R/proc/self/status"
+[ -r "$R/proc/meminfo" ] && while read -r k n unit; do
+  case $k in MemTotal:) say MemTotal "$n" ;; esac
+done <"$R/proc/meminfo"
+first online "$C/online" || first online "$C/present"
+for c in "$C"/cpu[0-9]*; do
+  get "$c/cpu_capacity" && say speed "${c##*/cpu} capacity $v"
+  get "$c/cpufreq/cpuinfo_max_freq" && say speed "${c##*/cpu} max $v"
+done
+"""
+
+HOST_FACTS = r"""
+[ -r "$R/etc/os-release" ] && while IFS= read -r v; do
+  case $v in PRETTY_NAME=*) v=${v#*=}; v=${v#\"}; say distribution "${v%\"}" ;; esac
+done <"$R/etc/os-release"
+first model "$R/sys/class/dmi/id/product_name"
+tree=$R/proc/device-tree
+[ -r "$tree/model" ] || tree=$R/sys/firmware/devicetree/base
+[ -r "$tree/model" ] && say model "$(tr -d '\0' <"$tree/model")"
+[ -r "$tree/compatible" ] && tr '\0' '\n' <"$tree/compatible" | each compatible
+first nvidia "$R/proc/driver/nvidia/version"
+for f in "$R"/lib/ld-musl-*; do [ -e "$f" ] && say libc musl; done
+for f in "$R"/lib64/ld-linux* "$R"/lib/ld-linux* "$R"/lib/*/ld-linux*; do
+  [ -e "$f" ] && say libc glibc
+done
+command -v python3 >/dev/null 2>&1 &&
+  say python "$(python3 -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)"
+if command -v docker >/dev/null 2>&1; then
+  server=$(docker version --format '{{.Server.Version}}' 2>/dev/null </dev/null) || server=
+  say docker "$server"
+  [ -z "$server" ] || say runtimes "$(docker info --format \
+    '{{range $name, $runtime := .Runtimes}}{{$name}} {{end}}' 2>/dev/null </dev/null)"
+fi
+"""
+
+JETSON_FACTS = r"""
+first tegra "$R/etc/nv_tegra_release"
+command -v dpkg-query >/dev/null 2>&1 &&
+  say jetpack "$(dpkg-query -W -f '${Version}' nvidia-jetpack 2>/dev/null)"
+"""
+
+#: `nvpmodel -q` wants root on some releases; tegrastats goes on until nobody reads it
+JETSON_STATE = r"""
+command -v nvpmodel >/dev/null 2>&1 && {
+  seen=$(nvpmodel -q 2>/dev/null </dev/null) || seen=$(sudo -n nvpmodel -q 2>/dev/null </dev/null)
+  out "$seen" | each nvpmodel
+}
+command -v tegrastats >/dev/null 2>&1 &&
+  tegrastats --interval 100 2>/dev/null </dev/null | { IFS= read -r v; say tegrastats "$v"; }
+for d in "$R"/sys/class/thermal/cooling_device[0-9]*; do
+  get "$d/type" || continue
+  case $v in *throttle-alert|hot-surface-alert) first alert "$d/cur_state" ;; esac
+done
+"""
+
+ANDROID_FACTS = r"""
+for p in ro.product.manufacturer ro.product.model ro.soc.manufacturer ro.soc.model \
+  ro.board.platform ro.hardware ro.build.version.release ro.build.version.sdk \
+  ro.build.display.id ro.build.fingerprint ro.product.cpu.abi; do
+  say "$p" "$(getprop "$p" 2>/dev/null </dev/null)"
+done
+"""
+
+ANDROID_STATE = r"""
+dumpsys battery 2>/dev/null </dev/null | each battery
+dumpsys thermalservice 2>/dev/null </dev/null | each thermal
+"""
+
+MACOS_FACTS = r"""
+say system "$(uname -s)"
+say kernel "$(uname -s) $(uname -r)"
+say arch "$(uname -m)"
+command -v sysctl >/dev/null 2>&1 || exit 0
+say model "$(sysctl -n hw.model 2>/dev/null)"
+say cpu_model "$(sysctl -n machdep.cpu.brand_string 2>/dev/null)"
+say cores "$(sysctl -n hw.ncpu 2>/dev/null)"
+say memory_bytes "$(sysctl -n hw.memsize 2>/dev/null)"
+command -v sw_vers >/dev/null 2>&1 && {
+  say version "$(sw_vers -productVersion)"; say build "$(sw_vers -buildVersion)"
+}
+xcode-select -p >/dev/null 2>&1 &&
+  say python "$(python3 -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)"
+"""
+
+MACOS_STATE = r"""
+say os "$(uname -srm)"
+say cpu_model "$(sysctl -n machdep.cpu.brand_string 2>/dev/null)"
+say cores "$(sysctl -n hw.ncpu 2>/dev/null)"
+say memory_bytes "$(sysctl -n hw.memsize 2>/dev/null)"
+v=$(sysctl -n vm.loadavg 2>/dev/null); v=${v#"{ "}; say load "${v%" }"}"
+vm_stat 2>/dev/null | each vm_stat
+pmset -g batt 2>/dev/null | each batt
+pmset -g therm 2>/dev/null | each therm
+"""

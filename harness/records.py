@@ -1,0 +1,638 @@
+"""The records of a run, in the order a run makes them: frozen, plain, serialisable.
+
+They also travel to devices with the runner, so this file needs nothing but Python 3.8.
+Times are in the unit that the name ends with; arrays live in files beside the records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Literal, Optional, Tuple, Union
+
+Precision = Literal["fp32", "fp16", "int8"]
+Status = Literal["ok", "failed", "skipped"]
+Verdict = Literal["valid", "suspect", "invalid"]
+Step = Literal[
+    "plan", "images", "convert", "parity", "deploy", "measure", "score", "store", "report"
+]
+Scalar = Union[str, int, float, bool, None]
+
+#: how samples arrive, see docs/measurement.md
+Pattern = Literal["single", "offline", "camera", "server", "sustained"]
+
+PRECISIONS: Tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+
+# ---- what is asked for -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a model; `shape` has the batch first."""
+
+    name: str
+    shape: Tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model's folder, read: where its PyTorch source is and what its tensors mean.
+
+    `module`, `weights` are paths relative to the model's folder.
+    """
+
+    name: str
+    task: str
+    module: str
+    function: str
+    weights: str
+    weights_sha256: str
+    input: TensorSpec
+    outputs: Tuple[str, ...]
+    classes: Tuple[str, ...]
+    task_options: Dict[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FormatSpec:
+    """What a format can do; the rest is in `formats/<name>.py` and `dockerfiles/<image>/`."""
+
+    name: str
+    title: str
+    suffix: str
+    #: precision -> how the runtime stores and computes it, shown in the report
+    precisions: Dict[str, str]
+    #: folder under dockerfiles/ of the image that runs it
+    image: str
+    #: folder under dockerfiles/ of the image that converts to it
+    converter: str
+    #: the import name whose version is the runtime's version
+    runtime: str
+    #: precision -> why the format lacks it
+    lacks: Dict[str, str] = field(default_factory=dict)
+    #: whether loading needs the model's own Python code
+    needs_source: bool = False
+    #: modules of the runtime that its own import leaves out, so that no import is in `load_ms`
+    imports: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeviceSpec:
+    """One file of devices/: a machine that runs cells."""
+
+    name: str
+    kind: str
+    transport: str
+    address: str = ""
+    labels: Tuple[str, ...] = ()
+    description: str = ""
+    emulated: bool = False
+    #: a trial starts when the hottest sensor is below this
+    cool_below_c: Optional[float] = None
+    #: memory limit of a job there; the scenario's own when None
+    memory_mb: Optional[int] = None
+    #: quota for all that bench keeps there
+    storage_mb: int = 2000
+    min_battery_percent: float = 30.0
+    #: measures of its kind that may be taken to hold it steady
+    steady: Tuple[str, ...] = ()
+    #: CPUs that measured jobs may use; the kind's choice when empty
+    cpus: Tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What a device is; nothing of it changes while it is up. Unknown: None or empty."""
+
+    kind: str
+    #: `x86_64`, `aarch64`, … as uname says
+    arch: str
+    os: str
+    model: Optional[str] = None
+    soc: Optional[str] = None
+    #: OS build, kernel, and driver, L4T or JetPack version
+    build: Optional[str] = None
+    driver: Optional[str] = None
+    cpus: Tuple[int, ...] = ()
+    #: the fast ones of them, the fastest last; all where they are alike
+    big_cpus: Tuple[int, ...] = ()
+    memory_total_bytes: Optional[int] = None
+    #: the kind's workdir with the home folder filled in, and what is free there
+    workdir: str = ""
+    free_bytes: Optional[int] = None
+    #: `3.11.2`, where the device has a Python of its own
+    python: Optional[str] = None
+    #: server version, where a daemon answers this user
+    docker: Optional[str] = None
+    nvidia_runtime: bool = False
+    #: glibc, musl or bionic; decides which venv could work
+    libc: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the matrix."""
+
+    model: str
+    format: str
+    precision: Precision
+    device: str
+    threads: int = 1
+    batch: int = 1
+
+    @property
+    def id(self) -> str:
+        """`<model>-<format>-<precision>-<device>-t<threads>-b<batch>`, also its folder's name."""
+        return "-".join(
+            (
+                self.model,
+                self.format,
+                self.precision,
+                self.device,
+                f"t{self.threads}",
+                f"b{self.batch}",
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A cell that cannot run, and the reason that its hole shows."""
+
+    cell: Cell
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, in the scenario's order; `notes` are shown, they stop nothing."""
+
+    cells: Tuple[Cell, ...]
+    skipped: Tuple[Skipped, ...]
+    notes: Tuple[str, ...] = ()
+
+
+# ---- what the steps make -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image (docker) or environment (venv) of one format."""
+
+    name: str
+    engine: Literal["docker", "venv", "bundle"]
+    #: docker: `bench/<name>:<hash of every input>`; venv: the folder; bundle: its file's name
+    reference: str
+    #: docker: the image id `sha256:…`; venv: `sha256:` of the installed lock; bundle: of its file
+    digest: str
+    cached: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A converted model: one file, named by the hash of everything that made it."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    key: str
+    seconds: float
+    cached: bool
+    log: str
+
+
+@dataclass(frozen=True)
+class OutputParity:
+    """One raw output against the reference over all parity images."""
+
+    name: str
+    max_abs: float
+    max_rel: float
+    cosine: float
+    #: largest magnitude in the reference: what `max_abs` is to be read against
+    scale: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """A converted model against the fp32 PyTorch reference, on real validation images."""
+
+    ok: bool
+    images: int
+    outputs: Tuple[OutputParity, ...]
+    #: reference detections (score over the task's threshold) and how many have a partner
+    reference_boxes: int
+    matched_boxes: int
+    extra_boxes: int
+    #: over matched boxes
+    min_iou: Optional[float]
+    max_score_difference: Optional[float]
+    #: every rule that was broken, empty when ok
+    reasons: Tuple[str, ...] = ()
+    #: metric of this cell over metric of the fp32 reference, when one is asked for
+    metric_ratio: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class CpuPolicy:
+    """CPUs that share a clock, as cpufreq has them."""
+
+    name: str
+    governor: str
+    min_khz: Optional[int] = None
+    current_khz: Optional[int] = None
+    max_khz: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """A device at one moment; an unknown reading is None."""
+
+    taken_at: str
+    cpu_model: Optional[str] = None
+    cores: Optional[int] = None
+    governor: Optional[str] = None
+    frequency_khz: Optional[Tuple[int, ...]] = None
+    hottest_c: Optional[float] = None
+    load_1m: Optional[float] = None
+    #: share of the last 10 s in which some task waited for a CPU (pressure stall information)
+    cpu_pressure_percent: Optional[float] = None
+    memory_available_bytes: Optional[int] = None
+    memory_total_bytes: Optional[int] = None
+    battery_percent: Optional[float] = None
+    os: Optional[str] = None
+    #: every plausible sensor by its zone's name
+    temperatures_c: Dict[str, float] = field(default_factory=dict)
+    #: what the system itself says of throttling; None: it does not say
+    throttled: Optional[bool] = None
+    storage_free_bytes: Optional[int] = None
+    charging: Optional[bool] = None
+    policies: Tuple[CpuPolicy, ...] = ()
+    #: a Jetson's, as nvpmodel names it
+    power_mode: Optional[str] = None
+    #: what the whole board draws at this moment, by its own sensor
+    power_mw: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class PhaseMemory:
+    """Resident memory of a trial's process up to each phase, in the order they run; absolute.
+
+    `how`: `peak` is the highest of the phase; `end` is what was there at its end, where the
+    system does not let a process reset its peak.
+    """
+
+    #: interpreter, numpy and the pictures, before the runtime is imported
+    base_rss_bytes: int
+    import_rss_bytes: int
+    load_rss_bytes: int
+    #: first run, warm-up and timed loop
+    infer_rss_bytes: int
+    how: Literal["peak", "end"]
+
+
+@dataclass(frozen=True)
+class RateTried:
+    """One rate of the `server` pattern; responses are completion minus scheduled arrival."""
+
+    rate_hz: float
+    n: int
+    p50_ms: float
+    #: None: too few samples, or ended early because too many were late
+    p99_ms: Optional[float]
+    worst_ms: float
+    #: samples over the bound
+    late: int
+    #: no more than 1 % of the planned samples were late
+    kept: bool
+
+
+@dataclass(frozen=True)
+class LoadgenResult:
+    """What MLCommons LoadGen itself says of a loop that it drove; its percentiles, its verdict."""
+
+    version: str
+    scenario: str
+    valid: bool
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What a pattern shows beside the latency of the runtime's call; None: it has no such thing.
+
+    A response is completion minus scheduled arrival: waiting in the queue and the copy into the
+    runtime's input count. Percentiles need as many samples as everywhere.
+    """
+
+    pattern: Pattern
+    n: int
+    seconds: float
+    #: pictures a second, with the copy of each input
+    samples_per_s: float
+    #: asked for
+    rate_hz: Optional[float] = None
+    response_p50_ms: Optional[float] = None
+    response_p90_ms: Optional[float] = None
+    response_p99_ms: Optional[float] = None
+    #: pictures that a newer one replaced before the model was free
+    dropped: int = 0
+    bound_ms: Optional[float] = None
+    rates: Tuple[RateTried, ...] = ()
+    #: the highest rate that kept its bound; None when none did
+    best_rate_hz: Optional[float] = None
+    #: medians of the first and the last minute (a tenth of the time, when that is shorter)
+    first_minute_ms: Optional[float] = None
+    last_minute_ms: Optional[float] = None
+    loadgen: Optional[LoadgenResult] = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One line of `layers.json`: a node, kernel or operator as the runtime itself counts it."""
+
+    name: str
+    type: str
+    #: provider, delegate or plugin that ran it
+    where: str
+    #: mean of a run, and share of all layers; None where the runtime gives no times
+    ms: Optional[float] = None
+    share: Optional[float] = None
+    #: how often a run has it, where the runtime counts alike ones together
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Placed:
+    """All nodes that one provider or delegate ran."""
+
+    where: str
+    nodes: int
+    node_share: float
+    time_share: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What ran where, as the runtime itself says, from a pass of its own that is never a number."""
+
+    #: the provider, delegate or plugin that the format asks for
+    asked: str
+    placed: Tuple[Placed, ...]
+    #: what ran elsewhere though nobody asked for it, with its share
+    unasked: Tuple[str, ...]
+    #: True when what was asked for took nothing at all
+    refused: bool
+    #: where the proof is from
+    tool: str
+    runs: int
+    #: sum of all layers of a run
+    total_ms: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the sampler saw at one moment of a trial, as the sensors said it; absent: unknown.
+
+    Sensors are named as the system names them, `#2` added to a name's second one. A temperature
+    may be one that cannot be: `watching.verdicts` judges that.
+    """
+
+    #: seconds since boot, sleep included (CLOCK_BOOTTIME)
+    at_s: float
+    #: by the CPU's number; one clock of several CPUs is given for each of them
+    frequency_khz: Dict[str, int] = field(default_factory=dict)
+    #: what the system lets a CPU reach at this moment
+    limit_khz: Dict[str, int] = field(default_factory=dict)
+    temperatures_c: Dict[str, float] = field(default_factory=dict)
+    #: state of what cools, most of it by slowing down; 0 is off
+    cooling: Dict[str, int] = field(default_factory=dict)
+    #: events since boot in which the hardware slowed itself
+    throttle_counts: Dict[str, int] = field(default_factory=dict)
+    #: Android's: 0 none, 1 light, 2 moderate, 3 severe, …
+    thermal_status: Optional[int] = None
+    #: share of the time since the reading before, by the CPU's number
+    busy_percent: Dict[str, float] = field(default_factory=dict)
+    #: share of all CPU time since then that the hypervisor gave to others
+    steal_percent: Optional[float] = None
+    #: share of the time since then in which some task waited (pressure stall information)
+    cpu_pressure_percent: Optional[float] = None
+    memory_pressure_percent: Optional[float] = None
+    memory_available_bytes: Optional[int] = None
+    #: power at this moment, by rail: `INA3221 VDD_IN`, `battery`
+    power_w: Dict[str, float] = field(default_factory=dict)
+    #: counters since an unknown moment, by rail: `RAPL package-0`
+    energy_uj: Dict[str, int] = field(default_factory=dict)
+    battery_percent: Optional[float] = None
+    charging: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class Watched:
+    """All that was seen of a device around one trial, from outside of the timed process."""
+
+    readings: Tuple[Reading, ...] = ()
+    #: what was not seen, and why
+    notes: Tuple[str, ...] = ()
+    #: CPU time of the sampler on the device, percent of one CPU; None: it could not say
+    sampler_cpu_percent: Optional[float] = None
+    #: rail -> where its counter starts again from 0
+    counter_range_uj: Dict[str, int] = field(default_factory=dict)
+    #: kinds of sensor that are there and that this user may not read: `rapl_uj`, `temperature`, …
+    unreadable: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What one inference took from its source; None: unknown, and `note` says why."""
+
+    per_inference_mj: Optional[float] = None
+    #: of the same rails before the job; subtracted from `mean_w`. None: nothing was subtracted
+    idle_w: Optional[float] = None
+    #: while inferences ran
+    mean_w: Optional[float] = None
+    #: how far it is to be trusted: `on-board rail: RAPL package-0`, `battery gauge`, …
+    tier: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fresh process: where its raw samples are, and what it said of itself.
+
+    `samples` is an npz beside the record, int64 nanoseconds, never reduced and never filtered:
+    `latency_ns`, `start_ns`, `warmup_ns`, and `pre_ns`, `infer_ns`, `post_ns`, `e2e_ns`. Patterns
+    with a schedule add `scheduled_ns` (same clock as `start_ns`), `server` also `rate_index`.
+    """
+
+    index: int
+    folder: str
+    load_ms: float
+    first_ms: float
+    import_ms: float
+    settled: bool
+    stopped_by: Literal["interval", "cap"]
+    peak_rss_bytes: int
+    os_threads: int
+    runtime_version: str
+    python_version: str
+    wall_s: float
+    before: DeviceState
+    after: DeviceState
+    #: CPUs that the process could use
+    affinity: Tuple[int, ...] = ()
+    #: seconds in warm-up, timed loop and stages; the rest of `wall_s` is start-up and overhead
+    warmup_s: float = 0.0
+    loop_s: float = 0.0
+    stages_s: float = 0.0
+    memory: Optional[PhaseMemory] = None
+    #: threads with at least a third of the busiest one's time in the loop; None: not known
+    busy_threads: Optional[int] = None
+    #: CPU time of each thread in percent of the loop, from 1 %, most first
+    thread_percent: Tuple[float, ...] = ()
+    arrivals: Optional[Arrivals] = None
+    #: CPU time of the state sampler beside it, percent of one CPU
+    sampler_cpu_percent: Optional[float] = None
+    energy: Optional[Energy] = None
+    #: what its device's state says against it, and what of that state is not known
+    state_flags: Tuple[str, ...] = ()
+    state_notes: Tuple[str, ...] = ()
+    #: why earlier tries of this trial were void
+    voided: Tuple[str, ...] = ()
+    #: why this one is not to be believed either; empty when it stands
+    void: str = ""
+    #: by so much the device's time since boot is ahead of the samples' clock
+    boot_offset_s: float = 0.0
+
+    @property
+    def overhead_s(self) -> float:
+        """Wall time beyond import, load, first run, warm-up, timed loop and stages."""
+        inside_s = (self.import_ms + self.load_ms + self.first_ms) / 1e3
+        return self.wall_s - inside_s - self.warmup_s - self.loop_s - self.stages_s
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Statistics over all trials of a cell, from raw samples; ms. None: too few samples."""
+
+    n: int
+    trials: int
+    p50: Interval
+    p90_ms: Optional[float]
+    p95_ms: Optional[float]
+    p99_ms: Optional[float]
+    p999_ms: Optional[float]
+    load_ms: float
+    first_ms: float
+    pre_ms: Optional[float]
+    infer_ms: Optional[float]
+    post_ms: Optional[float]
+    e2e_ms: Optional[float]
+    peak_rss_bytes: int
+    #: what makes the number suspect, with its figures and advice
+    flags: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracy over a dataset; keys are export columns (`map50_95`, `mask_map50_95`, …)."""
+
+    dataset: str
+    images: int
+    values: Dict[str, float]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell has no number: the step, what happened, and what to do next."""
+
+    step: Step
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """All that a run knows of one cell: one line of `results.jsonl`."""
+
+    run_id: str
+    cell: Cell
+    status: Status
+    verdict: Optional[Verdict]
+    reasons: Tuple[str, ...]
+    started_at: str
+    finished_at: str
+    failure: Optional[Failure] = None
+    image: Optional[Image] = None
+    artifact: Optional[Artifact] = None
+    parity: Optional[Parity] = None
+    trials: Tuple[Trial, ...] = ()
+    summary: Optional[Summary] = None
+    scores: Optional[Scores] = None
+    #: how the precision is stored and computed
+    compute: str = ""
+    emulated: bool = False
+    #: step -> seconds of wall time that this cell spent there
+    wall_s: Dict[str, float] = field(default_factory=dict)
+    placement: Optional[Placement] = None
+
+
+@dataclass(frozen=True)
+class RunDevice:
+    """`devices/<name>.json` of a run: what a device was, and how the run treated it.
+
+    It has no address: a run's folder and its report are sent around.
+    """
+
+    name: str
+    kind: str
+    transport: str
+    labels: Tuple[str, ...] = ()
+    description: str = ""
+    emulated: bool = False
+    facts: Optional[DeviceFacts] = None
+    #: measures in force while it was measured, with their values, as the kind's `steady` gave them
+    held: Tuple[str, ...] = ()
+    #: measures that its file allows
+    allowed: Tuple[str, ...] = ()
+    #: what an earlier holder had left, put back at the first contact
+    restored: Tuple[str, ...] = ()
+    #: why the run gave it up; empty when it did not
+    set_aside: str = ""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """`run.json`: what is the same for every cell of a run."""
+
+    run_id: str
+    scenario: str
+    profile: str
+    started_at: str
+    harness_version: str
+    harness_sha256: str
+    git: str
+    engine: str
+    plan_sha256: str
+    command: str
+    host: str = ""
+    dataset: str = ""
+    finished_at: Optional[str] = None
+    #: where the wall time went: step -> seconds
+    wall_s: Dict[str, float] = field(default_factory=dict)
+    notes: Tuple[str, ...] = ()
+    gates: Dict[str, float] = field(default_factory=dict)
+    broken_gates: Tuple[str, ...] = ()

@@ -1,0 +1,139 @@
+"""Writes a report: every registered page, the style sheet, the scripts. Reads from disk alone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from harness.errors import BenchError
+from harness.noise import Noise
+from harness.report.data import RunData
+from harness.report.page import Page, Report
+from harness.report.pages import REGISTRY
+from harness.report.pictures import PictureSource
+from harness.store import read_devices, read_run
+
+_HERE: Final = Path(__file__).parent
+_OWN: Final = ("report.css", "report.js")
+#: Plotly adds an empty <style> and fills it by script; this is the hash of nothing.
+_EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+#: `file:` is for browsers in which a page from disk has no 'self'
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' file:",
+        f"style-src 'self' file: {_EMPTY_STYLE}",
+        "img-src 'self' file: data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+
+
+def build(
+    run: RunData,
+    out: Path,
+    pictures: PictureSource | None = None,
+    noise: Mapping[str, Noise] | None = None,
+) -> Path:
+    """Write the report of `run` into `out` and return its index.html.
+
+    Without `pictures` the cells' pages show none; `noise` is what is known of each device's, by
+    name. Files of an older report are overwritten. Raises BenchError when the folder cannot be
+    written, or what the run wrote of a device cannot be read.
+    """
+    report = Report(run, pictures, read_devices(run.folder), noise or {})
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        styles = _static(out / "static")
+        _pages(report, out, styles)
+    except OSError as error:
+        raise BenchError(f"{out}: the report cannot be written: {error.strerror}") from None
+    return out / "index.html"
+
+
+def build_run(
+    folder: Path,
+    out: Path,
+    pictures: PictureSource | None = None,
+    noise_of: Callable[[str], Noise | None] = lambda device: None,
+) -> Path:
+    """`build` of the run in `folder`; raises BenchError for one that cannot be read.
+
+    `noise_of` gives what is known of a device's noise, see `noise.kept`.
+    """
+    run = read_run(folder)
+    found = {name: noise_of(name) for name in {cell.device for cell in run.plan.cells}}
+    return build(run, out, pictures, {name: known for name, known in found.items() if known})
+
+
+def _pages(report: Report, out: Path, styles: str) -> None:
+    templates = environment()
+    there = {name: maker for name, maker in REGISTRY.items() if maker.there(report)}
+    nav = tuple((name, m.title, m.path) for name, m in there.items() if m.path)
+    shared = {"info": report.run.info, "nav": nav, "policy": POLICY, "plotly_styles": styles}
+    for name, maker in there.items():
+        for page in maker.make(report):
+            html = templates.get_template(page.template).render(
+                page=page, here=page.content, current=name, **shared
+            )
+            _write(out, page, html)
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Templates that escape everything and fail on a name that is not there."""
+    return Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _write(out: Path, page: Page, html: str) -> None:
+    path = out / page.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8")
+    for name, content in page.files.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(content)
+
+
+def _static(folder: Path) -> str:
+    """Copy styles and scripts; returns the id of a style element that Plotly must not add.
+
+    Plotly brings a map library which adds its own <style> unless an element of that id is there;
+    the policy would refuse it with an error in the console.
+    """
+    folder.mkdir(exist_ok=True)
+    for name in _OWN:
+        shutil.copyfile(_HERE / "static" / name, folder / name)
+    source = plotly_script()
+    target = folder / source.name
+    if not target.exists() or target.stat().st_size != source.stat().st_size:
+        shutil.copyfile(source, target)
+    return _style_id(source)
+
+
+def plotly_script() -> Path:
+    """Plotly's script from the installed package."""
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise BenchError("the plotly package is not installed", "pip install plotly")
+    return Path(spec.origin).parent / "package_data" / "plotly.min.js"
+
+
+@lru_cache(maxsize=2)
+def _style_id(script: Path) -> str:
+    found = re.search(rb'getElementById\("([0-9a-f]{64})"\)', script.read_bytes())
+    return found[1].decode() if found else ""

@@ -1,0 +1,184 @@
+"""What the page says in words: who is fastest, who is smallest and still right.
+
+Two cells whose 95 % intervals overlap are never ranked: then it says that it can't tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from harness.records import Interval, RunInfo
+from harness.report.data import Axes, Entry
+from harness.report.numbers import bounds, figures, megabytes
+
+#: export columns that are accuracy, the headline's first, with their titles
+METRICS: Final[dict[str, str]] = {
+    "map50_95": "mAP50–95",
+    "mask_map50_95": "Mask mAP50–95",
+    "top1": "Top-1",
+}
+#: titles of further scores, shown on a cell's page
+MORE_METRICS: Final[dict[str, str]] = {
+    "map50": "mAP50",
+    "mask_map50": "Mask mAP50",
+    "top5": "Top-5",
+}
+#: how much accuracy "still right" may cost when the scenario sets no gate
+DROP: Final = 0.01
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True)
+class Fastest:
+    """The lowest median among valid cells of one device and model, and who overlaps it."""
+
+    best: Entry | None
+    tied: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The smallest files whose accuracy is within `drop` of the reference's."""
+
+    reference: Entry | None
+    drop: float
+    best: tuple[Entry, ...] = ()
+
+
+def overlap(a: Interval, b: Interval) -> bool:
+    """Whether two intervals share a value."""
+    return a.low <= b.high and b.low <= a.high
+
+
+def fastest(entries: Sequence[Entry], state: str = "valid") -> Fastest:
+    """Over real (not emulated) cells in `state`."""
+    timed = [e for e in entries if e.state == state and e.summary and not e.emulated]
+    timed.sort(key=_median)
+    if not timed:
+        return Fastest(None)
+    first = timed[0]
+    return Fastest(first, tuple(e for e in timed[1:] if overlap(_interval(first), _interval(e))))
+
+
+def metric(entries: Sequence[Entry]) -> str:
+    """The accuracy column that the headline speaks of."""
+    present = {
+        key for e in entries if e.result and e.result.scores for key in e.result.scores.values
+    }
+    return next((key for key in METRICS if key in present), "map50_95")
+
+
+def reference(entries: Sequence[Entry], model: str) -> Entry | None:
+    """The fp32 PyTorch cell of a model that others are compared with, scored if there is one."""
+    found = [
+        e
+        for e in entries
+        if (e.cell.model, e.cell.format, e.cell.precision) == (model, "pytorch", "fp32")
+    ]
+    scored = [e for e in found if e.result and e.result.scores]
+    return next(iter(scored or found), None)
+
+
+def smallest(entries: Sequence[Entry], every: Sequence[Entry], info: RunInfo) -> Smallest:
+    """Among `entries` of one model; the reference may have run on another device of `every`."""
+    drop = info.gates.get("map50_95_drop", DROP)
+    key, base = metric(every), reference(every, entries[0].cell.model)
+    target = base.score(key) if base else None
+    if target is None:
+        return Smallest(None, drop)
+    right = [e for e in entries if e.size_bytes and _within(e.score(key), target - drop)]
+    least = min((e.size_bytes or 0 for e in right), default=0)
+    return Smallest(base, drop, tuple(e for e in right if e.size_bytes == least))
+
+
+def _within(value: float | None, floor: float) -> bool:
+    return value is not None and value >= floor - 1e-9
+
+
+def headline(
+    entries: Sequence[Entry], every: Sequence[Entry], axes: Axes, info: RunInfo
+) -> tuple[str, ...]:
+    """The sentences for the entries of one device and one model."""
+    cell = entries[0].cell
+    place = f"On {cell.device}" + (f", {cell.model}" if len(axes.models) > 1 else "")
+    if all(e.emulated for e in entries):
+        return (f"{place}: emulated; its times are no real device's and are not compared.",)
+    told = [_speed(place, entries, axes), _suspect_ahead(entries, axes)]
+    told.append(_size(smallest(entries, every, info), axes, metric(every)))
+    return tuple(sentence for sentence in told if sentence)
+
+
+def _speed(place: str, entries: Sequence[Entry], axes: Axes) -> str:
+    quick = fastest(entries)
+    if quick.best is None:
+        return _no_valid(place, entries, axes)
+    if not quick.tied:
+        return f"{place}: the fastest valid cell is {_timed(quick.best, axes)}."
+    rivals = _listed([_timed(e, axes) for e in quick.tied])
+    return (
+        f"{place}: the fastest valid cell is one of {_timed(quick.best, axes)} "
+        f"and {rivals}: can't tell apart."
+    )
+
+
+def _no_valid(place: str, entries: Sequence[Entry], axes: Axes) -> str:
+    quick = fastest(entries, "suspect")
+    if quick.best is None:
+        return f"{place}: no cell has a number; every entry below says why."
+    rivals = f", can't tell apart from {_listed([_timed(e, axes) for e in quick.tied])}"
+    return (
+        f"{place}: no cell is valid; the fastest suspect one is {_timed(quick.best, axes)}"
+        f"{rivals if quick.tied else ''}. Read its flags before using it."
+    )
+
+
+def _suspect_ahead(entries: Sequence[Entry], axes: Axes) -> str:
+    """A suspect cell with a lower median would be missed by a reader of the first sentence."""
+    best, doubtful = fastest(entries).best, fastest(entries, "suspect").best
+    if best is None or doubtful is None or _median(doubtful) >= _median(best):
+        return ""
+    return f"{_timed(doubtful, axes)} was lower, but is suspect."
+
+
+def _size(small: Smallest, axes: Axes, key: str) -> str:
+    name = METRICS.get(key, key)
+    if small.reference is None:
+        return "Which is smallest and still right is not known: the fp32 reference was not scored."
+    base = f"{axes.label(small.reference.cell)}, {_score(small.reference, key)}"
+    if not small.best:
+        return f"No file was within {small.drop:g} {name} of the reference ({base})."
+    names = _listed([axes.label(e.cell) for e in small.best])
+    first = small.best[0]
+    verb = "are" if len(small.best) > 1 else "is"
+    size = megabytes(first.size_bytes or 0)
+    return (
+        f"Smallest within {small.drop:g} {name} of the reference ({base}) {verb} {names}: "
+        f"{size}, {_score(first, key)}."
+    )
+
+
+def _score(entry: Entry, key: str) -> str:
+    value = entry.score(key)
+    return "not scored" if value is None else f"{value:.3f}"
+
+
+def _timed(entry: Entry, axes: Axes) -> str:
+    interval = _interval(entry)
+    return f"{axes.label(entry.cell)} at {figures(interval.value)} ms {bounds(interval)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _interval(entry: Entry) -> Interval:
+    assert entry.summary is not None
+    return entry.summary.p50
+
+
+def _median(entry: Entry) -> float:
+    return _interval(entry).value

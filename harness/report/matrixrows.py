@@ -1,0 +1,222 @@
+"""The rows of the matrix: one format and precision each, a box for every device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.records import Cell
+from harness.report.claims import METRICS
+from harness.report.data import Axes, Entry
+from harness.report.marks import BADGES, Badge, Heat, Marks, heat, marks
+from harness.report.numbers import bounds, figures, shorten
+from harness.report.page import Report, cell_href
+
+_SHOWN_REASONS = 2
+#: with more devices, reasons are numbered and stand under the table
+_ROOMY = 3
+RowKey = tuple[str, str, str, int, int]
+
+
+@dataclass(frozen=True)
+class Box:
+    """One device's entry in a row; without `value` its reasons fill the hole."""
+
+    device: str
+    href: str
+    badge: Badge | None
+    value: str = ""
+    bounds: str = ""
+    n: str = ""
+    mark: str = ""
+    heat: int | None = None
+    sort: float | None = None
+    reasons: tuple[str, ...] = ()
+    more: int = 0
+    emulated: bool = False
+    #: numbers of its reasons in the list under the table
+    refs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value beside the timings: accuracy or size."""
+
+    title: str
+    text: str
+    best: bool = False
+    sort: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One format and precision (and threads, batch and model where they differ)."""
+
+    names: tuple[tuple[str, str], ...]
+    label: str
+    boxes: tuple[Box, ...]
+    figures: tuple[Figure, ...]
+    compute: str
+
+
+def row_names(axes: Axes) -> tuple[str, ...]:
+    """What names a row: format and precision, and what else differs within the run."""
+    several = {"Model": axes.models, "Threads": axes.threads, "Batch": axes.batches}
+    shown = {name for name, values in several.items() if len(values) > 1}
+    names = ("Model", "Format", "Precision", "Threads", "Batch")
+    return tuple(n for n in names if n in shown or n in ("Format", "Precision"))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What all rows share: devices in the order of their columns, scales, and who is best."""
+
+    devices: tuple[str, ...]
+    scales: dict[str, Heat | None]
+    best: dict[tuple[str, str], Marks]
+    metrics: tuple[str, ...]
+    leaders: dict[str, dict[str, float]]
+    #: reason -> its number under the table; empty where reasons stand in the boxes
+    numbers: dict[str, int]
+
+
+def columns(report: Report) -> tuple[str, ...]:
+    """The devices, emulated ones last."""
+    emulated = {e.cell.device for e in report.entries if e.emulated}
+    return tuple(sorted(report.axes.devices, key=lambda device: device in emulated))
+
+
+def numbered(report: Report) -> dict[str, int]:
+    """Every reason's number, in the order of the entries, where columns are too many for text."""
+    if len(report.axes.devices) <= _ROOMY:
+        return {}
+    reasons = (shorten(reason, 300) for e in report.entries for reason in _shown(e))
+    return {reason: n for n, reason in enumerate(dict.fromkeys(reasons), 1)}
+
+
+def _shown(entry: Entry) -> tuple[str, ...]:
+    return entry.reasons[:_SHOWN_REASONS]
+
+
+def rows_of(report: Report) -> tuple[Row, ...]:
+    """Every row, in the scenario's order of models and formats."""
+    axes = report.axes
+    by_row: dict[RowKey, dict[str, Entry]] = {}
+    for entry in report.entries:
+        by_row.setdefault(_key(entry.cell), {})[entry.cell.device] = entry
+    shared = Columns(
+        devices=columns(report),
+        scales={d: heat(report.of_device(d)) for d in axes.devices},
+        best={key: marks(group) for key, group in report.groups.items()},
+        metrics=_metrics(report.entries),
+        leaders={model: _best_figures(report.of_model(model)) for model in axes.models},
+        numbers=numbered(report),
+    )
+    ordered = sorted(by_row, key=lambda key: _order(key, axes))
+    return tuple(_row(by_row[key], key, axes, shared) for key in ordered)
+
+
+def _key(cell: Cell) -> RowKey:
+    return (cell.model, cell.format, cell.precision, cell.threads, cell.batch)
+
+
+def _order(key: RowKey, axes: Axes) -> tuple[int, ...]:
+    model, form, precision, threads, batch = key
+    places = (axes.models.index(model), axes.formats.index(form), axes.precisions.index(precision))
+    return (*places, threads, batch)
+
+
+def _row(entries: dict[str, Entry], key: RowKey, axes: Axes, shared: Columns) -> Row:
+    values = dict(
+        zip(("Model", "Format", "Precision", "Threads", "Batch"), map(str, key), strict=True)
+    )
+    names = tuple((name, values[name]) for name in row_names(axes))
+    boxes = tuple(_box(entries.get(d), d, key[0], shared) for d in shared.devices)
+    compute = next(
+        (e.result.compute for e in entries.values() if e.result and e.result.compute), ""
+    )
+    label = " ".join(value for _, value in names)
+    shown = _figures(entries, shared.metrics, shared.leaders[key[0]])
+    return Row(names, label, boxes, shown, compute)
+
+
+def _box(entry: Entry | None, device: str, model: str, shared: Columns) -> Box:
+    if entry is None:
+        return Box(device, "", None, reasons=("not in the plan",))
+    shown = _shown(entry)
+    hole = Box(
+        device=device,
+        href=cell_href(entry.cell.id),
+        badge=BADGES[entry.state],
+        reasons=() if shared.numbers else tuple(shorten(reason) for reason in shown),
+        more=len(entry.reasons) - len(shown),
+        emulated=entry.emulated,
+        refs=tuple(shared.numbers[shorten(r, 300)] for r in shown) if shared.numbers else (),
+    )
+    if not entry.summary:
+        return hole
+    return _numbered(hole, entry, shared.scales[device], shared.best.get((device, model)))
+
+
+def _numbered(hole: Box, entry: Entry, scale: Heat | None, best: Marks | None) -> Box:
+    assert entry.summary is not None
+    p50 = entry.summary.p50
+    return replace(
+        hole,
+        value=figures(p50.value),
+        bounds=bounds(p50),
+        n=f"n={entry.summary.n:,}",
+        mark=best.mark(entry.cell.id) if best else "",
+        heat=None if entry.emulated or scale is None else scale.step(p50.value),
+        sort=p50.value,
+    )
+
+
+def _metrics(entries: Sequence[Entry]) -> tuple[str, ...]:
+    return tuple(key for key in METRICS if any(e.score(key) is not None for e in entries))
+
+
+def _best_figures(entries: Sequence[Entry]) -> dict[str, float]:
+    """The highest of each metric (to the three digits shown) and the smallest file."""
+    best: dict[str, float] = {}
+    for key in METRICS:
+        scores = [round(v, 3) for e in entries if (v := e.score(key)) is not None]
+        best |= _distinct(key, max(scores, default=0.0), scores)
+    sizes = [float(e.size_bytes) for e in entries if e.summary and e.size_bytes]
+    return best | _distinct("size", min(sizes, default=0.0), sizes)
+
+
+def _distinct(name: str, best: float, values: list[float]) -> dict[str, float]:
+    """A best value that more than half share is nobody's mark."""
+    return {name: best} if 0 < 2 * values.count(best) <= max(2, len(values)) else {}
+
+
+def _figures(
+    entries: dict[str, Entry], metrics: tuple[str, ...], leaders: dict[str, float]
+) -> tuple[Figure, ...]:
+    shown = [_accuracy(entries, key, leaders) for key in metrics]
+    sizes = {d: float(e.size_bytes) for d, e in entries.items() if e.size_bytes}
+    timed = any(e.summary for e in entries.values())
+    first = min(sizes.values(), default=None)
+    text = _joined({d: figures(size / 1e6) for d, size in sizes.items()}, sizes)
+    shown.append(Figure("Size MB", text, timed and first == leaders.get("size"), first))
+    return tuple(shown)
+
+
+def _accuracy(entries: dict[str, Entry], key: str, leaders: dict[str, float]) -> Figure:
+    scores = {d: v for d, e in entries.items() if (v := e.score(key)) is not None}
+    text = _joined({d: f"{value:.3f}" for d, value in scores.items()}, scores)
+    top = max(scores.values(), default=None)
+    best = top is not None and round(top, 3) == leaders.get(key)
+    return Figure(METRICS[key], text, best, top)
+
+
+def _joined(texts: dict[str, str], values: dict[str, float]) -> str:
+    """One value; two with their devices; of more different ones the lowest and the highest."""
+    different = {text: device for device, text in texts.items()}
+    if len(different) <= 1:
+        return next(iter(different), "")
+    if len(different) == 2:
+        return ", ".join(f"{text} ({device})" for text, device in different.items())
+    ordered = sorted(values, key=lambda device: values[device])
+    return f"{texts[ordered[0]]} to {texts[ordered[-1]]}"

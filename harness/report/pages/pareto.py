@@ -1,0 +1,101 @@
+"""Latency against accuracy, with the cells that no other beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.report.claims import METRICS, metric
+from harness.report.data import Axes, Entry
+from harness.report.marks import BADGES, Badge
+from harness.report.numbers import bounds, figures, megabytes
+from harness.report.page import Chart, Maker, Page, Report, cell_href
+from harness.report.paretochart import accuracy, frontier, median_ms, pareto_chart
+
+
+@dataclass(frozen=True)
+class Line:
+    """One drawn cell in the table under the plot."""
+
+    label: str
+    href: str
+    badge: Badge
+    median: str
+    bounds: str
+    n: str
+    score: str
+    size: str
+    frontier: bool
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One device and model: its chart, its table, and the cells that could not be drawn."""
+
+    title: str
+    chart: Chart | None
+    lines: tuple[Line, ...]
+    left_out: tuple[tuple[str, str, Badge, str], ...]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Pareto:
+    """What pareto.html shows."""
+
+    metric: str
+    plots: tuple[Plot, ...]
+
+
+def pages(report: Report) -> Iterable[Page]:
+    """The one page, pareto.html."""
+    key = metric(report.entries)
+    plots = tuple(_plots(report, key))
+    charts = tuple(plot.chart for plot in plots if plot.chart)
+    content = Pareto(METRICS.get(key, key), plots)
+    yield Page("pareto.html", "Latency and accuracy", "pareto.html", content, charts)
+
+
+def _plots(report: Report, key: str) -> Iterable[Plot]:
+    axes = report.axes
+    for number, ((device, model), group) in enumerate(report.groups.items()):
+        title = device if len(axes.models) == 1 else f"{model} on {device}"
+        yield _plot(group, axes, key, title, f"pareto-{number}")
+
+
+def _plot(group: Sequence[Entry], axes: Axes, key: str, title: str, name: str) -> Plot:
+    drawn = [e for e in group if e.summary and e.score(key) is not None and not e.emulated]
+    drawn.sort(key=median_ms)
+    front = frontier(drawn, key)
+    left = tuple(_left_out(e, axes) for e in group if e not in drawn)
+    lines = tuple(_line(e, axes, key, e in front) for e in drawn)
+    if any(e.emulated for e in group):
+        return Plot(title, None, (), left, "Emulated: its times are no real device's.")
+    if not drawn:
+        return Plot(title, None, (), left, "No cell has both a time and an accuracy.")
+    return Plot(title, pareto_chart(drawn, front, axes, key, name), lines, left)
+
+
+def _left_out(entry: Entry, axes: Axes) -> tuple[str, str, Badge, str]:
+    why = entry.reasons[0] if entry.reasons else "not scored"
+    why = "emulated" if entry.emulated and entry.summary else why
+    return axes.label(entry.cell), cell_href(entry.cell.id), BADGES[entry.state], why
+
+
+def _line(entry: Entry, axes: Axes, key: str, front: bool) -> Line:
+    assert entry.summary is not None
+    p50, size = entry.summary.p50, entry.size_bytes
+    return Line(
+        label=axes.label(entry.cell),
+        href=cell_href(entry.cell.id),
+        badge=BADGES[entry.state],
+        median=figures(p50.value),
+        bounds=bounds(p50),
+        n=f"{entry.summary.n:,}",
+        score=f"{accuracy(entry, key):.3f}",
+        size=megabytes(size) if size else "",
+        frontier=front,
+    )
+
+
+MAKER = Maker("Latency and accuracy", "pareto.html", pages)

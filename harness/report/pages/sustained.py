@@ -1,0 +1,162 @@
+"""Formats kept busy for minutes on one device: their curves, and who leads at first and at last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.records import Arrivals
+from harness.report.data import Entry, TrialSamples
+from harness.report.marks import BADGES, Badge
+from harness.report.numbers import figures
+from harness.report.page import Chart, Maker, Page, Report, cell_href
+from harness.report.patterns import curve
+from harness.report.plots import colour, plain
+
+_DASHES = ("solid", "dash", "dot")
+_COLOURS = 7
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median over trials with the lowest and the highest of them, ms."""
+
+    value: float
+    low: float
+    high: float
+    trials: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """`values`: one a trial."""
+        return cls(float(np.median(values)), min(values), max(values), len(values))
+
+    @property
+    def text(self) -> str:
+        """`17.6 [17.4, 17.9]`, the bounds only of several trials."""
+        around = f" [{figures(self.low)}, {figures(self.high)}]" if self.trials > 1 else ""
+        return f"{figures(self.value)}{around}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One cell: medians and ranks of the first and the last minute."""
+
+    label: str
+    href: str
+    badge: Badge
+    first: str
+    first_rank: str
+    last: str
+    last_rank: str
+    change: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """One device."""
+
+    title: str
+    emulated: bool
+    chart: Chart | None
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Sustained:
+    """What sustained.html shows."""
+
+    groups: tuple[Group, ...]
+
+
+def pages(report: Report) -> Iterable[Page]:
+    """The one page, sustained.html."""
+    devices = (d for d in report.axes.devices if _kept_up(report.of_device(d)))
+    groups = tuple(_group(report, number, name) for number, name in enumerate(devices))
+    charts = tuple(group.chart for group in groups if group.chart)
+    yield Page("sustained.html", "Kept up for minutes", "sustained.html", Sustained(groups), charts)
+
+
+def there(report: Report) -> bool:
+    """Whether any cell of the run was kept busy for minutes."""
+    return bool(_kept_up(report.entries))
+
+
+def _kept_up(entries: Sequence[Entry]) -> list[Entry]:
+    return [e for e in entries if e.summary and _arrivals(e)]
+
+
+def _arrivals(entry: Entry) -> list[Arrivals]:
+    """Of the trials whose two ends are known."""
+    every = [t.arrivals for t in entry.result.trials] if entry.result else []
+    return [a for a in every if a and a.pattern == "sustained" and a.first_minute_ms
+            and a.last_minute_ms]  # fmt: skip
+
+
+def _group(report: Report, number: int, device: str) -> Group:
+    cells = _kept_up(report.of_device(device))
+    if any(e.emulated for e in cells):
+        return Group(device, True, None, ())
+    firsts = [Spread.of([a.first_minute_ms or 0.0 for a in _arrivals(e)]) for e in cells]
+    lasts = [Spread.of([a.last_minute_ms or 0.0 for a in _arrivals(e)]) for e in cells]
+    first_ranks, last_ranks = ranks(firsts), ranks(lasts)
+    lines = [
+        Line(
+            label=report.axes.label(e.cell),
+            href=cell_href(e.cell.id),
+            badge=BADGES[e.state],
+            first=firsts[n].text,
+            first_rank=first_ranks[n],
+            last=lasts[n].text,
+            last_rank=last_ranks[n],
+            change=f"{100 * (lasts[n].value / firsts[n].value - 1):+.1f} %",
+        )
+        for n, e in enumerate(cells)
+    ]
+    order = sorted(range(len(cells)), key=lambda n: lasts[n].value)
+    chart = _chart(report, [cells[n] for n in order], f"sustained-{number}")
+    return Group(device, False, chart, tuple(lines[n] for n in order))
+
+
+def ranks(spreads: Sequence[Spread]) -> tuple[str, ...]:
+    """`1`, or `1–2` where trials of two cells overlap: then nobody knows who leads."""
+    found = []
+    for own in spreads:
+        best = 1 + sum(other.high < own.low for other in spreads)
+        worst = len(spreads) - sum(other.low > own.high for other in spreads)
+        found.append(str(best) if best == worst else f"{best}–{worst}")
+    return tuple(found)
+
+
+def _chart(report: Report, cells: Sequence[Entry], name: str) -> Chart:
+    data: list[object] = []
+    for number, entry in enumerate(cells):
+        trace = curve(plain(report.axes.label(entry.cell)), _together(report, entry), "")
+        ink = {"color": colour(number + 1), "width": 2}
+        dash = _DASHES[number // _COLOURS % len(_DASHES)]
+        trace |= {"line": {**ink, "dash": dash}, "marker": {"size": 4, "color": ink["color"]}}
+        data.append(trace)
+    layout = {
+        "xaxis": {"title": {"text": "minutes since the trial's first sample"}},
+        "yaxis": {"title": {"text": "median of 10 s, ms"}, "rangemode": "tozero"},
+        "hovermode": "closest",
+    }
+    label = f"Median latency over the minutes of {len(cells)} cells; the table has both ends."
+    notes = ("Samples of all trials together, by the time since their trial's first.",)
+    return Chart(name, label, {"data": data, "layout": layout}, notes, "tall")
+
+
+def _together(report: Report, entry: Entry) -> TrialSamples:
+    """Samples of all trials in the order of time since their trial's first."""
+    every = [s for s in report.samples[entry.cell.id] if s.latency_ms.size]
+    if not every:
+        return report.samples[entry.cell.id][0]
+    start = np.concatenate([s.start_s for s in every])
+    latency = np.concatenate([s.latency_ms for s in every])
+    order = np.argsort(start, kind="stable")
+    return replace(every[0], start_s=start[order], latency_ms=latency[order])
+
+
+MAKER = Maker("Sustained", "sustained.html", pages, there)

@@ -1,0 +1,165 @@
+"""The plot of latency against accuracy: colour is precision, shape is format, area is size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from harness.report.claims import METRICS
+from harness.report.data import Axes, Entry
+from harness.report.numbers import bounds, figures, megabytes
+from harness.report.page import Chart
+from harness.report.plots import SYMBOLS, plain, precision_colour
+
+_SMALLEST_PX, _LARGEST_PX = 9, 20
+
+
+def frontier(entries: Sequence[Entry], key: str) -> list[Entry]:
+    """Valid cells, fastest first, each more accurate than every faster one."""
+    best, front = -math.inf, []
+    for entry in sorted((e for e in entries if e.state == "valid"), key=median_ms):
+        if accuracy(entry, key) > best:
+            best = accuracy(entry, key)
+            front.append(entry)
+    return front
+
+
+def pareto_chart(
+    drawn: Sequence[Entry], front: Sequence[Entry], axes: Axes, key: str, name: str
+) -> Chart:
+    """Points with intervals, the line of valid cells that none beats, and a legend."""
+    sizes = [e.size_bytes or 0 for e in drawn]
+    traces: list[object] = [_frontier_line(front, key)] if len(front) > 1 else []
+    traces += [_point(e, axes, key, max(sizes)) for e in drawn] + list(_legend(drawn, axes))
+    log = median_ms(drawn[-1]) > 10 * median_ms(drawn[0])
+    height = {"range": _y_range(drawn, key), "tickformat": ".3f"}
+    layout = {
+        "xaxis": {"title": {"text": _x_title(log)}, **x_range(drawn, log)},
+        "yaxis": {"title": {"text": METRICS.get(key, key)}, **height},
+        "hovermode": "closest",
+    }
+    label = f"{len(drawn)} cells by median latency and accuracy; the table below has every value."
+    return Chart(name, label, {"data": traces, "layout": layout}, _notes(drawn), "tall")
+
+
+def _x_title(log: bool) -> str:
+    return "median latency, ms (logarithmic)" if log else "median latency, ms"
+
+
+def x_range(drawn: Sequence[Entry], log: bool) -> dict[str, object]:
+    seen = [end for e in drawn if e.summary for end in (e.summary.p50.low, e.summary.p50.high)]
+    low, high = min(seen), max(seen)
+    if log:
+        low = min(end for end in seen if end > 0)  # results of older versions may be wider
+        ends = [math.log10(low) - 0.1, math.log10(high) + 0.1]
+        return {"type": "log", "range": ends, "tickvals": _ticks(10 ** ends[0], 10 ** ends[1])}
+    pad = (high - low) * 0.08 or high * 0.1
+    return {"range": [max(0.0, low - pad), high + pad]}
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10, 20 …: on its own, Plotly writes 20 as a small 2."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    return [value for value in values if low <= value <= high]
+
+
+def _y_range(drawn: Sequence[Entry], key: str) -> list[float]:
+    """At least 0.02 high, so that differences without a meaning look like none."""
+    values = [accuracy(e, key) for e in drawn]
+    low, high = min(values), max(values)
+    pad = max(0.02 - (high - low), (high - low) * 0.3, 0.01) / 2
+    return [low - pad, high + pad]
+
+
+def _notes(drawn: Sequence[Entry]) -> tuple[str, ...]:
+    sizes = [e.size_bytes for e in drawn if e.size_bytes]
+    notes = ["Bars are 95 % intervals of the median; cells whose bars overlap are not ranked."]
+    if sizes:
+        notes.append(
+            f"The area of a mark grows with the file: {megabytes(min(sizes))} to "
+            f"{megabytes(max(sizes))}."
+        )
+    if any(e.state == "suspect" for e in drawn):
+        notes.append("A hollow mark is suspect and never on the line.")
+    return tuple(notes)
+
+
+def _frontier_line(front: Sequence[Entry], key: str) -> dict[str, object]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "not beaten in both",
+        "x": [median_ms(e) for e in front],
+        "y": [accuracy(e, key) for e in front],
+        "line": {"color": "var(--muted)", "width": 1.5, "dash": "dot", "shape": "hv"},
+        "hoverinfo": "skip",
+    }
+
+
+def _point(entry: Entry, axes: Axes, key: str, largest: int) -> dict[str, object]:
+    assert entry.summary is not None
+    p50 = entry.summary.p50
+    colour = precision_colour(entry.cell.precision)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": plain(axes.label(entry.cell)),
+        "x": [p50.value],
+        "y": [accuracy(entry, key)],
+        "error_x": _error(p50.high - p50.value, p50.value - p50.low, colour),
+        "marker": _marker(entry, axes, _diameter(entry, largest), colour),
+        "hovertemplate": _hover(entry, axes, key),
+        "showlegend": False,
+    }
+
+
+def _error(above: float, below: float, colour: str) -> dict[str, object]:
+    sides = {"array": [above], "arrayminus": [below], "symmetric": False}
+    return {"type": "data", **sides, "color": colour, "thickness": 1.5, "width": 4}
+
+
+def _diameter(entry: Entry, largest: int) -> float:
+    share = (entry.size_bytes or 0) / largest if largest else 0.0
+    return round(max(_SMALLEST_PX, _LARGEST_PX * math.sqrt(share)), 1)
+
+
+def _marker(entry: Entry, axes: Axes, size: float, colour: str) -> dict[str, object]:
+    symbol = SYMBOLS[axes.formats.index(entry.cell.format) % len(SYMBOLS)]
+    hollow = "-open" if entry.state == "suspect" else ""
+    line = {"color": colour, "width": 2} if hollow else {"color": "var(--surface)", "width": 1}
+    return {"symbol": symbol + hollow, "size": size, "color": colour, "line": line, "opacity": 0.75}
+
+
+def _hover(entry: Entry, axes: Axes, key: str) -> str:
+    assert entry.summary is not None
+    p50, size = entry.summary.p50, entry.size_bytes
+    words = [f"{figures(p50.value)} ms {bounds(p50)}", f"{accuracy(entry, key):.3f}"]
+    words += [megabytes(size)] if size else []
+    return "%{fullData.name}<br>" + "<br>".join(words) + f"<extra>{entry.state}</extra>"
+
+
+def _legend(drawn: Sequence[Entry], axes: Axes) -> Iterable[dict[str, object]]:
+    """Empty traces that explain colour and shape apart from each other."""
+    formats = [f for f in axes.formats if any(e.cell.format == f for e in drawn)]
+    for name in formats:
+        yield _key(name, SYMBOLS[axes.formats.index(name) % len(SYMBOLS)], "var(--muted)")
+    for precision in (p for p in axes.precisions if any(e.cell.precision == p for e in drawn)):
+        yield _key(precision, "circle", precision_colour(precision))
+
+
+def _key(name: str, symbol: str, colour: str) -> dict[str, object]:
+    marker = {"symbol": symbol, "color": colour, "size": 10}
+    return {"type": "scatter", "mode": "markers", "name": plain(name), "x": [None], "y": [None],
+            "marker": marker, "hoverinfo": "skip"}  # fmt: skip
+
+
+def median_ms(entry: Entry) -> float:
+    """Median latency; only for an entry with numbers."""
+    assert entry.summary is not None
+    return entry.summary.p50.value
+
+
+def accuracy(entry: Entry, key: str) -> float:
+    """The metric `key`; only for a scored entry."""
+    return entry.score(key) or 0.0

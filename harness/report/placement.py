@@ -1,0 +1,143 @@
+"""What ran where, and the time of each layer, from the runtime's own account of a pass apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from harness.records import Cell, Layer, Placement
+from harness.report.numbers import figures
+from harness.serial import Malformed, from_json
+
+FILE: Final = "layers.json"
+SHOWN: Final = 30
+
+
+@dataclass(frozen=True)
+class Place:
+    """All that one provider or delegate ran; percents for the bars, None where unknown."""
+
+    where: str
+    nodes: str
+    node_percent: float
+    time_percent: float | None
+
+
+@dataclass(frozen=True)
+class PlacementShown:
+    """The proof of what ran where."""
+
+    asked: str
+    alert: str
+    places: tuple[Place, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class LayerLine:
+    """One layer; empty text where the runtime gives no times."""
+
+    rank: int
+    name: str
+    type: str
+    where: str
+    ms: str
+    sort_ms: float | None
+    percent: float | None
+
+
+@dataclass(frozen=True)
+class LayersShown:
+    """The layers that took most; `missing` says why there are none."""
+
+    lines: tuple[LayerLine, ...]
+    caption: str
+    timed: bool
+    missing: str = ""
+
+
+def placement(known: Placement | None, timed: bool) -> PlacementShown | None:
+    """None for runs that do not say; `timed`: whether milliseconds may be shown."""
+    if known is None:
+        return None
+    places = tuple(
+        Place(
+            p.where,
+            f"{p.nodes:,}",
+            _percent(p.node_share),
+            None if p.time_share is None else _percent(p.time_share),
+        )
+        for p in sorted(known.placed, key=lambda p: -p.node_share)
+    )
+    total = ""
+    if timed and known.total_ms:
+        total = f", {figures(known.total_ms)} ms a run in all layers"
+    source = f"As {known.tool} says, from a pass of {known.runs:,} runs of its own{total}."
+    return PlacementShown(known.asked, _alert(known), places, source)
+
+
+def _alert(known: Placement) -> str:
+    if known.refused:
+        return f"{known.asked} took nothing at all."
+    if known.unasked:
+        return f"Ran elsewhere though nobody asked for it: {', '.join(known.unasked)}."
+    return ""
+
+
+def _percent(share: float) -> float:
+    return round(100 * min(1.0, max(0.0, share)), 1)
+
+
+def layers(run: Path, cell: Cell, timed: bool) -> LayersShown | None:
+    """The SHOWN layers with most time; `timed`: whether milliseconds may be shown."""
+    folder = run / "cells" / cell.id
+    if not folder.resolve().is_relative_to(run.resolve()):
+        return None
+    path = next(iter(sorted(folder.rglob(FILE))), None)
+    if path is None:
+        return None
+    try:
+        found = _read(path)
+    except (OSError, ValueError, Malformed) as error:
+        why = f"{path.relative_to(folder)} cannot be read: {type(error).__name__}"
+        return LayersShown((), "", False, why)
+    return _shown(found, timed) if found else None
+
+
+def _read(path: Path) -> list[Layer]:
+    """A list of layers, alone or under the key `layers`."""
+    read: Any = json.loads(path.read_bytes())
+    rows = read.get("layers", ()) if isinstance(read, dict) else read
+    if not isinstance(rows, (list, tuple)):
+        raise Malformed("no list of layers")
+    return [from_json(Layer, row, f"layers[{n}]") for n, row in enumerate(rows)]
+
+
+def _shown(found: Sequence[Layer], timed: bool) -> LayersShown:
+    total = sum(layer.ms or 0.0 for layer in found)
+    ordered = sorted(found, key=lambda layer: -(layer.ms or 0.0))[:SHOWN]
+    lines = tuple(_line(n, layer, total, timed) for n, layer in enumerate(ordered, 1))
+    some = f"The {len(lines)} of {len(found):,} layers that took most" if total else "Layers"
+    if len(lines) == len(found):
+        some = f"All {len(found):,} layers"
+    where = "; they are no headline" if timed and total else ""
+    return LayersShown(lines, f"{some}, from a pass of its own{where}", timed and total > 0)
+
+
+def _line(rank: int, layer: Layer, total: float, timed: bool) -> LayerLine:
+    share = layer.share
+    if share is None and layer.ms is not None and total:
+        share = layer.ms / total
+    shown = timed and layer.ms is not None
+    return LayerLine(
+        rank=rank,
+        name=layer.name,
+        type=layer.type,
+        where=layer.where,
+        ms=figures(layer.ms or 0.0) if shown else "",
+        sort_ms=layer.ms if shown else None,
+        percent=None if share is None else _percent(share),
+    )

@@ -1,0 +1,176 @@
+"""The contract between orchestrator and device: what a job asks for and what it answers.
+
+Paths are as the job sees them. A file of another version is refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Optional, Tuple
+
+from ..records import (
+    Arrivals,
+    DeviceState,
+    ModelSpec,
+    Pattern,
+    PhaseMemory,
+    Placement,
+    Precision,
+)
+
+VERSION = 1
+
+Mode = Literal["convert", "outputs", "predict", "trial", "profile"]
+
+#: a search for the highest rate halves what it does not know this often: to 3 % of the top
+SEARCH_STEPS = 5
+
+
+@dataclass(frozen=True)
+class PatternOptions:
+    """How samples arrive; each pattern reads its own fields."""
+
+    pattern: Pattern = "single"
+    #: camera
+    rate_hz: float = 30.0
+    #: server: the rates to try; empty: search for the highest that keeps the bound
+    rates_hz: Tuple[float, ...] = ()
+    #: server: p99 of the responses must stay under it
+    bound_ms: float = 100.0
+    #: server: samples at each rate, 662 for a p99, and the most time for them
+    rate_samples: int = 662
+    rate_cap_s: float = 60.0
+    #: server: the same arrivals for every format and night
+    seed: int = 0
+    #: sustained
+    minutes: float = 10.0
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """The measuring rules of one trial; see docs/measurement.md."""
+
+    min_samples: int
+    min_s: float
+    cap_s: float
+    warmup_min_runs: int = 10
+    warmup_min_s: float = 1.0
+    warmup_cap_s: float = 20.0
+    steady_percent: float = 2.0
+    interval_percent: float = 1.0
+    stages_min_runs: int = 32
+    stages_cap_s: float = 5.0
+    #: real ones that a trial rotates through
+    pictures: int = 16
+    arrivals: PatternOptions = PatternOptions()
+    #: MLCommons LoadGen drives the model instead of our own loop
+    loadgen: bool = False
+
+    @property
+    def longest_loop_s(self) -> float:
+        """The most that the timed loop may take, by its pattern."""
+        if self.arrivals.pattern == "sustained":
+            return 60 * self.arrivals.minutes
+        if self.arrivals.pattern == "server":
+            return (len(self.arrivals.rates_hz) or SEARCH_STEPS) * self.arrivals.rate_cap_s
+        return self.cap_s
+
+
+PROFILES = {
+    # whether it works at all, on whatever machine: what it times is no number to go by
+    "smoke": MeasureOptions(
+        min_samples=8,
+        min_s=0.0,
+        cap_s=3.0,
+        warmup_min_runs=2,
+        warmup_min_s=0.0,
+        warmup_cap_s=3.0,
+        steady_percent=100.0,
+        interval_percent=100.0,
+        stages_min_runs=2,
+        stages_cap_s=3.0,
+        pictures=4,
+        arrivals=PatternOptions(rate_samples=8, rate_cap_s=3.0, minutes=0.05),
+    ),
+    "quick": MeasureOptions(min_samples=64, min_s=1.0, cap_s=10.0),
+    "full": MeasureOptions(min_samples=662, min_s=10.0, cap_s=60.0, stages_min_runs=128),
+    # LoadGen's own loop; a submission to MLPerf needs min_s=600, and its rules
+    "mlperf": MeasureOptions(min_samples=1024, min_s=60.0, cap_s=600.0, loadgen=True),
+}
+TRIALS = {"smoke": 1, "quick": 3, "full": 5, "mlperf": 3}
+
+#: profiles of our own loop whose numbers may be believed
+TRUSTED = ("quick", "full")
+SMOKE_REASON = "profile smoke: it shows that the cell runs; measure it with quick or full"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process: `mode` says which fields it reads."""
+
+    version: int
+    mode: Mode
+    format: str
+    precision: Precision
+    threads: int
+    model: ModelSpec
+    #: the model's folder
+    source: str
+    #: file or folder of the converted model; written by `convert`, read by the others
+    artifact: str
+    #: folder of decoded images, see tasks/pack.py
+    pack: str = ""
+    #: how many images of the pack are used: the first ones
+    images: int = 0
+    measure: Optional[MeasureOptions] = None
+    #: CPUs that the process keeps to, where nothing outside of it pins it
+    cpus: Tuple[int, ...] = ()
+    #: most memory for its data, where nothing outside of it limits it; 0: no limit
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class TrialAnswer:
+    """`result.json` of a trial; samples are in `samples.npz`. The seconds add up to `process_s`."""
+
+    load_ms: float
+    first_ms: float
+    import_ms: float
+    settled: bool
+    stopped_by: Literal["interval", "cap"]
+    warmup_s: float
+    loop_s: float
+    stages_s: float
+    process_s: float
+    peak_rss_bytes: int
+    os_threads: int
+    affinity: Tuple[int, ...]
+    runtime_version: str
+    python_version: str
+    before: DeviceState
+    after: DeviceState
+    memory: Optional[PhaseMemory] = None
+    busy_threads: Optional[int] = None
+    thread_percent: Tuple[float, ...] = ()
+    arrivals: Optional[Arrivals] = None
+    #: by so much CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, which samples are stamped with
+    boot_offset_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ProfileAnswer:
+    """`result.json` of a profile; the layers are in `layers.json`, most time first."""
+
+    seconds: float
+    runtime_version: str
+    placement: Placement
+    layers: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`result.json` of the other modes."""
+
+    seconds: float
+    runtime_version: str
+    images: int = 0

@@ -1,0 +1,176 @@
+"""MLCommons LoadGen drives the engine instead of our loop; needs the wheel `mlcommons-loadgen`.
+
+LoadGen issues the queries, keeps its own clock and gives its own verdict; around the runtime's
+call (`latency_ns`), and around all that we do for a query (`turn_ns`), we keep ours, so that the
+two can be compared. Its logs stay in the trial's folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import queue
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import numpy as np
+
+from ..formats.engine import Engine
+from ..records import Arrivals, LoadgenResult
+from .job import MeasureOptions
+from .loop import quiet_collector
+from .patterns import Timed
+from .patterns.figures import batch_of, with_responses
+from .patterns.server import top_hz
+
+SCENARIOS = {"single": "SingleStream", "offline": "Offline", "server": "Server"}
+LOGS = "loadgen"
+
+
+class Under:
+    """The system under test: one worker that serves queries in the order they come."""
+
+    def __init__(self, lg: Any, engine: Engine, inputs: Sequence[Any]) -> None:
+        self._lg, self._engine, self._inputs = lg, engine, inputs
+        self._waiting: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
+        self.rows: List[Tuple[int, int, int, int]] = []
+
+    def serve(self, samples: Sequence[Any]) -> None:
+        """Run every sample and tell LoadGen; keeps ns of each: taken, start, end, told."""
+        clock = time.perf_counter_ns
+        for sample in samples:
+            taken = clock()
+            self._engine.feed(self._inputs[sample.index % len(self._inputs)])
+            began = clock()
+            self._engine.invoke()
+            ended = clock()
+            self._lg.QuerySamplesComplete([self._lg.QuerySampleResponse(sample.id, 0, 0)])
+            self.rows.append((taken, began, ended, clock()))
+
+    def queue_up(self, samples: Sequence[Any]) -> None:
+        """Take the query and return at once, so that LoadGen's next one comes in time."""
+        self._waiting.put(samples)
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """A thread that serves what is queued up."""
+
+        def work() -> None:
+            for samples in iter(self._waiting.get, None):
+                self.serve(samples)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._waiting.put(None)
+            thread.join()
+
+
+def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, folder: Path) -> Timed:
+    """One LoadGen test of the rules' pattern; raises RuntimeError where there is no such thing."""
+    lg = _library()
+    scenario = _scenario(rules)
+    under = Under(lg, engine, inputs)
+    logs = folder / LOGS
+    logs.mkdir(exist_ok=True)
+    began = time.perf_counter_ns()
+    settings = _settings(lg, scenario, rules)
+    if scenario == "Offline":  # its one query is as large as it believes to last min_duration
+        settings.offline_expected_qps = top_hz(engine, inputs)
+    with quiet_collector(), under.worker():
+        _drive(lg, under, len(inputs), settings, logs)
+    seconds = (time.perf_counter_ns() - began) / 1e9
+    rows = np.array(under.rows, np.int64)
+    start_ns, latency_ns = rows[:, 1], rows[:, 2] - rows[:, 1]
+    turn_ns = rows[:, 3] - rows[:, 0]
+    said = read_result(logs / "mlperf_log_detail.txt", scenario)
+    arrivals = Arrivals(
+        pattern=rules.arrivals.pattern,
+        n=len(rows),
+        seconds=seconds,
+        samples_per_s=len(rows) * batch_of(inputs) / seconds,
+        rate_hz=rules.arrivals.rates_hz[0] if scenario == "Server" else None,
+        bound_ms=rules.arrivals.bound_ms if scenario == "Server" else None,
+        loadgen=said,
+    )
+    if scenario == "SingleStream":
+        arrivals = with_responses(arrivals, latency_ns)
+    arrays = {"start_ns": start_ns, "latency_ns": latency_ns, "turn_ns": turn_ns}
+    return Timed(arrays, not said.valid, arrivals)
+
+
+def read_result(detail: Path, scenario: str) -> LoadgenResult:
+    """LoadGen's own figures from its detail log, a line of JSON after `:::MLLOG` each."""
+    found: Dict[str, Any] = {}
+    for line in detail.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line.partition(":::MLLOG ")[2])
+        except ValueError:  # a commit message of theirs may hold what is no JSON
+            continue
+        found[entry["key"]] = entry["value"]
+
+    def percentile_ms(percent: str) -> float:
+        return float(found[f"result_{percent}_percentile_latency_ns"]) / 1e6
+
+    return LoadgenResult(
+        version=str(found["loadgen_version"]),
+        scenario=scenario,
+        valid=found["result_validity"] == "VALID",
+        p50_ms=percentile_ms("50.00"),
+        p90_ms=percentile_ms("90.00"),
+        p99_ms=percentile_ms("99.00"),
+    )
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("mlperf_loadgen")
+    except ImportError:
+        raise RuntimeError(
+            "profile mlperf: this runtime's environment has no mlcommons-loadgen"
+        ) from None
+
+
+def _scenario(rules: MeasureOptions) -> str:
+    pattern = rules.arrivals.pattern
+    if pattern not in SCENARIOS:
+        known = ", ".join(SCENARIOS)
+        raise RuntimeError(f"profile mlperf: LoadGen has no pattern {pattern}; it has {known}")
+    if pattern == "server" and len(rules.arrivals.rates_hz) != 1:
+        raise RuntimeError("profile mlperf: pattern server needs exactly one of rates_hz")
+    return SCENARIOS[pattern]
+
+
+def _settings(lg: Any, scenario: str, rules: MeasureOptions) -> Any:
+    made = lg.TestSettings()
+    made.scenario = getattr(lg.TestScenario, scenario)
+    made.mode = lg.TestMode.PerformanceOnly
+    made.min_query_count = rules.min_samples
+    made.min_duration_ms = int(rules.min_s * 1000)
+    made.max_duration_ms = int(rules.cap_s * 1000)
+    made.schedule_rng_seed = rules.arrivals.seed
+    made.sample_index_rng_seed = rules.arrivals.seed
+    if scenario == "Server":
+        made.server_target_qps = rules.arrivals.rates_hz[0]
+        made.server_target_latency_ns = int(rules.arrivals.bound_ms * 1e6)
+        made.server_target_latency_percentile = 0.99
+    return made
+
+
+def _drive(lg: Any, under: Under, pictures: int, settings: Any, logs: Path) -> None:
+    output, log = lg.LogOutputSettings(), lg.LogSettings()
+    output.outdir, output.copy_summary_to_stdout = str(logs), False
+    log.log_output, log.enable_trace = output, False
+    single = settings.scenario == lg.TestScenario.SingleStream
+    sut = lg.ConstructSUT(under.serve if single else under.queue_up, lambda: None)
+    library = lg.ConstructQSL(pictures, pictures, lambda indices: None, lambda indices: None)
+    try:
+        lg.StartTestWithLogSettings(sut, library, settings, log, "")
+    finally:
+        lg.DestroyQSL(library)
+        lg.DestroySUT(sut)

@@ -1,0 +1,55 @@
+"""Resident memory of this process, phase by phase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+from ..records import PhaseMemory
+
+STATUS = Path("/proc/self/status")
+CLEAR = Path("/proc/self/clear_refs")
+
+
+class Phases:
+    """Call `end` after each phase; the peak starts anew for the next, where the system allows it.
+
+    Linux keeps a process's peak (`VmHWM`) and sets it back when 5 is written to `clear_refs`
+    (proc(5)). Where that is not allowed, the phase's last resident size stands for it.
+    """
+
+    def __init__(self) -> None:
+        self._resets = _reset()
+        self._bytes: List[int] = []
+
+    def end(self) -> None:
+        """Note the phase that ends here."""
+        self._bytes.append(read_bytes("VmHWM" if self._resets else "VmRSS"))
+        self._resets = self._resets and _reset()
+
+    @property
+    def highest_bytes(self) -> int:
+        """The peak of the whole process so far."""
+        return max([*self._bytes, read_bytes("VmHWM")])
+
+    def record(self) -> PhaseMemory:
+        """Of exactly four phases: before the import, import, load, inference."""
+        base, imported, loaded, inferred = self._bytes
+        return PhaseMemory(base, imported, loaded, inferred, "peak" if self._resets else "end")
+
+
+def read_bytes(name: str) -> int:
+    """A size of `/proc/self/status` in bytes, 0 where the system has none of that name."""
+    for line in STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.split()[0]) * 1024
+    return 0
+
+
+def _reset() -> bool:
+    try:
+        CLEAR.write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True

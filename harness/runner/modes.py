@@ -1,0 +1,84 @@
+"""The kinds of job: each takes the job, its folder, an event writer, the process's start."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+
+from .. import formats, tasks
+from ..formats.engine import Engine, RuntimeOptions
+from ..tasks import pack as packs
+from .job import Answer, Job
+from .profile import profile
+from .trial import trial
+
+
+def convert(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
+    """Write the converted model to `job.artifact`."""
+    module = formats.REGISTRY[job.format]
+    module.convert(job.model, Path(job.source), job.precision, Path(job.artifact))
+    return Answer(_since(started_ns), runtime_version(job))
+
+
+def outputs(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
+    """Raw outputs of the first `job.images` images, stacked by name in `outputs.npz`."""
+    engine, task = load(job), tasks.REGISTRY[job.model.task]
+    rows: List[Dict[str, np.ndarray]] = []
+    for _, image in packs.open_pack(Path(job.pack))[: job.images]:
+        tensor, _ = task.preprocess(image, job.model)
+        engine.feed(tensor)
+        engine.invoke()
+        rows.append({name: np.array(value, np.float32) for name, value in engine.fetch().items()})
+    stacked: Dict[str, Any] = {
+        name: np.concatenate([row[name] for row in rows]) for name in job.model.outputs
+    }
+    np.savez(str(folder / "outputs.npz"), **stacked)
+    return Answer(_since(started_ns), runtime_version(job), len(rows))
+
+
+def predict(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
+    """Decoded predictions on all images of the pack, in `predictions.npz` (see docs/design.md)."""
+    engine, task = load(job), tasks.REGISTRY[job.model.task]
+    threshold = float(job.model.task_options.get("accuracy_score_threshold") or 0.01)
+    found: List[Any] = []
+    pack = packs.open_pack(Path(job.pack))
+    for done, (image_id, image) in enumerate(pack):
+        tensor, geometry = task.preprocess(image, job.model)
+        engine.feed(tensor)
+        engine.invoke()
+        result = task.postprocess(engine.fetch(), geometry, job.model, score_threshold=threshold)
+        found.append((image_id, image.shape[:2], result))
+        if done % 20 == 0:
+            event("images", done=done, of=len(pack))
+    arrays: Dict[str, Any] = task.pack(found)
+    np.savez_compressed(str(folder / "predictions.npz"), **arrays)
+    return Answer(_since(started_ns), runtime_version(job), len(found))
+
+
+def load(job: Job) -> Engine:
+    """The job's engine; the environment and the format set every library's threads."""
+    options = RuntimeOptions(job.threads, job.precision, Path(job.source))
+    return formats.REGISTRY[job.format].load(Path(job.artifact), job.model, options)
+
+
+def runtime_version(job: Job) -> str:
+    """The version that the runtime's package gives itself."""
+    module = importlib.import_module(formats.REGISTRY[job.format].SPEC.runtime)
+    return str(getattr(module, "__version__", "unknown"))
+
+
+def _since(started_ns: int) -> float:
+    return (time.perf_counter_ns() - started_ns) / 1e9
+
+
+MODES: Dict[str, Callable[..., Any]] = {
+    "convert": convert,
+    "outputs": outputs,
+    "predict": predict,
+    "trial": trial,
+    "profile": profile,
+}

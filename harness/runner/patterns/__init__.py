@@ -1,0 +1,46 @@
+"""How samples arrive: one module a pattern, all over the same engine and the same timed call.
+
+`latency_ns` is the runtime's own call in every pattern. Those with a schedule also keep
+`scheduled_ns`, and their response is completion minus scheduled arrival, as LoadGen has it:
+waiting in the queue, waking up and the copy of the input are in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Callable, Dict, Final, Optional, Sequence, cast
+
+import numpy as np
+
+from ...formats.engine import Engine
+from ...records import Arrivals
+from ..job import MeasureOptions
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Raw samples of one timed loop: arrays for samples.npz, and what the pattern makes of them."""
+
+    #: at least `start_ns` and `latency_ns`, int64, in order
+    arrays: Dict[str, np.ndarray]
+    #: the cap came before the rules were met
+    capped: bool
+    arrivals: Optional[Arrivals] = None
+
+
+Run = Callable[[Engine, Sequence[Any], MeasureOptions], Timed]
+
+#: pattern -> module with `run`; imported when it is first used
+REGISTRY: Final[Dict[str, str]] = {
+    "single": ".single",
+    "offline": ".offline",
+    "camera": ".camera",
+    "server": ".server",
+    "sustained": ".sustained",
+}
+
+
+def find(name: str) -> Run:
+    """The pattern's `run`; the job's type has checked the name."""
+    return cast(Run, import_module(REGISTRY[name], __name__).run)

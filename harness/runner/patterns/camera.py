@@ -1,0 +1,70 @@
+"""Pictures come at a fixed rate, and between them the machine may sleep, as with a camera.
+
+The process sleeps until the next picture; it never spins, which would keep the clocks awake. A
+model that is not ready when a newer picture comes takes the newest; the older ones are dropped.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Sequence, Tuple
+
+import numpy as np
+
+from ...formats.engine import Engine
+from ...records import Arrivals
+from ..job import MeasureOptions
+from ..loop import quiet_collector
+from . import Timed
+from .figures import batch_of, seconds_of, with_responses
+
+
+def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
+    """Min samples and min seconds, whichever comes later, or the cap."""
+    rate_hz = rules.arrivals.rate_hz
+    with quiet_collector():
+        scheduled, start, latency, came = _watch(engine, inputs, rules)
+    seconds = seconds_of(int(scheduled[0]), start, latency)
+    return Timed(
+        {"start_ns": start, "latency_ns": latency, "scheduled_ns": scheduled},
+        capped=len(start) < rules.min_samples or came < rules.min_s * rate_hz,
+        arrivals=with_responses(
+            Arrivals(
+                "camera",
+                len(start),
+                seconds,
+                len(start) * batch_of(inputs) / seconds,
+                rate_hz=rate_hz,
+                dropped=came - len(start),
+            ),
+            start + latency - scheduled,
+        ),
+    )
+
+
+def _watch(
+    engine: Engine, inputs: Sequence[Any], rules: MeasureOptions
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Scheduled arrival, start and latency of pictures that were taken, and how many came."""
+    rate_hz = rules.arrivals.rate_hz
+    period_ns, least = int(round(1e9 / rate_hz)), int(np.ceil(rules.min_s * rate_hz))
+    most = max(1, int(rules.cap_s * rate_hz))
+    scheduled, starts, latency = (np.zeros(most, np.int64) for _ in range(3))
+    feed, invoke, many = engine.feed, engine.invoke, len(inputs)
+    clock, sleep = time.perf_counter_ns, time.sleep
+    picture, taken = 0, 0
+    first = clock() + period_ns
+    while picture < most and (taken < rules.min_samples or picture < least):
+        due = first + picture * period_ns
+        wait = due - clock()
+        if wait > 0:
+            sleep(wait / 1e9)
+        feed(inputs[picture % many])
+        began = clock()
+        invoke()
+        ended = clock()
+        scheduled[taken], starts[taken], latency[taken] = due, began, ended - began
+        taken += 1
+        came = picture + 1
+        picture = max(came, (ended - first) // period_ns)
+    return scheduled[:taken], starts[:taken], latency[:taken], came

@@ -1,0 +1,175 @@
+"""Requests come at random (Poisson) at a rate, wait in one queue, and have a bound to keep.
+
+MLPerf LoadGen's server scenario: the schedule is drawn before, from a seed; a request's response
+is completion minus scheduled arrival; a rate is kept when the p99 of responses is under the bound.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...formats.engine import Engine
+from ...records import Arrivals, RateTried
+from ..job import SEARCH_STEPS, MeasureOptions, PatternOptions
+from ..loop import quiet_collector, run_chunk
+from . import Timed
+from .figures import batch_of, percentile_ms, with_responses
+
+#: share of the responses that may be over the bound
+LATE_SHARE = 0.01
+PROBES = 9
+
+
+class Tried:
+    """The rates so far, with their raw samples."""
+
+    def __init__(self, engine: Engine, inputs: Sequence[Any], options: PatternOptions) -> None:
+        self._engine, self._inputs, self._options = engine, inputs, options
+        self.samples: List[Tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.rates: List[RateTried] = []
+        self.seconds: List[float] = []
+
+    def __call__(self, rate_hz: float) -> bool:
+        """Whether the rate keeps the bound."""
+        options = self._options
+        began = time.perf_counter_ns()
+        with quiet_collector():
+            got = serve(self._engine, self._inputs, options, rate_hz)
+        self.seconds.append((time.perf_counter_ns() - began) / 1e9)
+        self.samples.append(got)
+        self.rates.append(_judged(rate_hz, _response_ns(got), options))
+        return self.rates[-1].kept
+
+
+def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
+    """Try the rates that are asked for, or search; samples of all of them are kept, in order."""
+    options = rules.arrivals
+    tried = Tried(engine, inputs, options)
+    if options.rates_hz:
+        for rate_hz in options.rates_hz:
+            tried(rate_hz)
+    else:
+        search(tried, top_hz(engine, inputs))
+    return _timed(tried, batch_of(inputs), options)
+
+
+def search(keeps: Callable[[float], bool], top_hz: float) -> Optional[float]:
+    """The highest rate that keeps the bound, to 1/32 of `top_hz`, which no server can keep."""
+    low, high = 0.0, top_hz
+    for _ in range(SEARCH_STEPS):
+        rate_hz = (low + high) / 2
+        low, high = (rate_hz, high) if keeps(rate_hz) else (low, rate_hz)
+    return low or None
+
+
+def arrivals_ns(seed: int, rate_hz: float, count: int) -> np.ndarray:
+    """Poisson arrivals from 0 on, (count,) int64 ns: one drawing a seed, stretched to the rate.
+
+    RandomState's streams are frozen (NEP 19), so every numpy draws the same schedule.
+    """
+    gaps = np.random.RandomState(seed).standard_exponential(count) / rate_hz
+    times_s = np.cumsum(gaps)
+    return np.asarray((times_s - times_s[0]) * 1e9, np.int64)
+
+
+def serve(
+    engine: Engine, inputs: Sequence[Any], options: PatternOptions, rate_hz: float
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scheduled arrival, start and latency, int64 ns, of requests that are served in turn.
+
+    Ends early when more are late than a kept rate may have, or at the cap.
+    """
+    count = options.rate_samples
+    scheduled, starts, latency = (np.zeros(count, np.int64) for _ in range(3))
+    offsets = arrivals_ns(options.seed, rate_hz, count)
+    feed, invoke, many = engine.feed, engine.invoke, len(inputs)
+    clock, sleep = time.perf_counter_ns, time.sleep
+    bound, allowed, late = int(options.bound_ms * 1e6), _allowed(count), 0
+    first = clock()
+    last = first + int(options.rate_cap_s * 1e9)
+    done = 0
+    while done < count and late <= allowed:
+        due = first + int(offsets[done])
+        if due > last and done:
+            break
+        wait = due - clock()
+        if wait > 0:
+            sleep(wait / 1e9)
+        feed(inputs[done % many])
+        began = clock()
+        invoke()
+        ended = clock()
+        scheduled[done], starts[done], latency[done] = due, began, ended - began
+        late += ended - due > bound
+        done += 1
+        if ended > last:
+            break
+    return scheduled[:done], starts[:done], latency[:done]
+
+
+def _judged(rate_hz: float, response_ns: np.ndarray, options: PatternOptions) -> RateTried:
+    count, late = len(response_ns), int((response_ns > options.bound_ms * 1e6).sum())
+    whole = count == options.rate_samples
+    return RateTried(
+        rate_hz=rate_hz,
+        n=count,
+        p50_ms=percentile_ms(response_ns, 50.0) or 0.0,
+        p99_ms=percentile_ms(response_ns, 99.0) if whole else None,
+        worst_ms=float(response_ns.max()) / 1e6,
+        late=late,
+        kept=whole and late <= _allowed(count),
+    )
+
+
+def _allowed(count: int) -> int:
+    """Late responses among `count` with which the nearest-rank p99 is still under the bound."""
+    return count - math.ceil((1 - LATE_SHARE) * count)
+
+
+def top_hz(engine: Engine, inputs: Sequence[Any]) -> float:
+    """The rate at which the queue never empties: one over the median of a few runs."""
+    return 1e9 / max(1.0, float(np.median(run_chunk(engine, inputs, 0, PROBES))))
+
+
+def _response_ns(samples: Tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    scheduled, start, latency = samples
+    return np.asarray(start + latency - scheduled)
+
+
+def _timed(tried: Tried, batch: int, options: PatternOptions) -> Timed:
+    """Figures of the highest rate that was kept, else of the lowest that was tried."""
+    kept = [rate.rate_hz for rate in tried.rates if rate.kept]
+    asked = [rate.rate_hz for rate in tried.rates]
+    shown = asked.index(max(kept) if kept else min(asked))
+    scheduled, start, latency = (
+        np.concatenate([samples[i] for samples in tried.samples]) for i in range(3)
+    )
+    index = np.repeat(np.arange(len(asked)), [rate.n for rate in tried.rates]).astype(np.int64)
+    response = _response_ns(tried.samples[shown])
+    planned = options.rate_samples
+    return Timed(
+        {
+            "start_ns": start,
+            "latency_ns": latency,
+            "scheduled_ns": scheduled,
+            "rate_index": index,
+        },
+        capped=any(rate.n < planned and rate.late <= _allowed(planned) for rate in tried.rates),
+        arrivals=with_responses(
+            Arrivals(
+                "server",
+                len(response),
+                tried.seconds[shown],
+                len(response) * batch / tried.seconds[shown],
+                rate_hz=asked[shown],
+                bound_ms=options.bound_ms,
+                rates=tuple(tried.rates),
+                best_rate_hz=max(kept) if kept else None,
+            ),
+            response,
+        ),
+    )

@@ -1,0 +1,16 @@
+"""One sample right after the other, until the median is known well enough: the default."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from ...formats.engine import Engine
+from ..job import MeasureOptions
+from ..loop import timed_loop
+from . import Timed
+
+
+def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
+    """The tight loop of docs/measurement.md."""
+    start_ns, latency_ns, capped = timed_loop(engine, inputs, rules)
+    return Timed({"start_ns": start_ns, "latency_ns": latency_ns}, capped)

@@ -1,0 +1,33 @@
+"""A pass of its own that asks the runtime what ran where; its times are never a result."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from pathlib import Path
+from typing import Callable
+
+from .. import formats
+from ..formats.engine import RuntimeOptions
+from ..formats.placement import placement
+from ..serial import dumps
+from .job import Job, ProfileAnswer
+from .trial import pictures
+
+
+def profile(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> ProfileAnswer:
+    """One run a picture with the runtime's own profiler on; the layers go to `layers.json`."""
+    module = formats.REGISTRY[job.format]
+    runtime = importlib.import_module(module.SPEC.runtime)
+    options = RuntimeOptions(job.threads, job.precision, Path(job.source))
+    _, inputs = pictures(job)
+    event("profile")
+    found = module.profile(Path(job.artifact), job.model, options, inputs, len(inputs))
+    summary, layers = placement(found)
+    (folder / "layers.json").write_text(dumps(layers), encoding="utf-8")
+    return ProfileAnswer(
+        seconds=(time.perf_counter_ns() - started_ns) / 1e9,
+        runtime_version=str(getattr(runtime, "__version__", "unknown")),
+        placement=summary,
+        layers=len(layers),
+    )

@@ -1,0 +1,81 @@
+"""The state of the machine that the runner is on, from /proc and /sys; an absent file is None."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+from ..records import DeviceState
+
+CPUS = Path("/sys/devices/system/cpu")
+
+
+def read_state() -> DeviceState:
+    """One look, about a millisecond; nothing is changed and nothing is started."""
+    memory = _pairs("/proc/meminfo")
+    return DeviceState(
+        taken_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
+        cpu_model=_pairs("/proc/cpuinfo").get("model name"),
+        cores=os.cpu_count(),
+        governor=_text(CPUS / "cpu0/cpufreq/scaling_governor"),
+        frequency_khz=_frequencies(),
+        hottest_c=_hottest_c(),
+        load_1m=os.getloadavg()[0],
+        cpu_pressure_percent=_pressure_percent(),
+        memory_available_bytes=_kib(memory.get("MemAvailable")),
+        memory_total_bytes=_kib(memory.get("MemTotal")),
+        battery_percent=_number(_text(Path("/sys/class/power_supply/battery/capacity"))),
+        os=" ".join((platform.system(), platform.release(), platform.machine())),
+    )
+
+
+def _text(path: Path) -> Optional[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def _number(text: Optional[str]) -> Optional[float]:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _pairs(path: str) -> "dict[str, str]":
+    lines = (_text(Path(path)) or "").splitlines()
+    pairs = (line.split(":", 1) for line in reversed(lines) if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def _kib(text: Optional[str]) -> Optional[int]:
+    number = _number(text.split()[0]) if text else None
+    return None if number is None else int(number) * 1024
+
+
+def _frequencies() -> Optional[Tuple[int, ...]]:
+    paths = sorted(CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
+    values = [_number(_text(path)) for path in paths]
+    return tuple(int(value) for value in values if value is not None) or None
+
+
+def _hottest_c() -> Optional[float]:
+    """The hottest plausible zone: sensors that are off report 0, negative or absurd values."""
+    found: List[float] = []
+    for path in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
+        value = _number(_text(path))
+        if value is not None and 1_000 <= value <= 150_000:
+            found.append(value / 1000)
+    return max(found) if found else None
+
+
+def _pressure_percent() -> Optional[float]:
+    text = _text(Path("/proc/pressure/cpu")) or ""
+    for word in text.split():
+        if word.startswith("avg10="):
+            return _number(word[6:])
+    return None

@@ -1,0 +1,89 @@
+"""Which threads of this process work, and on which CPUs it may: as the kernel counts them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+TASKS = Path("/proc/self/task")
+
+#: a thread that runs less than this share of the busiest one only prepares, waits or cleans up
+BUSY_SHARE = 1 / 3
+SHOWN_PERCENT = 1.0
+
+
+def cpu_ns() -> Dict[int, int]:
+    """Thread id -> CPU time so far; empty where the kernel does not tell.
+
+    `schedstat` counts nanoseconds; where it is missing, `stat` counts ticks of 10 ms.
+    """
+    found: Dict[int, int] = {}
+    for task in _tasks():
+        used = _schedstat_ns(task)
+        used = _stat_ns(task) if used is None else used
+        if used is not None:
+            found[int(task.name)] = used
+    return found
+
+
+def count() -> int:
+    """Threads of this process."""
+    return len(_tasks())
+
+
+def percents(before: Dict[int, int], after: Dict[int, int], wall_ns: int) -> Tuple[float, ...]:
+    """CPU time of each thread between two looks, in percent of the wall time, most first."""
+    shares = [100 * (used - before.get(task, 0)) / max(1, wall_ns) for task, used in after.items()]
+    return tuple(sorted((round(s, 1) for s in shares if s >= SHOWN_PERCENT), reverse=True))
+
+
+def busy(shares: Sequence[float]) -> int:
+    """How many threads worked; the rest had less than a third of the busiest one's time."""
+    return sum(share >= BUSY_SHARE * shares[0] for share in shares)
+
+
+def keep_to(cpus: Sequence[int]) -> Tuple[int, ...]:
+    """Pin this process before it starts threads; the CPUs that it has then, which may be others.
+
+    A CPU that is off or forbidden is no error here: the answer says what the process got.
+    """
+    if cpus:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cpus)
+    return tuple(sorted(os.sched_getaffinity(0)))
+
+
+def limit_memory(data_bytes: int) -> None:
+    """No more than this for heap and anonymous mappings; 0 leaves it as it is."""
+    import resource
+
+    if data_bytes:
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        most = data_bytes if hard == resource.RLIM_INFINITY else min(data_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+def _tasks() -> List[Path]:
+    try:
+        return list(TASKS.iterdir())
+    except OSError:
+        return []
+
+
+def _schedstat_ns(task: Path) -> Optional[int]:
+    try:
+        return int((task / "schedstat").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _stat_ns(task: Path) -> Optional[int]:
+    """utime and stime, the 14th and 15th field of proc(5); the name before them may hold blanks."""
+    try:
+        fields = (task / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+        ticks = sum(int(word) for word in fields.split()[11:13])
+    except (OSError, ValueError):
+        return None
+    return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")

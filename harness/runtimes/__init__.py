@@ -1,0 +1,85 @@
+"""How a format's runner gets onto a device: as an image, a bundle, or a virtual environment.
+
+All three come from the same lock. Each satisfies `Provide`; `deploy` picks by kind and facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import Final, Protocol, cast
+
+from ..containers import ContainerEngine
+from ..records import DeviceFacts, DeviceSpec, Image
+from ..transports import Transport
+
+OnLine = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class There:
+    """A file or folder that is on the device; `target` is its path in a container."""
+
+    path: PurePosixPath
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A runtime to be made ready: the image's folder under dockerfiles/, and where things are."""
+
+    name: str
+    device: DeviceSpec
+    facts: DeviceFacts
+    #: on the device, absolute
+    workdir: PurePosixPath
+    cache: Path
+    log: Path
+    #: the engine of this machine, which has or builds the images
+    engine: ContainerEngine
+
+
+class Ready(Protocol):
+    """A format's runtime on a device, whole and verified."""
+
+    @property
+    def image(self) -> Image: ...
+
+    def seen(self, there: There) -> str:
+        """The path under which a job sees it."""
+        ...
+
+    def command(
+        self,
+        argv: Sequence[str],
+        mounts: Sequence[There],
+        env: Mapping[str, str],
+        cpus: Sequence[int],
+        memory_bytes: int,
+    ) -> tuple[str, ...]:
+        """The device's command line that runs its Python with `argv`."""
+        ...
+
+
+class Provide(Protocol):
+    """A module of this folder."""
+
+    def why_not(self, wanted: Wanted) -> str | None:
+        """Why this device or format cannot have it, from facts alone; None when it can."""
+
+    def provide(self, on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ready:
+        """Make it, move it, verify it; nothing moves when it is there already.
+
+        Raises StepFailed (no room, damaged, cannot be made), DeviceLost.
+        """
+
+
+REGISTRY: Final[dict[str, str]] = {"image": ".image", "bundle": ".bundle", "venv": ".venv"}
+
+
+def find(name: str) -> Provide:
+    """The module of a runtime."""
+    return cast(Provide, import_module(REGISTRY[name], __name__))

@@ -1,0 +1,91 @@
+"""A bundle on a device that has nothing of ours: phones first, and hosts without Docker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from .. import bundles, devicestore
+from ..errors import StepFailed
+from ..records import Image
+from ..transports import Transport
+from . import OnLine, There, Wanted, running
+
+#: a first import on a slow device, seconds
+CHECK_S: Final = 300.0
+MB: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class BundleReady:
+    """See `Ready`; `tree` is the bundle, unpacked on the device."""
+
+    image: Image
+    tree: PurePosixPath
+
+    def seen(self, there: There) -> str:
+        """The path on the device: nothing is mounted."""
+        return str(there.path)
+
+    def command(
+        self,
+        argv: Sequence[str],
+        mounts: Sequence[There],
+        env: Mapping[str, str],
+        cpus: Sequence[int],
+        memory_bytes: int,
+    ) -> tuple[str, ...]:
+        """The runner sets its CPUs itself; memory is a limit on data: an allocation fails."""
+        limit = {"BENCH_DATA_KB": str(memory_bytes // 1024)} if memory_bytes else {}
+        own = {**running.folders(mounts), **limit, **env}
+        return ("env", *running.assignments(own), "sh", str(self.tree / "bin" / "python"), *argv)
+
+
+def why_not(wanted: Wanted) -> str | None:
+    """See `Provide`."""
+    if wanted.facts.kind == "macos":
+        return "no bundle for macOS: it runs Linux programs only"
+    reason = bundles.why_not(wanted.name, wanted.facts.arch)
+    return f"{wanted.name}: {reason}" if reason else None
+
+
+def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> BundleReady:
+    """See `Provide`; what is new on the device has imported its runtime there once."""
+    bundle = bundles.make(wanted.name, wanted.facts.arch, wanted.cache, wanted.log, on_line)
+    placed = devicestore.put_archive(
+        on,
+        wanted.workdir,
+        bundle.path,
+        f"bundle-{bundle.sha256}",
+        bundle.unpacked_bytes,
+        wanted.device.storage_mb * MB,
+        on_line,
+    )
+    image = Image(
+        wanted.name,
+        "bundle",
+        bundle.path.name,
+        f"sha256:{bundle.sha256}",
+        bundle.cached and not placed.fresh,
+        bundle.seconds,
+    )
+    ready = BundleReady(image, placed.path)
+    if placed.fresh:
+        _check(on, wanted, ready, bundle)
+    return ready
+
+
+def _check(on: Transport, wanted: Wanted, ready: BundleReady, bundle: bundles.Bundle) -> None:
+    """Import the runtime; the entry goes when it cannot, so that the next try starts anew."""
+    code = f"import numpy, {bundle.module}"
+    argv = ready.command(("-c", code), (There(wanted.workdir, "/job", True),), {}, (), 0)
+    done = on.run(argv, timeout_s=CHECK_S)
+    if done.exit_code:
+        devicestore.remove(on, wanted.workdir, (f"bundle-{bundle.sha256}",))
+        said = running.last_line(done)
+        raise StepFailed(
+            f"{on.name}: the bundle of {wanted.name} does not run there: {said}",
+            f"{wanted.facts.arch} Linux is needed, and a folder that programs may run from",
+        )

@@ -1,0 +1,210 @@
+"""A format's image on a device with Docker of its own: moved once, found by what it is.
+
+A job there gets what one here gets: no network, a read-only root, no root user, no capability,
+its CPUs and its memory. Docker's client can be killed and its container would go on: a small
+watcher on the device ends the container when its client is gone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import platform
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+from .. import devicestore
+from ..cache import file_sha256, made
+from ..errors import StepFailed
+from ..records import Image
+from ..transports import Transport
+from . import OnLine, There, Wanted, running
+
+LABEL: Final = "bench.job"
+PIDS: Final = 1024
+TMPFS: Final = "/tmp:rw,exec,nosuid,nodev,size=1g"
+LOAD_S: Final = 1800.0
+ASK_S: Final = 60.0
+MB: Final = 1_000_000
+HINT: Final = "is Docker running there, and may this user use it?"
+
+#: name, folder that the job writes or nothing, docker command…: the watcher looks every 2 s
+RUN: Final = """\
+name=$1 own=$2; shift 2
+if [ "$(id -u)" = 0 ]; then
+  user=1000:1000
+  [ -z "$own" ] || chown -R "$user" "$own" || exit 126
+else user=$(id -u):$(id -g)
+fi
+if command -v setsid >/dev/null 2>&1; then apart=setsid; else apart=; fi
+watch='while kill -0 "$1" 2>/dev/null; do sleep 2; done; docker rm -f "$2"'
+$apart sh -c "$watch" sh "$$" "$name" </dev/null >/dev/null 2>&1 &
+exec docker run --name "$name" --user "$user" "$@"
+"""
+#: label: removes containers that have it
+SWEEP: Final = """\
+ids=$(docker ps -aq --filter "label=$1") || exit 1
+[ -z "$ids" ] || docker rm -f $ids >/dev/null
+"""
+#: removes images of ours that nothing uses
+FORGET: Final = """\
+ids=$(docker images -q --no-trunc 'bench/*' | sort -u) || exit 1
+[ -z "$ids" ] || docker rmi -f $ids >/dev/null
+"""
+
+_PROCESS: Final = secrets.token_hex(4)
+_NUMBERS = itertools.count()
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """What of the Docker engine moves an image; the venv engine has nothing of it."""
+
+    def layers(self, image: Image) -> tuple[str, ...]:
+        """The digests of the image's layers, unpacked: the same wherever it is."""
+
+    def export(self, image: Image, path: Path) -> None:
+        """Write the image as a .tar.gz that `docker load` takes."""
+
+
+@dataclass(frozen=True)
+class ImageReady:
+    """See `Ready`; `there` is the image's id in the device's Docker."""
+
+    image: Image
+    there: str
+    options: tuple[str, ...]
+
+    def seen(self, there: There) -> str:
+        """The path in the container."""
+        return there.target
+
+    def command(
+        self,
+        argv: Sequence[str],
+        mounts: Sequence[There],
+        env: Mapping[str, str],
+        cpus: Sequence[int],
+        memory_bytes: int,
+    ) -> tuple[str, ...]:
+        """A container of its own name each time; a writable mount is given to its user first."""
+        name = f"bench-{_PROCESS}-{next(_NUMBERS)}"
+        own = next((str(mount.path) for mount in mounts if mount.writable), "")
+        return (
+            *("sh", "-c", RUN, "sh", name, own),
+            *("--rm", "--init", "--label", f"{LABEL}={_PROCESS}", "--log-driver", "none"),
+            *("--network", "none", "--read-only", "--tmpfs", TMPFS, "--workdir", "/tmp"),
+            *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+            *("--pids-limit", str(PIDS), *_limits(cpus, memory_bytes), *self.options),
+            *(word for mount in mounts for word in ("--mount", _bind(mount))),
+            *(word for pair in running.assignments(env) for word in ("--env", pair)),
+            *(self.there, "python", *argv),
+        )
+
+
+def why_not(wanted: Wanted) -> str | None:
+    """See `Provide`."""
+    facts, here = wanted.facts, platform.machine()
+    if facts.docker is None:
+        return "no Docker daemon answers this user on the device"
+    if not isinstance(wanted.engine, Exports):
+        return f"images are moved from Docker, and this machine uses {wanted.engine.name}"
+    if facts.arch != here:
+        return f"the images of this machine are for {here}, and the device is {facts.arch}"
+    return None
+
+
+def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> ImageReady:
+    """See `Provide`; what containers a killed run has left there is removed first."""
+    began = time.monotonic()
+    engine = wanted.engine
+    if not isinstance(engine, Exports):
+        raise StepFailed(f"{on.name}: {why_not(wanted)}", "run with --engine docker")
+    image = engine.build(wanted.name, wanted.log, on_line)
+    layers = engine.layers(image)
+    cleanup(on)
+    there = _found(on, image, layers)
+    cached = there is not None
+    if there is None:
+        _move(on, wanted, engine, image, on_line)
+        there = _found(on, image, layers)
+    if there is None:
+        raise StepFailed(
+            f"{on.name}: Docker took {image.reference} and has another image under its name",
+            f"docker rmi {image.reference} there, and try again",
+        )
+    seconds = time.monotonic() - began
+    moved = Image(image.name, "docker", image.reference, image.digest, cached, seconds)
+    return ImageReady(moved, there, _options(wanted))
+
+
+def cleanup(on: Transport) -> None:
+    """Remove every container of ours on the device; the caller holds its lease."""
+    _docker(on, ("sh", "-c", SWEEP, "sh", LABEL), "old containers cannot be removed")
+
+
+def clean(on: Transport) -> None:
+    """Remove containers and images of ours; what they were made from stays here."""
+    cleanup(on)
+    _docker(on, ("sh", "-c", FORGET), "images cannot be removed")
+
+
+def _move(
+    on: Transport, wanted: Wanted, engine: Exports, image: Image, on_line: OnLine | None
+) -> None:
+    """Save here, push, load there; broken off anywhere, the next try begins with what is whole."""
+
+    def save(part: Path) -> None:
+        engine.export(image, part / "image.tar.gz")
+
+    key = image.digest.removeprefix("sha256:")
+    file = made(wanted.cache, "images", key, save)[0] / "image.tar.gz"
+    name = f"image-{file_sha256(file)}"
+    quota = wanted.device.storage_mb * MB
+    path = devicestore.put(on, wanted.workdir, file, name, quota, on_line)
+    try:
+        _docker(on, ("docker", "load", "--input", str(path)), f"cannot load {image.reference}")
+    finally:
+        devicestore.remove(on, wanted.workdir, (name,))
+
+
+def _found(on: Transport, image: Image, layers: tuple[str, ...]) -> str | None:
+    """The image's id there: under its digest, or by its name with the very same layers.
+
+    Docker with containerd's image store has other ids for the same image.
+    """
+    form = "{{.Id}} {{json .RootFS.Layers}}"
+    for name in (image.digest, image.reference):
+        done = on.run(("docker", "image", "inspect", "--format", form, name), timeout_s=ASK_S)
+        word, _, text = done.text.strip().partition(" ")
+        if done.exit_code == 0 and tuple(json.loads(text)) == layers:
+            return word
+    return None
+
+
+def _docker(on: Transport, argv: Sequence[str], failed: str) -> None:
+    done = on.run(argv, timeout_s=LOAD_S)
+    if done.exit_code:
+        raise StepFailed(f"{on.name}: {failed}: {running.last_line(done)}", HINT)
+
+
+def _options(wanted: Wanted) -> tuple[str, ...]:
+    nvidia = wanted.facts.kind == "jetson" and wanted.facts.nvidia_runtime
+    return ("--runtime", "nvidia") if nvidia else ()
+
+
+def _limits(cpus: Sequence[int], memory_bytes: int) -> tuple[str, ...]:
+    pinned = ("--cpuset-cpus", ",".join(map(str, cpus))) if cpus else ()
+    memory = str(memory_bytes)
+    return (*pinned, *(("--memory", memory, "--memory-swap", memory) if memory_bytes else ()))
+
+
+def _bind(mount: There) -> str:
+    """Docker reads it as CSV, so that a comma or a quote in a path needs quotes."""
+    source = str(mount.path).replace('"', '""')
+    mode = "" if mount.writable else ",readonly"
+    return f'type=bind,"source={source}",target={mount.target}{mode}'

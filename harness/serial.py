@@ -1,0 +1,144 @@
+"""Records to JSON and back, checked against their type hints.
+
+One reader for both sides: it travels to devices, so it needs nothing but Python 3.8.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from typing import (
+    Any,
+    Dict,
+    List,
+    Literal,
+    Type,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+Record = TypeVar("Record")
+
+
+class Malformed(ValueError):
+    """`path: what is wrong` of the first value that is not what its record says."""
+
+
+def to_json(value: Any) -> Any:
+    """Plain dicts, lists and scalars of a record; a number that is not finite becomes None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def dumps(value: Any, **options: Any) -> str:
+    """One line of JSON unless `indent` is given; keys in the record's order."""
+    return json.dumps(to_json(value), ensure_ascii=False, allow_nan=False, **options)
+
+
+def from_json(kind: Type[Record], data: Any, where: str = "") -> Record:
+    """Rebuild `kind` from what `to_json` made; unknown keys are ignored, so newer files still read.
+
+    Raises Malformed with the path of the value, what was expected and what was seen.
+    """
+    result: Record = _value(kind, data, where or kind.__name__)
+    return result
+
+
+def loads(kind: Type[Record], text: Union[str, bytes], where: str = "") -> Record:
+    """`from_json` of JSON text; text that is no JSON, or too deep, is Malformed too."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"{where or kind.__name__}: not JSON: {error}") from None
+    return from_json(kind, data, where)
+
+
+@functools.lru_cache(maxsize=None)
+def _hints(kind: Type[Any]) -> Dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _value(kind: Any, data: Any, where: str) -> Any:
+    if kind is Any:
+        return data
+    if dataclasses.is_dataclass(kind):
+        return _record(kind, data, where)
+    origin = get_origin(kind)
+    if origin is Union:
+        return _union(get_args(kind), data, where)
+    if origin is Literal:
+        if data not in get_args(kind) or isinstance(data, bool):
+            raise Malformed(
+                f"{where}: expected one of {', '.join(map(str, get_args(kind)))}, got {_seen(data)}"
+            )
+        return data
+    if origin is tuple:
+        return _tuple(get_args(kind), data, where)
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise Malformed(f"{where}: expected an object, got {_seen(data)}")
+        return {
+            key: _value(get_args(kind)[1], item, f"{where}.{key}") for key, item in data.items()
+        }
+    return _scalar(kind, data, where)
+
+
+def _record(kind: Any, data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise Malformed(f"{where}: expected an object, got {_seen(data)}")
+    hints = _hints(kind)
+    values: Dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        if field.name in data:
+            values[field.name] = _value(
+                hints[field.name], data[field.name], f"{where}.{field.name}"
+            )
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise Malformed(f"{where}.{field.name}: missing")
+    return kind(**values)
+
+
+def _union(kinds: Any, data: Any, where: str) -> Any:
+    problems: List[str] = []
+    for kind in kinds:
+        try:
+            return _value(kind, data, where)
+        except Malformed as error:
+            problems.append(str(error))
+    raise Malformed(problems[0])
+
+
+def _tuple(kinds: Any, data: Any, where: str) -> Any:
+    if not isinstance(data, (list, tuple)):
+        raise Malformed(f"{where}: expected a list, got {_seen(data)}")
+    return tuple(_value(kinds[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+
+
+def _scalar(kind: Any, data: Any, where: str) -> Any:
+    if kind is type(None):
+        if data is None:
+            return None
+    elif kind is float:
+        if isinstance(data, (int, float)) and not isinstance(data, bool) and math.isfinite(data):
+            return float(data)
+    elif isinstance(data, kind) and not (kind is int and isinstance(data, bool)):
+        return data
+    name = "null" if kind is type(None) else kind.__name__
+    raise Malformed(f"{where}: expected {name}, got {_seen(data)}")
+
+
+def _seen(data: Any) -> str:
+    text = repr(data)
+    return text if len(text) <= 60 else text[:57] + "..."

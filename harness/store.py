@@ -1,0 +1,200 @@
+"""A run is a folder of files that are only ever added to. What is written is on the disk.
+
+A torn last line, as a kill leaves it, is not an error; any other malformed file is named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zipfile
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BenchError, UsageError
+from .records import Cell, CellResult, Plan, RunDevice, RunInfo, Trial
+from .serial import Malformed, dumps, loads
+
+#: what numpy raises for a truncated or altered npz
+DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as read from its folder; `results` in the plan's order, at most one a cell."""
+
+    folder: Path
+    info: RunInfo
+    plan: Plan
+    results: tuple[CellResult, ...]
+
+
+class RunFolder:
+    """Writes one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path, info: RunInfo, plan: Plan, scenario: str) -> RunFolder:
+        """Raises BenchError when the folder cannot be made."""
+        try:
+            folder.mkdir(parents=True)
+            run = cls(folder)
+            run.write_info(info)
+            _write(folder / "plan.json", dumps(plan, indent=1))
+            _write(folder / "scenario.yaml", scenario)
+        except OSError as error:
+            raise BenchError(
+                f"{folder}: {error.strerror or error}", "Runs need a writable folder."
+            ) from None
+        return run
+
+    def write_info(self, info: RunInfo) -> None:
+        """Replace `run.json` in one step."""
+        _write(self.folder / "run.json", dumps(info, indent=1))
+
+    def add(self, result: CellResult) -> None:
+        """One line, on the disk when this returns."""
+        _append(self.folder / "results.jsonl", dumps(result), sync=True)
+
+    def write_device(self, device: RunDevice) -> None:
+        """Replace what the run knows of a device, in one step."""
+        folder = self.folder / "devices"
+        folder.mkdir(exist_ok=True)
+        _write(folder / f"{device.name}.json", dumps(device, indent=1))
+
+    def event(self, event: str, **values: object) -> None:
+        """One line of progress."""
+        _append(
+            self.folder / "events.jsonl",
+            json.dumps({"event": event, "at": round(time.time(), 3), **values}),
+        )
+
+    def cell_folder(self, cell: Cell) -> Path:
+        """Made on first use."""
+        folder = self.folder / "cells" / cell.id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def read_run(folder: Path) -> Run:
+    """Raises BenchError that names the file and the value which is not as it should be."""
+    try:
+        info = loads(RunInfo, (folder / "run.json").read_bytes(), "run.json")
+        plan = loads(Plan, (folder / "plan.json").read_bytes(), "plan.json")
+        results = {r.cell.id: r for r in _results(folder / "results.jsonl")}
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: not a run: {error.filename}: {error.strerror}", "See `ls runs/`."
+        ) from None
+    except Malformed as error:
+        raise BenchError(
+            f"{folder}: {error}", "The file was changed or comes from another version."
+        ) from None
+    order = [cell.id for cell in plan.cells] + [s.cell.id for s in plan.skipped]
+    ordered = sorted(
+        results.values(), key=lambda r: order.index(r.cell.id) if r.cell.id in order else len(order)
+    )
+    return Run(folder, info, plan, tuple(ordered))
+
+
+def read_devices(folder: Path) -> dict[str, RunDevice]:
+    """By name, what a run wrote of its devices; nothing for runs that wrote none.
+
+    Raises BenchError that names a file which is not as it should be.
+    """
+    found = {}
+    for path in sorted((folder / "devices").glob("*.json")):
+        try:
+            device = loads(RunDevice, path.read_bytes(), f"devices/{path.name}")
+        except (OSError, Malformed) as error:
+            raise BenchError(
+                f"{folder}: {error}", "The file was changed or comes from another version."
+            ) from None
+        found[device.name] = device
+    return found
+
+
+def find_run(runs: Path, name: str) -> Path:
+    """The folder of a run by path, id, or `latest`; raises UsageError with what there is."""
+    known = sorted(p.parent.name for p in runs.glob("*/run.json"))
+    if name == "latest" and known:
+        return runs / known[-1]
+    for folder in (Path(name), runs / name):
+        if (folder / "run.json").is_file():
+            return folder
+    listed = ", ".join(known[-5:]) or "none yet; start with `bench run`"
+    raise UsageError(f"no run '{name}'", f"Runs in {runs}: {listed}")
+
+
+def read_samples(folder: Path, trial: Trial) -> dict[str, NDArray[np.int64]]:
+    """Arrays of one trial, int64 ns; raises BenchError for a missing or damaged file."""
+    path = folder / trial.folder / "samples.npz"
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name]) for name in file.files}
+    except DAMAGED as error:
+        raise BenchError(
+            f"{path}: damaged samples: {error}", "Remove the trial's folder and --resume."
+        ) from None
+    if any(a.dtype.kind not in "iu" or a.ndim != 1 for a in arrays.values()) or not len(
+        arrays.get("latency_ns", ())
+    ):
+        raise BenchError(f"{path}: no samples in it", "Remove the trial's folder and --resume.")
+    return {name: array.astype(np.int64) for name, array in arrays.items()}
+
+
+def _results(path: Path) -> list[CellResult]:
+    if not path.exists():
+        return []
+    *whole, torn = path.read_bytes().split(b"\n")
+    lines = [(i + 1, line) for i, line in enumerate(whole) if line.strip()]
+    found = [loads(CellResult, line, f"results.jsonl:{i}") for i, line in lines]
+    if torn.strip():
+        with suppress(Malformed):  # killed while writing: the cell is simply not finished
+            found.append(loads(CellResult, torn, "results.jsonl"))
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _append(path: Path, line: str, sync: bool = False) -> None:
+    with path.open("ab+") as file:
+        _cut_torn_line(file)
+        file.write(line.encode() + b"\n")
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+
+
+def _cut_torn_line(file: BinaryIO) -> None:
+    """Drop what a kill left after the last newline; nothing else is ever removed."""
+    end = file.seek(0, os.SEEK_END)
+    back = min(end, 1 << 20)
+    file.seek(end - back)
+    tail = file.read(back)
+    if tail and not tail.endswith(b"\n"):
+        file.truncate(end - back + tail.rfind(b"\n") + 1)

@@ -1,0 +1,131 @@
+"""Comparisons and noise in words, for the terminal. Pure; `console` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .compare import Compared, Pair, Side
+from .export import figure
+from .noise import Noise
+from .provenance import Difference
+from .records import Interval
+
+COLUMNS = ("cell", "old ms", "new ms", "ratio", "95 % interval", "verdict", "trials")
+
+
+def comparison_rows(compared: Compared) -> list[tuple[str, ...]]:
+    """One row of COLUMNS for each pair that was compared."""
+    return [_row(pair) for pair in compared.pairs if pair.comparison]
+
+
+def comparison_notes(compared: Compared) -> list[str]:
+    """What else is to be known: what was left out, what is suspect, what differs."""
+    lines = [] if any(p.comparison for p in compared.pairs) else ["no cell can be compared"]
+    left: dict[str, list[str]] = {}
+    for pair in compared.pairs:
+        name = _name(pair)
+        if pair.comparison is None:
+            left.setdefault(pair.left_out, []).append(name)
+            continue
+        if pair.comparison.reason:
+            lines.append(f"{name}: {pair.comparison.reason}")
+        lines += [f"{name}: {note}" for note in pair.notes]
+        lines += [
+            f"{name}: suspect in {side.run_id}: {'; '.join(side.reasons)}"
+            for side in (pair.old, pair.new)
+            if side and side.verdict == "suspect"
+        ]
+    for why, names in left.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        lines.append(f"left out: {names[0]}{more}: {why}")
+    return lines + _differences(compared)
+
+
+def noise_lines(noise: Noise) -> list[str]:
+    """The answer first, then what disturbs and how to quiet it."""
+    ratio = noise.sides.ratio
+    lines = [
+        f"{noise.device}: the same cell twice, {noise.trials} trials each: {noise.sides.outcome}, "
+        f"ratio {_ratio(ratio.value)} {_interval(ratio)}",
+        f"median {_ms(noise.p50_ms)} · trials vary by {noise.between_percent:.2f} %, samples by "
+        f"{noise.within_percent:.2f} % · {100 * noise.independent_share:.0f} % of the samples "
+        "are independent",
+        "noise floor, 19 times in 20 the same cell differs by less: "
+        + _by_profile(noise.floor_percent),
+        "smallest change that is found 19 times in 20: " + _by_profile(noise.detectable_percent),
+    ]
+    if noise.quick_ratio is not None:
+        word = "agrees" if noise.quick_agrees else "does not agree"
+        lines.append(f"quick {word} with full: ratio {_ratio(noise.quick_ratio)}")
+    lines += [f"seen: {flag}" for flag in noise.flags]
+    lines += [f"to do: {line}" for line in noise.advice]
+    return lines if noise.flags or noise.advice else [*lines, "nothing disturbs it"]
+
+
+def _by_profile(percents: Mapping[str, float]) -> str:
+    return ", ".join(f"{percent:.1f} % with {name}" for name, percent in percents.items())
+
+
+def _row(pair: Pair) -> tuple[str, ...]:
+    assert pair.comparison
+    ratio, counts = pair.comparison.ratio, pair.comparison.trials
+    verdict = pair.comparison.outcome
+    suspect = any(side and side.verdict == "suspect" for side in (pair.old, pair.new))
+    return (
+        _name(pair),
+        _side(pair.old),
+        _side(pair.new),
+        _ratio(ratio.value),
+        _interval(ratio),
+        f"{verdict} (suspect)" if suspect else verdict,
+        f"{counts[0]}+{counts[1]}" + (", paired" if pair.comparison.paired else ""),
+    )
+
+
+def _name(pair: Pair) -> str:
+    ids = dict.fromkeys(side.cell_id for side in (pair.old, pair.new) if side)
+    return " → ".join(ids)
+
+
+def _side(side: Side | None) -> str:
+    return f"{figure(side.p50.value)} n={side.n}" if side and side.p50 else ""
+
+
+def _ms(p50: Interval) -> str:
+    return f"{figure(p50.value)} ms [{figure(p50.low)}, {figure(p50.high)}]"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _interval(ratio: Interval) -> str:
+    return f"[{_ratio(ratio.low)}, {_ratio(ratio.high)}]"
+
+
+def _differences(compared: Compared) -> list[str]:
+    """What differs everywhere once, then what differs for some cells."""
+    lines = [f"differs: {_change(d)}" for d in compared.differences]
+    cells: dict[Difference, list[str]] = {}
+    usable = [pair for pair in compared.pairs if pair.comparison]
+    for pair in usable:
+        for difference in pair.differences:
+            cells.setdefault(difference, []).append(_name(pair))
+    for difference, names in cells.items():
+        where = "" if len(names) == len(usable) else f" ({', '.join(names[:3])}"
+        where += ", …)" if where and len(names) > 3 else ")" if where else ""
+        lines.append(f"differs: {_change(difference)}{where}")
+    return lines or ["nothing that was recorded differs"]
+
+
+def _change(difference: Difference) -> str:
+    old, new = (_short(value) for value in (difference.old, difference.new))
+    return f"{difference.what}: {old} → {new}"
+
+
+def _short(value: str) -> str:
+    """A hash by its beginning, what was not recorded as such."""
+    name, _, rest = value.rpartition(":")
+    if len(rest) == 64:
+        return f"{name}:{rest[:12]}…" if name else f"{rest[:12]}…"
+    return value or "not recorded"

@@ -1,0 +1,62 @@
+"""What a model's tensors mean: pictures in, findings out, once for every format and device.
+
+Runs where the model runs: numpy only, Python 3.8. A task is a module that satisfies `Task`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Iterable, Mapping, Protocol
+
+from ..records import ModelSpec
+from . import classification, detection, instance_segmentation
+from .detections import Detections, Row, unpack
+from .letterbox import Geometry
+from .options import number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "REGISTRY",
+    "Detections",
+    "Geometry",
+    "Task",
+    "number",
+    "unpack",
+]
+
+
+class Task(Protocol):
+    """Before and after a model: a module with these two functions and the outputs it reads."""
+
+    #: names that the model's outputs must have; empty: any
+    OUTPUTS: tuple[str, ...]
+
+    def preprocess(
+        self, image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], Geometry]:
+        """`image` (H, W, 3) uint8 RGB -> the model's input (1, 3, S, S), and how to map back."""
+        ...
+
+    def postprocess(
+        self,
+        outputs: Mapping[str, NDArray[np.float32]],
+        geometry: Geometry,
+        spec: ModelSpec,
+        *,
+        score_threshold: float,
+    ) -> Detections:
+        """Raw outputs of one picture (batch axis 1) -> findings in pixels of the original."""
+        ...
+
+    def pack(self, rows: Iterable[Row]) -> dict[str, NDArray[Any]]:
+        """Findings of many pictures -> the arrays of `predictions.npz`."""
+        ...
+
+
+REGISTRY: Final[dict[str, Task]] = {
+    "classification": classification,
+    "detection": detection,
+    "instance-segmentation": instance_segmentation,
+}

@@ -1,0 +1,112 @@
+"""How files and commands get to a device and back: local, ssh, adb. Knows nothing of models.
+
+All of them satisfy `Transport`, and tests/contract/test_transports.py holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import Final, Protocol
+
+from ..errors import UsageError
+
+OnLine = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ended by itself.
+
+    A device whose adb has no shell v2 cannot tell the two outputs apart: all is in `stdout` there.
+    """
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """Standard output as text; what is not UTF-8 shows as backslashes."""
+        return self.stdout.decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a push or pull really moved: nothing, where all of it was there already."""
+
+    files: int
+    sent_bytes: int
+    seconds: float
+
+
+class Transport(Protocol):
+    """One device. Calls from several threads are fine; so many at once as the device can bear."""
+
+    @property
+    def name(self) -> str:
+        """The device's name, as messages say it."""
+        ...
+
+    def push(self, local: Path, remote: PurePosixPath) -> Transfer:
+        """Make `remote` the file or folder `local`; parents are made, a folder's other files stay.
+
+        A file appears whole or not at all, and so does a new folder. What is there already, as
+        this pushed it and untouched since, is not sent again.
+        Raises StepFailed (no such file, permission denied, disk full), DeviceLost.
+        """
+        ...
+
+    def pull(self, remote: PurePosixPath, local: Path) -> Transfer:
+        """Make `local` the device's file or folder, whole or not at all.
+
+        Raises StepFailed (no such file, permission denied, disk full), DeviceLost.
+        """
+        ...
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float, on_line: OnLine | None = None
+    ) -> Completed:
+        """Run a command with these very arguments and no input; nothing of it is left running.
+
+        `on_line` gets each line of both outputs when it is there. A non-zero exit is returned.
+        Raises JobTimeout past `timeout_s`, StepFailed for too much output, DeviceLost.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the connection; safe to call twice."""
+        ...
+
+
+class Target(Protocol):
+    """What of a device's file a transport needs; `records.DeviceSpec` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def transport(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+
+
+#: transport -> module with `connect(target) -> Transport`; imported when it is first used
+REGISTRY: Final[dict[str, str]] = {"local": ".local", "ssh": ".ssh", "adb": ".adb"}
+
+
+def connect(target: Target) -> Transport:
+    """The device, connected and authorised.
+
+    Raises UsageError for an address or transport that is none, StepFailed for a key, password or
+    host key that is not accepted, DeviceLost when nobody answers.
+    """
+    if target.transport not in REGISTRY:
+        known = ", ".join(REGISTRY)
+        raise UsageError(f"{target.name}: transport '{target.transport}' is not one of {known}")
+    made: Callable[[Target], Transport] = import_module(
+        REGISTRY[target.transport], __name__
+    ).connect
+    return made(target)

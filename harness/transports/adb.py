@@ -1,0 +1,95 @@
+"""Phones over ADB: by TCP or USB of our own, or through a running adb server."""
+
+from __future__ import annotations
+
+import threading
+
+from ..errors import DeviceLost, UsageError
+from . import Target
+from .adb_channel import Link, PlainExec, ShellV2
+from .channel import Channel
+from .remote import RemoteTransport
+
+#: commands at once; adbd has no limit, phones have
+STREAMS = 8
+
+
+def connect(target: Target) -> RemoteTransport:
+    """Connect and authorise; see `transports.connect`."""
+    return RemoteTransport(AdbConnection(target.name, target.address))
+
+
+def link(name: str, address: str) -> Link:
+    """`[tcp:]host:port`, `usb:SERIAL` or `server:[host:port/]SERIAL`."""
+    way, _, rest = address.partition(":")
+    if way == "server" and rest:
+        from . import adb_server
+
+        try:
+            return adb_server.Server(name, *adb_server.address(rest))
+        except ValueError as error:
+            raise UsageError(f"{name}: '{address}': {error}") from error
+    from .adb_pipe import TcpPipe, UsbPipe
+    from .adb_wire import Wire
+
+    if way == "usb" and rest:
+        return Wire(name, UsbPipe(name, rest))
+    host, _, port = address.removeprefix("tcp:").rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(
+            f"{name}: '{address}' is no address of an adb device",
+            "host:port, usb:SERIAL, or server:SERIAL for a running adb server",
+        )
+    return Wire(name, TcpPipe(name, host.strip("[]"), int(port)))
+
+
+class AdbConnection:
+    """See `channel.Connection`."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name, self._address = name, address
+        self._room = threading.BoundedSemaphore(STREAMS)
+        self._lock = threading.Lock()
+        self._link = link(name, address)
+
+    @property
+    def ends_input(self) -> bool:
+        return "shell_v2" in self._link.features
+
+    @property
+    def splits_output(self) -> bool:
+        return self.ends_input
+
+    def open(self, command: str, *, urgent: bool = False) -> Channel:
+        room = None if urgent else self._room
+        if room is not None:
+            room.acquire()
+        try:
+            return self._start(command, room)
+        except BaseException:
+            if room is not None:
+                room.release()
+            raise
+
+    def close(self) -> None:
+        with self._lock:
+            self._link.close()
+
+    def _start(self, command: str, room: threading.BoundedSemaphore | None) -> Channel:
+        for last in (False, True):
+            way = self._living()
+            try:
+                if self.ends_input:
+                    return ShellV2(self.name, way, command, room)
+                return PlainExec(self.name, way, command, room)
+            except DeviceLost:
+                if last or way.alive:  # else it was lost since it was last used: once more
+                    raise
+        raise AssertionError("the second try returns or raises")
+
+    def _living(self) -> Link:
+        """The connection, made again if need be."""
+        with self._lock:
+            if not self._link.alive:
+                self._link = link(self.name, self._address)
+            return self._link

@@ -1,0 +1,126 @@
+"""Messages of the ADB protocol over a cable, and the handshake that begins a connection."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from dataclasses import dataclass
+
+from adb_shell import constants
+
+from ..errors import DeviceLost, StepFailed
+from .adb_keys import signer
+from .adb_pipe import Pipe
+
+#: since this version nobody looks at checksums any more
+VERSION = 0x01000001
+MAX_DATA = 1 << 20
+#: how long a device may take to answer while it is connected to, seconds
+ANSWER_S = 10.0
+#: how long somebody may take to accept our key on the screen, seconds
+ACCEPT_S = 30.0
+_HEAD = struct.Struct("<6I")
+
+CNXN, AUTH, OPEN, OKAY, WRTE, CLSE = (
+    int.from_bytes(name, "little")
+    for name in (
+        *(constants.CNXN, constants.AUTH, constants.OPEN),
+        *(constants.OKAY, constants.WRTE, constants.CLSE),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What a device says of itself."""
+
+    max_data: int
+    features: frozenset[str]
+
+
+class Messages:
+    """Whole messages in both directions. Raises OSError when the connection is broken."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._writing = threading.Lock()
+        #: until the device has said that it does not look at them
+        self.checksums = True
+
+    def write(self, command: int, first: int, second: int, data: bytes = b"") -> None:
+        """From any thread."""
+        check = sum(data) & 0xFFFFFFFF if self.checksums else 0
+        head = _HEAD.pack(command, first, second, len(data), check, command ^ 0xFFFFFFFF)
+        with self._writing:
+            self._pipe.write(head, data)
+
+    def read(self) -> tuple[int, int, int, bytes]:
+        """Command, both arguments, data; from one thread."""
+        command, first, second, size, _, _ = _HEAD.unpack(self._pipe.read(_HEAD.size))
+        return command, first, second, self._pipe.read(size) if size else b""
+
+    def close(self) -> None:
+        self._pipe.close()
+
+
+def shake_hands(name: str, messages: Messages) -> Greeting:
+    """Connect and authorise. Raises DeviceLost, StepFailed when our key is not accepted."""
+    banner = f"host::features=shell_v2,cmd;{socket.gethostname()}".encode() + b"\0"
+    guard = threading.Timer(ANSWER_S, messages.close)
+    guard.start()
+    try:
+        messages.write(CNXN, VERSION, MAX_DATA, banner)
+        answer = messages.read()
+        if answer[0] == AUTH:
+            guard.cancel()
+            answer = _authorise(name, messages, answer[3])
+    except OSError as error:
+        raise DeviceLost(
+            f"{name}: no answer to the ADB handshake: {error}", "is it an ADB port?"
+        ) from error
+    finally:
+        guard.cancel()
+    command, version, max_data, data = answer
+    if command != CNXN:
+        raise StepFailed(
+            f"{name}: answers, but not as an ADB device that we know",
+            "for Android's wireless debugging, `adb pair` and address: server:SERIAL",
+        )
+    messages.checksums = version < VERSION
+    return Greeting(min(max_data, MAX_DATA), _features(data))
+
+
+def _features(banner: bytes) -> frozenset[str]:
+    for part in banner.decode("utf-8", "replace").rstrip("\0").split(";"):
+        _, found, names = part.rpartition("features=")
+        if found:
+            return frozenset(names.split(","))
+    return frozenset()
+
+
+def _authorise(name: str, messages: Messages, token: bytes) -> tuple[int, int, int, bytes]:
+    """Sign; a device that does not know the key is sent it, and asks on its screen."""
+    key = signer()
+    guard = threading.Timer(ACCEPT_S, messages.close)
+    guard.start()
+    try:
+        messages.write(AUTH, constants.AUTH_SIGNATURE, 0, key.Sign(token))
+        answer = messages.read()
+        if answer[0] == AUTH:
+            messages.write(AUTH, constants.AUTH_RSAPUBLICKEY, 0, key.GetPublicKey() + b"\0")
+            answer = messages.read()
+    except OSError as error:
+        raise _not_accepted(name) from error
+    finally:
+        guard.cancel()
+    if answer[0] == AUTH:
+        raise _not_accepted(name)
+    return answer
+
+
+def _not_accepted(name: str) -> StepFailed:
+    return StepFailed(
+        f"{name}: the phone has not accepted our key within {ACCEPT_S:g} s",
+        "unlock it and say Allow to 'Allow USB debugging?' (and 'Always allow'), then again",
+    )

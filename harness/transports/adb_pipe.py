@@ -1,0 +1,124 @@
+"""The cable to an ADB device: TCP, or USB by adb-shell. Whole messages in, whole messages out."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import Protocol
+
+from ..errors import DeviceLost, StepFailed
+
+CONNECT_S = 10.0
+
+
+class Pipe(Protocol):
+    """Bytes in both directions; one thread reads, any one at a time writes. Raises OSError."""
+
+    def read(self, size: int) -> bytes:
+        """Exactly so many."""
+        ...
+
+    def write(self, head: bytes, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class TcpPipe:
+    """A socket that notices within half a minute that nobody is there any more."""
+
+    def __init__(self, name: str, host: str, port: int) -> None:
+        try:
+            self._socket = socket.create_connection((host, port), CONNECT_S)
+        except OSError as error:
+            raise DeviceLost(
+                f"{name}: {host}:{port}: cannot connect: {error}",
+                "is the phone on, and adb over TCP (`adb tcpip 5555`) or wireless debugging too?",
+            ) from error
+        self._socket.settimeout(None)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+
+    def read(self, size: int) -> bytes:
+        data = bytearray(size)
+        view, at = memoryview(data), 0
+        while at < size:
+            got = self._socket.recv_into(view[at:])
+            if not got:
+                raise ConnectionResetError("the other side is gone")
+            at += got
+        return bytes(data)
+
+    def write(self, head: bytes, data: bytes) -> None:
+        if len(data) < 4096:
+            self._socket.sendall(head + data)
+        else:
+            self._socket.sendall(head)
+            self._socket.sendall(data)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+class UsbPipe:
+    """adb-shell's USB transport; needs the extra `adb-shell[usb]` and rights on the device node.
+
+    Never run here: there is no USB device where this is developed.
+    """
+
+    def __init__(self, name: str, serial: str) -> None:
+        try:
+            from adb_shell.exceptions import UsbDeviceNotFoundError
+            from adb_shell.transport.usb_transport import UsbTransport
+        except (ImportError, OSError) as error:
+            raise StepFailed(
+                f"{name}: USB cannot be used: {error}", "pip install 'adb-shell[usb]' (libusb)"
+            ) from error
+        import usb1
+
+        try:
+            self._usb = UsbTransport.find_adb(serial, None, CONNECT_S)
+            self._usb.connect(CONNECT_S)
+        except UsbDeviceNotFoundError as error:
+            raise DeviceLost(
+                f"{name}: no USB device {serial}", "`adb devices` lists serials; is it plugged in?"
+            ) from error
+        except usb1.USBError as error:
+            raise StepFailed(
+                f"{name}: USB device {serial}: {error}",
+                "a running adb server holds it: `adb kill-server`, or use address: server:SERIAL",
+            ) from error
+        self._closed = False
+
+    def read(self, size: int) -> bytes:
+        from adb_shell.exceptions import UsbReadFailedError
+
+        data = bytearray()
+        while len(data) < size:
+            try:
+                data += self._usb.bulk_read(size - len(data), 1.0)
+            except UsbReadFailedError as error:
+                if self._closed or "Timeout" not in type(error.usb_error).__name__:
+                    raise ConnectionResetError(str(error)) from error
+        return bytes(data)
+
+    def write(self, head: bytes, data: bytes) -> None:
+        from adb_shell.exceptions import UsbWriteFailedError
+
+        for part in (head, data):
+            try:
+                if part:
+                    self._usb.bulk_write(part, 30.0)
+            except UsbWriteFailedError as error:
+                raise ConnectionResetError(str(error)) from error
+
+    def close(self) -> None:
+        self._closed = True
+        time.sleep(0)
+        self._usb.close()

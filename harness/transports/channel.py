@@ -1,0 +1,85 @@
+"""What ssh and adb have in common: a connection, and commands that run on it side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+#: a transfer that has not moved for so long is a lost device, seconds
+STALL_S = 30.0
+
+
+@dataclass(frozen=True)
+class Output:
+    """Bytes that a command wrote."""
+
+    data: bytes
+    is_error: bool = False
+
+
+@dataclass(frozen=True)
+class Exited:
+    """A command's end; nothing follows."""
+
+    code: int
+
+
+class Channel(Protocol):
+    """One command on a device."""
+
+    def send(self, data: bytes) -> None:
+        """All of `data` to the command's input.
+
+        Raises BrokenPipeError when the command has ended, DeviceLost when the connection has.
+        """
+        ...
+
+    def end(self) -> None:
+        """No more input; does nothing where `Connection.ends_input` is false."""
+        ...
+
+    def receive(self, timeout_s: float) -> Output | Exited | None:
+        """The next event; None when there was none in time. Raises DeviceLost."""
+        ...
+
+    def close(self) -> None:
+        """Forget the command; it may go on on the device."""
+        ...
+
+
+class Connection(Protocol):
+    """A device that runs commands of its shell. Many at once, within the limits of the device."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ends_input(self) -> bool:
+        """Whether a command can be told that its input is over."""
+        ...
+
+    @property
+    def splits_output(self) -> bool:
+        """Whether standard error arrives apart from standard output."""
+        ...
+
+    def open(self, command: str, *, urgent: bool = False) -> Channel:
+        """Start a shell command; connects again, once, when the connection has been lost before.
+
+        `urgent` does not wait for other commands to end. Raises DeviceLost.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+def collect(channel: Channel, timeout_s: float = STALL_S) -> Iterator[Output | Exited]:
+    """Events up to and with the end; TimeoutError after `timeout_s` without any."""
+    while True:
+        event = channel.receive(timeout_s)
+        if event is None:
+            raise TimeoutError(f"no answer for {timeout_s:g} s")
+        yield event
+        if isinstance(event, Exited):
+            return

@@ -1,0 +1,48 @@
+"""Words for what went wrong on the other side; foreign texts become our errors here."""
+
+from __future__ import annotations
+
+from ..errors import DeviceLost, StepFailed
+
+#: what systems say -> what we say, and what to do about it; the first that fits
+_KNOWN = (
+    (
+        ("no space left", "disk quota exceeded", "file too large", "enospc"),
+        "no space left",
+        "free space there, or let bench work in another folder",
+    ),
+    (
+        ("permission denied", "operation not permitted", "eacces"),
+        "permission denied",
+        "choose a folder that this user may use",
+    ),
+    (("read-only file system",), "read-only file system", "choose a folder that can be written"),
+    (
+        ("no such file", "nonexistent directory", "can't cd to"),
+        "no such file or folder",
+        "check the path",
+    ),
+    (("is a directory", "not a directory", "cannot overwrite", "not empty"), "", ""),
+)
+
+
+def refused(action: str, said: str, detail: str = "") -> StepFailed:
+    """The error for a transfer that the other side, or this machine's disk, refused."""
+    lower = said.lower()
+    for signs, meaning, hint in _KNOWN:
+        if any(sign in lower for sign in signs):
+            return StepFailed(f"{action}: {meaning or _last_line(said)}{detail}", hint)
+    return StepFailed(f"{action}: {_last_line(said) or 'failed without a word'}{detail}")
+
+
+def lost(name: str, doing: str, why: str) -> DeviceLost:
+    """The error for a connection that broke."""
+    return DeviceLost(
+        f"{name}: the connection broke {doing}: {why}",
+        "is the device on, awake and connected? The next call connects again",
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

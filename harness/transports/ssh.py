@@ -1,0 +1,155 @@
+"""Devices over SSH: Jetsons and hosts. Knows paramiko; logging in is in ssh_login."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+
+import paramiko
+
+from ..errors import DeviceLost
+from . import Target, ssh_address
+from .channel import STALL_S, Channel, Exited, Output
+from .failures import lost
+from .remote import RemoteTransport
+from .ssh_address import Address
+from .ssh_login import login
+
+#: sshd's MaxSessions is 10; two are kept for ending commands
+SESSIONS = 8
+WINDOW_BYTES = 1 << 24
+_READ_BYTES = 1 << 18
+
+
+def connect(target: Target) -> RemoteTransport:
+    """Log in; see `transports.connect`."""
+    return RemoteTransport(
+        SshConnection(target.name, ssh_address.read(target.name, target.address))
+    )
+
+
+class SshConnection:
+    """See `channel.Connection`: one TCP connection, one SSH session a command."""
+
+    ends_input = True
+    splits_output = True
+
+    def __init__(self, name: str, address: Address) -> None:
+        self.name = name
+        self._address = address
+        self._room = threading.BoundedSemaphore(SESSIONS)
+        self._lock = threading.Lock()
+        self._clients = login(name, address)
+
+    def open(self, command: str, *, urgent: bool = False) -> Channel:
+        room = None if urgent else self._room
+        if room is not None:
+            room.acquire()
+        try:
+            return SshChannel(self.name, self._session(command), room)
+        except BaseException:
+            if room is not None:
+                room.release()
+            raise
+
+    def close(self) -> None:
+        with self._lock:
+            for client in reversed(self._clients):
+                client.close()
+
+    def _session(self, command: str) -> paramiko.Channel:
+        transport = self._transport()
+        try:
+            return _start(transport, command)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            if transport.is_active():
+                raise lost(self.name, "while starting a command", str(error)) from error
+        try:  # it had been lost since it was last used, and nothing has been started
+            return _start(self._transport(), command)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise lost(self.name, "while starting a command", str(error)) from error
+
+    def _transport(self) -> paramiko.Transport:
+        """The living connection, made again if need be."""
+        with self._lock:
+            transport = self._clients[-1].get_transport() if self._clients else None
+            if transport is None or not transport.is_active():
+                for client in reversed(self._clients):
+                    client.close()
+                self._clients = []
+                self._clients = login(self.name, self._address)
+                transport = self._clients[-1].get_transport()
+            assert transport is not None
+            return transport
+
+
+def _start(transport: paramiko.Transport, command: str) -> paramiko.Channel:
+    session = transport.open_session(window_size=WINDOW_BYTES, timeout=STALL_S)
+    session.settimeout(STALL_S)
+    session.exec_command(command)
+    return session
+
+
+class SshChannel:
+    """See `channel.Channel`."""
+
+    def __init__(
+        self, name: str, session: paramiko.Channel, room: threading.BoundedSemaphore | None
+    ) -> None:
+        self._name, self._session, self._room = name, session, room
+        self._poll = select.poll()
+        self._poll.register(session.fileno(), select.POLLIN)
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._session.sendall(data)
+        except TimeoutError as error:
+            raise lost(self._name, "in the middle of a push", f"stuck for {STALL_S:g} s") from error
+        except (OSError, EOFError) as error:
+            self._check_alive()
+            raise BrokenPipeError from error
+
+    def end(self) -> None:
+        try:
+            self._session.shutdown_write()
+        except (OSError, EOFError) as error:
+            self._check_alive()
+            raise BrokenPipeError from error
+
+    def receive(self, timeout_s: float) -> Output | Exited | None:
+        until = time.monotonic() + timeout_s
+        while True:
+            session = self._session
+            over = session.eof_received or session.closed
+            if session.recv_ready():
+                return Output(session.recv(_READ_BYTES))
+            if session.recv_stderr_ready():
+                return Output(session.recv_stderr(_READ_BYTES), is_error=True)
+            left_s = until - time.monotonic()
+            if over and session.status_event.wait(max(0.0, left_s)):
+                return self._exited()
+            if left_s <= 0:
+                return None
+            if not over:
+                self._poll.poll(left_s * 1e3)
+
+    def close(self) -> None:
+        self._session.close()
+        room, self._room = self._room, None
+        if room is not None:
+            room.release()
+
+    def _exited(self) -> Exited:
+        """Raises DeviceLost when the end came without a status: the connection broke."""
+        if self._session.exit_status < 0:
+            raise lost(self._name, "in the middle of a command", "it ended without a status")
+        return Exited(self._session.exit_status)
+
+    def _check_alive(self) -> None:
+        transport = self._session.get_transport()
+        if not transport.is_active():
+            raise lost(self._name, "in the middle of a push", "the other side is gone")
+        if self._session.eof_received or self._session.closed:
+            return
+        raise DeviceLost(f"{self._name}: the connection broke in the middle of a push")

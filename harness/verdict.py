@@ -1,0 +1,75 @@
+"""Whether a cell's number may be believed, and whether a run keeps its gates. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import proof
+from .config import Scenario
+from .records import Cell, Placement, Summary, Trial, Verdict
+from .store import Run
+
+
+def judge(
+    cell: Cell,
+    trials: Sequence[Trial],
+    summary: Summary,
+    impossible: Sequence[str] = (),
+    placement: Placement | None = None,
+    profile: str = "",
+) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict and all that speaks against the number."""
+    elsewhere, _ = proof.unasked_places(placement)
+    wrong = [*impossible, *_affinity(cell, trials), *_void(trials), *elsewhere]
+    doubts = [
+        *proof.untrusted_profile(profile),
+        *proof.wrong_threads(trials, cell.threads),
+        *summary.flags,
+    ]
+    if wrong:
+        return "invalid", (*wrong, *doubts)
+    return ("suspect" if doubts else "valid"), tuple(doubts)
+
+
+def _void(trials: Sequence[Trial]) -> list[str]:
+    return list(dict.fromkeys(f"trial {t.index}: {t.void}" for t in trials if t.void))
+
+
+def _affinity(cell: Cell, trials: Sequence[Trial]) -> list[str]:
+    wrong = [t for t in trials if len(t.affinity) != cell.threads]
+    if not wrong:
+        return []
+    seen = len(wrong[0].affinity)
+    return [f"asked for {cell.threads} CPUs, the process had {seen}; ask for fewer threads"]
+
+
+def broken_gates(run: Run, scenario: Scenario) -> list[str]:
+    """One line for each measured cell and limit of `gates:` that it does not keep."""
+    gates = scenario.file.gates
+    references = {
+        r.cell.model: r.scores.values["map50_95"] / r.parity.metric_ratio
+        for r in run.results
+        if r.scores and r.parity and r.parity.metric_ratio and "map50_95" in r.scores.values
+    }
+    broken: list[str] = []
+    for result in run.results:
+        if result.summary and gates.p50_ms and result.summary.p50.low > gates.p50_ms:
+            seen = f"{result.summary.p50.value:.3g} ms, surely over {gates.p50_ms:g} ms"
+            broken.append(f"{result.cell.id}: p50_ms: {seen}")
+        if result.artifact and gates.size_mb and result.artifact.size_bytes > gates.size_mb * 1e6:
+            seen = f"{result.artifact.size_bytes / 1e6:.3g} MB > {gates.size_mb:g} MB"
+            broken.append(f"{result.cell.id}: size_mb: {seen}")
+        value = result.scores.values.get("map50_95") if result.scores else None
+        if value is not None and gates.map50_95_drop is not None:
+            drop = references.get(result.cell.model, value) - value
+            if drop > gates.map50_95_drop:
+                broken.append(
+                    f"{result.cell.id}: map50_95_drop: {drop:.4f} > {gates.map50_95_drop:g}"
+                )
+    return broken
+
+
+def exit_code(run: Run) -> int:
+    """0, or 1 when a cell failed or a gate broke; skipped cells are no failure."""
+    failed = any(result.status == "failed" for result in run.results)
+    return 1 if failed or run.info.broken_gates else 0

@@ -1,0 +1,160 @@
+"""Energy of one inference, from the readings of its trial. Pure.
+
+    energy_of(watched, window_of(start_ns, latency_ns, boot_offset_s), len(latency_ns), idle)
+
+The time between inferences is in it (in a tight loop: a few µs each), the idle power of the same
+rails, seen before the job, is not. Nothing is guessed: where a source cannot be trusted, the
+energy is None and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..records import Energy, Reading, Watched
+from .series import Window, mean
+
+#: how long the device is watched before the job, for its idle power
+IDLE_S = 3.0
+#: a counter has all energy between two readings in it; a momentary power must be seen more often
+LEAST_COUNTS, LEAST_POWERS = 2, 4
+#: fuel gauges average over seconds: shorter windows show the time before
+BATTERY_S = 10.0
+#: less than this is no running device's power: the gauge counts in another unit than µA
+LEAST_BATTERY_W = 0.05
+#: the whole module's input, which the other rails are fed from
+INPUTS = ("INA3221 VDD_IN", "INA3221 POM_5V_IN", "INA3221 VIN", "INA3221 SYS_VIN")
+#: taken to be fed from VIN_SYS_5V0 on the AGX Orin, and counted there; not verified on hardware
+WITHIN = ("INA3221 VDDQ_VDD2_1V8AO",)
+
+
+@dataclass(frozen=True)
+class Power:
+    """Mean power in a window; None: unknown, and `reason` says why."""
+
+    watts: float | None
+    tier: str = ""
+    reason: str = ""
+
+
+def window_of(
+    start_ns: Sequence[int], latency_ns: Sequence[int], boot_offset_s: float = 0.0
+) -> Window | None:
+    """The timed loop in the device's seconds since boot; None without samples.
+
+    `start_ns` is of `perf_counter_ns` (CLOCK_MONOTONIC), which stands still while a device sleeps;
+    `boot_offset_s` is by how much CLOCK_BOOTTIME is ahead of it.
+    """
+    if not len(start_ns):
+        return None
+    low = int(start_ns[0]) / 1e9 + boot_offset_s
+    return low, (int(start_ns[-1]) + int(latency_ns[-1])) / 1e9 + boot_offset_s
+
+
+def energy_of(
+    watched: Watched, window: Window | None, inferences: int, idle: Window | None = None
+) -> Energy:
+    """Of the best source that the device has; `idle` is what `Watch.idle` gave."""
+    if window is None or inferences < 1:
+        return Energy(note="no inference was timed")
+    load = power(watched, window)
+    if load.watts is None:
+        return Energy(tier=load.tier, note=load.reason)
+    rest = power(watched, idle) if idle else Power(None, reason="it was not watched idle")
+    known = Energy(mean_w=load.watts, idle_w=rest.watts, tier=load.tier)
+    if rest.watts is None:
+        note, net_w = f"idle power is not subtracted: {rest.reason}", load.watts
+    else:
+        note, net_w = f"idle power of {rest.watts:.3g} W is subtracted", load.watts - rest.watts
+    if net_w <= 0:
+        seen = f"{load.watts:.3g} W under load is not above {rest.watts or 0:.3g} W idle"
+        return replace(known, note=f"{seen}: the job does not show in this source")
+    seconds = window[1] - window[0]
+    return replace(known, per_inference_mj=1e3 * net_w * seconds / inferences, note=note)
+
+
+def power(watched: Watched, window: Window) -> Power:
+    """Mean power of the best source over a window: RAPL, then INA3221, then the battery."""
+    inside = [r for r in watched.readings if window[0] <= r.at_s <= window[1]]
+    counters = {name for r in watched.readings for name in r.energy_uj}
+    rails = {name for r in watched.readings for name in r.power_w}
+    packages = sorted(name for name in counters if name.startswith("RAPL package"))
+    boards = sorted(name for name in rails if name.startswith("INA3221"))
+    if packages:
+        return _counted(inside, packages, watched.counter_range_uj)
+    if boards:
+        return _metered(inside, boards)
+    if "battery" in rails:
+        return _gauged(inside)
+    return Power(None, reason=_nothing(watched))
+
+
+def _nothing(watched: Watched) -> str:
+    if not watched.readings:
+        return "its state was not seen"
+    if "rapl_uj" in watched.unreadable:
+        return (
+            "RAPL is there, and only root may read it: "
+            "`chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`"
+        )
+    denied = [kind for kind in watched.unreadable if kind.startswith(("rail", "battery"))]
+    if denied:
+        return f"its power sensors may not be read by this user ({', '.join(denied)})"
+    return "it has no sensor of power: no RAPL, no INA3221, no battery gauge"
+
+
+def _counted(inside: Sequence[Reading], rails: Sequence[str], ranges: dict[str, int]) -> Power:
+    tier = f"on-board rail: {' + '.join(rails)}"
+    whole = [r for r in inside if all(rail in r.energy_uj for rail in rails)]
+    if len(whole) < LEAST_COUNTS:
+        return Power(None, tier, _few(len(whole), LEAST_COUNTS))
+    total_uj = 0
+    for rail in rails:
+        used = _used_uj([r.energy_uj[rail] for r in whole], ranges.get(rail, 0))
+        if used is None:
+            return Power(None, tier, f"{rail} went backwards, and its range is not known")
+        if used == 0:
+            return Power(None, tier, f"{rail} stood still: a virtual machine's counters do")
+        total_uj += used
+    return Power(total_uj / 1e6 / (whole[-1].at_s - whole[0].at_s), tier)
+
+
+def _used_uj(counts: Sequence[int], limit_uj: int) -> int | None:
+    """Sum of the steps; a step down is a counter that began again from 0."""
+    total = 0
+    for before, now in zip(counts, counts[1:], strict=False):
+        step = now - before if now >= before else now - before + limit_uj
+        if step < 0:
+            return None
+        total += step
+    return total
+
+
+def _metered(inside: Sequence[Reading], rails: Sequence[str]) -> Power:
+    inputs = [rail for rail in INPUTS if rail in rails]
+    used = inputs[:1] or [rail for rail in rails if rail not in WITHIN]
+    tier = f"on-board rail: {used[0]}" + "".join(f" + {r.split(' ', 1)[1]}" for r in used[1:])
+    whole = [r for r in inside if all(rail in r.power_w for rail in used)]
+    if len(whole) < LEAST_POWERS:
+        return Power(None, tier, _few(len(whole), LEAST_POWERS))
+    return Power(mean(sum(r.power_w[rail] for rail in used) for r in whole), tier)
+
+
+def _gauged(inside: Sequence[Reading]) -> Power:
+    tier = "battery gauge"
+    seen = [r for r in inside if "battery" in r.power_w]
+    if any(r.charging is not False for r in seen):
+        return Power(None, tier, "it was on a charger: the battery's current is not the device's")
+    if len(seen) < LEAST_POWERS or seen[-1].at_s - seen[0].at_s < BATTERY_S:
+        return Power(None, tier, f"a battery gauge needs {BATTERY_S:.0f} s: use profile full")
+    values = [r.power_w["battery"] for r in seen]
+    if len(set(values)) == 1:
+        return Power(None, tier, "the battery gauge did not move within the timed loop")
+    if mean(values) < LEAST_BATTERY_W:
+        return Power(None, tier, f"{mean(values):.2g} W is no device's power: its unit is not µA")
+    return Power(mean(values), tier)
+
+
+def _few(seen: int, least: int) -> str:
+    return f"{seen} readings of power in the window (at least {least}): use profile full"

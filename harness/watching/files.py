@@ -1,0 +1,44 @@
+"""`state.jsonl` in a trial's folder: a first line about the whole, then one line a reading."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from ..records import Reading, Watched
+from ..serial import Malformed, dumps, from_json, loads, to_json
+
+VERSION = 1
+
+
+def write(path: Path, watched: Watched) -> None:
+    """Whole or not at all; raises OSError."""
+    head = {"version": VERSION, "count": len(watched.readings)}
+    lines = [dumps({**head, **to_json(replace(watched, readings=()))})]
+    lines += [dumps(reading) for reading in watched.readings]
+    part = path.with_name(path.name + ".part")
+    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def read(path: Path) -> Watched:
+    """What `write` wrote. Raises Malformed with the line that is not as it should be, OSError."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not lines:
+        raise Malformed(f"{path.name}: empty")
+    try:
+        head = json.loads(lines[0])
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"{path.name}:1: not JSON: {error}") from None
+    version = head.get("version") if isinstance(head, dict) else None
+    if version != VERSION:
+        raise Malformed(f"{path.name}:1: version {version!r}, this bench reads {VERSION}")
+    watched = from_json(Watched, head, f"{path.name}:1")
+    readings = tuple(
+        loads(Reading, line, f"{path.name}:{number}") for number, line in enumerate(lines[1:], 2)
+    )
+    if len(readings) != head.get("count"):
+        counted = f"{len(readings)} readings, its first line says {head.get('count')!r}"
+        raise Malformed(f"{path.name}: {counted}: the file was cut or added to")
+    return replace(watched, readings=readings)

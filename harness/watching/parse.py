@@ -1,0 +1,258 @@
+"""The sampler's lines (see `script`) to readings. Pure; a damaged line is counted, never raised."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..kinds.readings import thermal
+from ..records import Reading
+
+_STATUS = re.compile(r"Thermal Status:\s*(\d+)")
+_TIME = re.compile(r"(\d+)m([\d.]+)s")
+#: kinds of value that one reading has by name, as they come, in the record's field
+_PLAIN = {"cooling": "cooling", "count": "throttle_counts", "rapl_uj": "energy_uj"}
+_OF_CPUS = {"frequency": "frequency_khz", "limit": "limit_khz"}
+#: words of a tick before the sensors' values: uptime, two stalls, available memory
+FIXED = 4
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One file that the sampler reads at each tick."""
+
+    kind: str
+    #: unique among its kind: `cpu-thermal`, `cpu-thermal#2`; of a clock, its CPUs: `0 1 2 3`
+    name: str
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """Counters of one tick, as the kernel has them; -1: unknown."""
+
+    at_s: float
+    #: tasks waited for a CPU, for memory: µs since boot
+    stalls_us: tuple[int, int]
+    #: CPU -> user nice system idle iowait irq softirq steal
+    cpus: Mapping[str, tuple[int, ...]]
+
+
+@dataclass
+class Parser:
+    """Takes the lines in their order, and keeps what they say beside readings."""
+
+    pid: int | None = None
+    notes: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    counter_range_uj: dict[str, int] = field(default_factory=dict)
+    damaged: int = 0
+    #: whether it said that it ends, and what it took in all
+    ended: bool = False
+    cpu_percent: float | None = None
+    _sensors: list[Sensor] = field(default_factory=list)
+    _names: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _first_s: float | None = None
+    _last: Ticks | None = None
+    _status: int | None = None
+    _hal_c: dict[str, float] = field(default_factory=dict)
+    _ended_s: float = 0.0
+    _cpu_s: float = 0.0
+
+    def feed(self, line: str) -> Reading | None:
+        """The reading that this line is, if it is one."""
+        word, _, rest = line.partition(" ")
+        if word == "T":
+            return self._tick(rest)
+        self._other(word, rest, line)
+        return None
+
+    def _other(self, word: str, rest: str, line: str) -> None:
+        if word == "H":
+            self._header(rest)
+        elif word == "U":
+            self._deny(rest.partition(" ")[0])
+        elif word == "B":
+            self.pid = _whole(rest.partition(" ")[0])
+        elif word == "D":
+            self._service(rest.split("|"))
+        elif word == "X":
+            self.notes.append(f"the sampler ended: {rest}" if rest else "the sampler ended")
+        elif word == "Q":
+            self.ended, self._ended_s = True, _number(rest) or 0.0
+        elif self.ended and _TIME.search(line):
+            self._took(line)
+        elif line.strip():
+            self.damaged += 1
+
+    def _header(self, rest: str) -> None:
+        kind, _, more = rest.partition(" ")
+        path, _, label = more.partition(" ")
+        if kind == "root":
+            self.notes.append(f"state is read from {more}, not from the system's own files")
+        else:
+            self._sensors.append(self._sensor(kind, path, label.strip()))
+
+    def _sensor(self, kind: str, path: str, label: str) -> Sensor:
+        if kind in _OF_CPUS:
+            return Sensor(kind, label)
+        most, _, named = label.partition(" ")
+        name = {
+            "rapl_uj": f"RAPL {named}",
+            "rail_mv": f"INA3221 {label}",
+            "rail_ma": f"INA3221 {label}",
+            "rail_mw": f"INA3221 {label}",
+        }.get(kind, label or path.split("/")[-2])
+        self._names[kind, name] += 1
+        count = self._names[kind, name]
+        name = name if count == 1 else f"{name}#{count}"
+        if kind == "rapl_uj":
+            self.counter_range_uj[name] = _whole(most) or 0
+        return Sensor(kind, name)
+
+    def _deny(self, kind: str) -> None:
+        if kind not in self.unreadable:
+            self.unreadable.append(kind)
+
+    def _service(self, lines: Sequence[str]) -> None:
+        found = _STATUS.match(lines[0])
+        self._status = int(found[1]) if found else None
+        self._hal_c = {f"hal {name}": value for name, value in thermal(lines)[1].items()}
+
+    def _took(self, line: str) -> None:
+        self._cpu_s += sum(60 * int(m) + float(s) for m, s in _TIME.findall(line))
+        spent_s = self._ended_s - (self._first_s or 0.0)
+        if self._first_s is not None and spent_s > 0:
+            self.cpu_percent = 100 * self._cpu_s / spent_s
+
+    def _tick(self, rest: str) -> Reading | None:
+        fixed, bar, cpus = rest.partition(" |")
+        words = fixed.split()
+        at_s = _number(words[0]) if words else None
+        if not bar or at_s is None or len(words) != FIXED + len(self._sensors):
+            self.damaged += 1
+            return None
+        now = Ticks(at_s, (_stall(words[1]), _stall(words[2])), _cpu_ticks(cpus))
+        before, self._last = self._last, now
+        if self._first_s is None:
+            self._first_s = at_s
+        reading = _values(Reading(at_s), self._sensors, words[FIXED:])
+        kib = _whole(words[3])
+        return replace(
+            reading,
+            temperatures_c={**reading.temperatures_c, **self._hal_c},
+            thermal_status=self._status,
+            memory_available_bytes=None if kib is None else kib * 1024,
+            **(_between(before, now) if before else {}),  # type: ignore[arg-type]
+        )
+
+
+def _values(empty: Reading, sensors: Sequence[Sensor], values: Sequence[str]) -> Reading:
+    """What the files said, each in its field."""
+    fields: dict[str, dict[str, int]] = {
+        name: {} for name in (*_PLAIN.values(), *_OF_CPUS.values())
+    }
+    temperatures: dict[str, float] = {}
+    electric: dict[str, dict[str, int]] = {}
+    status = ""
+    for sensor, text in zip(sensors, values, strict=True):
+        value = _whole(text)
+        if sensor.kind == "battery_status":
+            status = text
+        elif value is None:
+            continue
+        elif sensor.kind in _OF_CPUS:
+            fields[_OF_CPUS[sensor.kind]].update(dict.fromkeys(sensor.name.split(), value))
+        elif sensor.kind in _PLAIN:
+            fields[_PLAIN[sensor.kind]][sensor.name] = value
+        elif sensor.kind == "temperature":
+            temperatures[sensor.name] = value / 1000
+        else:
+            electric.setdefault(sensor.name, {})[sensor.kind] = value
+    capacity = [v["battery_capacity"] for v in electric.values() if "battery_capacity" in v]
+    return replace(
+        empty,
+        **fields,  # type: ignore[arg-type]
+        temperatures_c=temperatures,
+        power_w=_power_w(electric),
+        battery_percent=float(capacity[0]) if capacity else None,
+        charging={"Charging": True, "Full": True, "Discharging": False, "Not": False}.get(status),
+    )
+
+
+def _power_w(electric: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """mV · mA, mW, and of a battery µA · µV, whose sign says nothing across makers."""
+    found: dict[str, float] = {}
+    for name, seen in electric.items():
+        if "rail_mw" in seen:
+            found[name] = seen["rail_mw"] / 1e3
+        elif "rail_mv" in seen and "rail_ma" in seen:
+            found[name] = seen["rail_mv"] * seen["rail_ma"] / 1e6
+        elif "battery_current_now" in seen and "battery_voltage_now" in seen:
+            amount = abs(seen["battery_current_now"]) * seen["battery_voltage_now"] / 1e12
+            found["battery"] = found.get("battery", 0.0) + amount
+    return found
+
+
+def _between(before: Ticks, now: Ticks) -> dict[str, object]:
+    """Shares of the time between two ticks; absent where a counter is, or goes backwards."""
+    passed = {
+        cpu: [n - b for n, b in zip(ticks, before.cpus[cpu], strict=True)]
+        for cpu, ticks in now.cpus.items()
+        if cpu in before.cpus
+    }
+    total = sum(sum(each) for each in passed.values())
+    stolen = sum(each[7] for each in passed.values())
+    span_us = (now.at_s - before.at_s) * 1e6
+    stalls = [
+        _percent(n - b, span_us) if min(n, b) >= 0 else None
+        for n, b in zip(now.stalls_us, before.stalls_us, strict=True)
+    ]
+    return {
+        "busy_percent": {
+            cpu: busy
+            for cpu, each in passed.items()
+            if (busy := _percent(sum(each) - each[3] - each[4] - each[7], sum(each))) is not None
+        },
+        "steal_percent": _percent(stolen, total),
+        "cpu_pressure_percent": stalls[0],
+        "memory_pressure_percent": stalls[1],
+    }
+
+
+def _percent(part: float, whole: float) -> float | None:
+    """To a hundredth, 0 to 100; None where nothing passed, or backwards."""
+    if whole <= 0 or part < 0:
+        return None
+    return round(min(100.0, 100 * part / whole), 2)
+
+
+def _cpu_ticks(text: str) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for word in text.split():
+        cpu, *ticks = word.split(",")
+        if len(ticks) == 8 and all(tick.isdecimal() for tick in ticks):
+            found[cpu] = tuple(map(int, ticks))
+    return found
+
+
+def _stall(text: str) -> int:
+    value = _whole(text.removeprefix("total="))
+    return -1 if value is None else value
+
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

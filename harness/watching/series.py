@@ -1,0 +1,139 @@
+"""One trial's readings, as the rules of `throttling` and `doubts` look at them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean, median
+
+from ..kinds import readings as kinds
+from ..records import DeviceState, Reading
+
+#: a CPU that is busier than this is loaded, and its clock means something: governors let the
+#: clock of an idle one fall at once
+LOADED_PERCENT = 50.0
+#: the median of so many readings (1.5 s) stands for a clock or a temperature: one is no verdict
+WIDTH = 3
+#: fewer loaded readings do not tell how a clock moved: one may be of the first or last moment
+LEAST = 4
+#: a saturated 12-bit converter, in thousandths; sensors that are off say it, or 0, or -274
+SATURATED_C = 4.095
+#: what cools by slowing the processor; fans, screens, modems and chargers do not
+SLOWS = re.compile(r"cpu|processor|clamp|devfreq|gpu|npu|tpu|dsp|hotplug|isolate|cluster", re.I)
+FAN = re.compile(r"fan", re.I)
+
+#: the timed loop in the device's seconds since boot
+Window = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """`until`: readings from the first to the window's end; `inside`: those of the window."""
+
+    until: Sequence[Reading]
+    inside: Sequence[Reading]
+    before: DeviceState
+    after: DeviceState
+    #: numbers of the job's CPUs; empty: all count as its own
+    cpus: tuple[str, ...]
+    window: Window | None
+    min_battery_percent: float
+
+
+def plausible(celsius: float) -> bool:
+    """Whether a processor can have this temperature."""
+    return kinds.plausible(celsius) and abs(celsius - SATURATED_C) > 1e-9
+
+
+def mine(seen: Seen, cpu: str) -> bool:
+    """Whether this is one of the job's CPUs."""
+    return not seen.cpus or cpu in seen.cpus
+
+
+def clocks(seen: Seen) -> list[tuple[str, float, list[float]]]:
+    """CPU, its clock at the start under load, its clocks later, in kHz."""
+    return [(cpu, *known) for cpu, khz in loaded(seen).items() if (known := levels(khz))]
+
+
+def loaded(seen: Seen) -> dict[str, list[int]]:
+    """Clocks of the job's CPUs in the window, where they had work."""
+    found: dict[str, list[int]] = {}
+    for reading in seen.inside:
+        for cpu, khz in reading.frequency_khz.items():
+            if mine(seen, cpu) and khz > 0:
+                known = found.setdefault(cpu, [])
+                if reading.busy_percent.get(cpu, 0.0) >= LOADED_PERCENT:
+                    known.append(khz)
+    return found
+
+
+def levels(values: Sequence[float], wide: bool = False) -> tuple[float, list[float]] | None:
+    """The median of the first few, and those of all as many that follow; None from too few.
+
+    `wide`: of an eighth of them, where that is more.
+    """
+    if len(values) < LEAST:
+        return None
+    width = min(_width(len(values), wide), len(values) // 2)
+    starts = range(width, len(values) - width + 1)
+    return float(median(values[:width])), [float(median(values[i : i + width])) for i in starts]
+
+
+def _width(count: int, wide: bool) -> int:
+    return max(WIDTH, count // 8) if wide else WIDTH
+
+
+def jitter(values: Sequence[float]) -> float:
+    """By how much wide medians of these values differ by chance: their standard deviation.
+
+    The noise is taken from steps between neighbours, which a slow or a single change leaves alone;
+    a median of n has 1.25 / sqrt(n) of it, a difference of two sqrt(2) times that.
+    """
+    steps = [abs(b - a) for a, b in zip(values, values[1:], strict=False)]
+    sigma = median(steps) / (0.6745 * sqrt(2)) if steps else 0.0
+    return sigma * 1.25 * sqrt(2 / min(_width(len(values), True), max(1, len(values) // 2)))
+
+
+def risen(
+    readings: Sequence[Reading], of: Callable[[Reading], Mapping[str, int]]
+) -> tuple[str, int, int] | None:
+    """The first counter or state that is higher at some time than it was when first seen."""
+    first: dict[str, int] = {}
+    for reading in readings:
+        for name, value in of(reading).items():
+            if value > first.setdefault(name, value):
+                most = max(of(r).get(name, value) for r in readings)
+                return name, first[name], most
+    return None
+
+
+def slowing(reading: Reading) -> Mapping[str, int]:
+    """Of the cooling devices, those that slow the processor."""
+    return {
+        name: state
+        for name, state in reading.cooling.items()
+        if SLOWS.search(name) and not FAN.search(name)
+    }
+
+
+def zones(readings: Sequence[Reading]) -> list[str]:
+    """Sensors that told a temperature at least once."""
+    return list({name: None for r in readings for name in r.temperatures_c if good(r, name)})
+
+
+def good(reading: Reading, name: str) -> bool:
+    """Whether this sensor told a temperature then."""
+    return name in reading.temperatures_c and plausible(reading.temperatures_c[name])
+
+
+def mean(values: Iterable[float | None]) -> float:
+    """Of those that are known; 0 when none is."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else 0.0
+
+
+def ghz(khz: float) -> str:
+    """`2.84 GHz`."""
+    return f"{khz / 1e6:.3g} GHz"

@@ -1,0 +1,73 @@
+"""Rules that make a trial void: the device was throttled. Each says why, or nothing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .series import Seen, clocks, ghz, mine, risen, slowing
+
+#: a clock that falls by more under load has throttled. Twice the flag's limit: no median
+#: describes samples of two clocks so far apart, and a scaled clock moves in steps of 3 to 7 %
+FALL_PERCENT = 10.0
+#: Android says 1 (light) as soon as it limits anything
+STATUS = 1
+STATUS_WORDS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+
+
+def _told(seen: Seen) -> str:
+    """The system's own word."""
+    statuses = [r.thermal_status for r in seen.inside if r.thermal_status is not None]
+    worst = max(statuses, default=0)
+    if worst >= STATUS:
+        word = STATUS_WORDS[min(worst, len(STATUS_WORDS) - 1)]
+        return f"throttled: the system says so (thermal status {worst}, {word}); let it cool"
+    for when, state in (("before", seen.before), ("after", seen.after)):
+        if state.throttled:
+            return f"throttled: the system said so {when} the trial; let it cool"
+    return ""
+
+
+def _counted(seen: Seen) -> str:
+    """Events that the hardware counts."""
+    found = risen(seen.until, lambda r: r.throttle_counts)
+    if not found:
+        return ""
+    name, first, last = found
+    return f"throttled: {name} rose from {first} to {last}; mind cooling and power supply"
+
+
+def _cooled(seen: Seen) -> str:
+    """The kernel slows what is too hot."""
+    found = risen(seen.until, slowing)
+    if not found:
+        return ""
+    name, first, last = found
+    return f"throttled: the kernel slowed it (cooling device {name} from {first} to {last})"
+
+
+def _capped(seen: Seen) -> str:
+    """A lower limit than at the start, by what the job's CPUs are concerned."""
+    if not seen.until:
+        return ""
+    for cpu, first in seen.until[0].limit_khz.items():
+        lowest = min(r.limit_khz.get(cpu, first) for r in seen.until)
+        if mine(seen, cpu) and 100 * (first - lowest) > FALL_PERCENT * first:
+            moved = f"from {ghz(first)} to {ghz(lowest)}"
+            return f"throttled: the system lowered the limit of cpu{cpu}'s clock {moved}"
+    return ""
+
+
+def _fell(seen: Seen) -> str:
+    """The clock of a loaded CPU against its start."""
+    moves = [(cpu, start, min(later)) for cpu, start, later in clocks(seen)]
+    cpu, start, lowest = min(moves, key=lambda move: move[2] / move[1], default=("", 1.0, 1.0))
+    percent = 100 * (1 - lowest / start)
+    if percent <= FALL_PERCENT:
+        return ""
+    return (
+        f"throttled: the clock of cpu{cpu} fell from {ghz(start)} to {ghz(lowest)} "
+        f"({percent:.0f} %) under load; let it cool, or hold a clock that it can keep"
+    )
+
+
+RULES: tuple[Callable[[Seen], str], ...] = (_told, _counted, _cooled, _capped, _fell)

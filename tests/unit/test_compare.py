@@ -1,0 +1,217 @@
+"""Two runs side by side: what is compared, what is left out and why, what else differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from records_for_tests import OK, failed_result, ok_result, skipped_result, trial
+
+from harness import cli, stats, tables
+from harness.compare import compare_named, compare_runs
+from harness.errors import BenchError, UsageError
+from harness.provenance import Difference
+from harness.records import Cell, CellResult, Plan, RunInfo
+from harness.store import Run, RunFolder, read_run
+
+OTHER = replace(OK, precision="fp16")
+
+
+def measured(folder: Path, cell: Cell, ms: float, seed: int = 0, trials: int = 5) -> CellResult:
+    """A valid result with its samples on the disk."""
+    rng = np.random.default_rng(seed)
+    made = [replace(trial(i), folder=f"cells/{cell.id}/trial-{i}") for i in range(trials)]
+    for one in made:
+        (folder / one.folder).mkdir(parents=True, exist_ok=True)
+        factor = np.exp(0.003 * rng.standard_normal() + 0.01 * rng.standard_normal(200))
+        np.savez(
+            folder / one.folder / "samples.npz", latency_ns=(ms * 1e6 * factor).astype(np.int64)
+        )
+    samples = [dict(np.load(folder / one.folder / "samples.npz")) for one in made]
+    summary = stats.summarise(made, samples)
+    return replace(ok_result(), cell=cell, trials=tuple(made), summary=summary)
+
+
+def write(
+    folder: Path, cells: dict[Cell, float], extra: Sequence[CellResult] = (), seed: int = 0
+) -> Run:
+    info = RunInfo(folder.name, "rio", "quick", "s", "0.1.0", "00", "abc", "docker", "pp", "c")
+    run = RunFolder.create(folder, info, Plan(tuple(cells), ()), "name: rio\n")
+    for i, (cell, ms) in enumerate(cells.items()):
+        run.add(measured(folder, cell, ms, seed + i))
+    for result in extra:
+        run.add(result)
+    return read_run(folder)
+
+
+def test_a_cell_that_got_slower_is_called_slower(tmp_path: Path) -> None:
+    old = write(tmp_path / "old", {OK: 10.0, OTHER: 5.0})
+    new = write(tmp_path / "new", {OK: 10.6, OTHER: 5.0}, seed=9)
+    compared = compare_runs(old, new)
+    assert [p.comparison and p.comparison.outcome for p in compared.pairs] == ["slower", "same"]
+    assert compared.slower
+    ratio = compared.pairs[0].comparison
+    assert ratio
+    assert ratio.ratio.low < 1.06 < ratio.ratio.high
+
+
+def test_what_has_no_usable_number_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    old = write(tmp_path / "old", {OK: 10.0, OTHER: 5.0})
+    broken = replace(failed_result(), cell=OTHER)
+    new = write(tmp_path / "new", {OK: 10.0}, [broken])
+    pair = compare_runs(old, new).pairs[1]
+    assert pair.comparison is None
+    assert pair.left_out == "failed in new: boxes <differ> | much"
+
+
+def test_an_invalid_number_is_not_compared_and_not_shown(tmp_path: Path) -> None:
+    old = write(tmp_path / "old", {OK: 10.0})
+    bad = replace(measured(tmp_path / "new", OK, 10.0), verdict="invalid", reasons=("2 CPUs",))
+    (tmp_path / "new").rename(tmp_path / "kept")
+    new = write(tmp_path / "new", {}, [bad])
+    pair = compare_runs(old, new).pairs[0]
+    assert (pair.left_out, pair.new and pair.new.p50) == ("invalid in new: 2 CPUs", None)
+
+
+def test_a_cell_of_one_run_only_is_left_out(tmp_path: Path) -> None:
+    old, new = write(tmp_path / "old", {OK: 10.0}), write(tmp_path / "new", {OTHER: 10.0})
+    assert [p.left_out for p in compare_runs(old, new).pairs] == ["not in old", "not in new"]
+
+
+def test_a_cell_that_never_ran_is_no_cell_to_compare(tmp_path: Path) -> None:
+    old = write(tmp_path / "old", {OK: 10.0}, [skipped_result()])
+    new = write(tmp_path / "new", {OK: 10.0}, [skipped_result()])
+    assert [p.new and p.new.cell_id for p in compare_runs(old, new).pairs] == [OK.id]
+
+
+def test_truncated_samples_leave_their_cell_out(tmp_path: Path) -> None:
+    old, new = write(tmp_path / "old", {OK: 10.0}), write(tmp_path / "new", {OK: 10.0})
+    path = tmp_path / "new" / new.results[0].trials[2].folder / "samples.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    left_out = compare_runs(old, new).pairs[0].left_out
+    assert left_out.startswith(f"{path}: damaged samples: ")
+
+
+def test_samples_of_a_clock_that_went_backwards_are_not_compared(tmp_path: Path) -> None:
+    old, new = write(tmp_path / "old", {OK: 10.0}), write(tmp_path / "new", {OK: 10.0})
+    path = tmp_path / "new" / new.results[0].trials[0].folder / "samples.npz"
+    np.savez(path, latency_ns=np.array([10, -10, 10]))
+    assert compare_runs(old, new).pairs[0].left_out.startswith("1 of 1803 samples took no time")
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [{"latency_ns": np.array([], np.int64)}, {}, {"latency_ns": np.array([[1, 2]])}],
+    ids=["no samples", "no array", "a table"],
+)
+def test_a_file_without_samples_leaves_its_cell_out(
+    tmp_path: Path, arrays: dict[str, np.ndarray]
+) -> None:
+    old, new = write(tmp_path / "old", {OK: 10.0}), write(tmp_path / "new", {OK: 10.0})
+    path = tmp_path / "new" / new.results[0].trials[1].folder / "samples.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    assert compare_runs(old, new).pairs[0].left_out == f"{path}: no samples in it"
+
+
+def test_trials_of_one_sample_are_compared_by_it(tmp_path: Path) -> None:
+    old, new = write(tmp_path / "old", {OK: 10.0}), write(tmp_path / "new", {OK: 20.0}, seed=3)
+    for run in (old, new):
+        for one in run.results[0].trials:
+            path = run.folder / one.folder / "samples.npz"
+            np.savez(path, latency_ns=np.load(path)["latency_ns"][:1])
+    found = compare_runs(old, new).pairs[0].comparison
+    assert found
+    assert found.outcome == "slower"
+    assert found.ratio.low < 2 < found.ratio.high
+
+
+def test_a_run_that_is_cut_off_in_its_first_file_is_named(tmp_path: Path) -> None:
+    old = write(tmp_path / "old", {OK: 10.0})
+    path = old.folder / "run.json"
+    path.write_text(path.read_text()[:60])
+    with pytest.raises(BenchError, match=r"run\.json") as caught:
+        read_run(old.folder)
+    assert caught.value.hint == "The file was changed or comes from another version."
+
+
+def test_two_cells_of_one_run_by_part_of_their_names(tmp_path: Path) -> None:
+    run = write(tmp_path / "r", {OK: 10.0, OTHER: 5.0})
+    pair = compare_named(run, run, ("fp32", "fp16")).pairs[0]
+    assert pair.comparison
+    assert pair.comparison.outcome == "faster"
+    assert pair.differences == (Difference("precision", "fp32", "fp16"),)
+
+
+def test_a_name_that_fits_no_cell_or_several_names_them(tmp_path: Path) -> None:
+    run = write(tmp_path / "r", {OK: 10.0, OTHER: 5.0})
+    with pytest.raises(UsageError, match="r: 2 cells 'rio'"):
+        compare_named(run, run, ("rio", "fp16"))
+    with pytest.raises(UsageError, match="r: no cell 'int4'") as caught:
+        compare_named(run, run, ("int4", "fp16"))
+    assert caught.value.hint == f"Cells: {OK.id}, {OTHER.id}"
+
+
+def test_differences_of_provenance_are_said_once(tmp_path: Path) -> None:
+    old = write(tmp_path / "old", {OK: 10.0, OTHER: 5.0})
+    new = write(tmp_path / "new", {OK: 10.0, OTHER: 5.0})
+    changed = [
+        replace(r, image=replace(r.image, digest="sha256:" + "b" * 64))  # type: ignore[type-var]
+        for r in new.results
+    ]
+    info = replace(new.info, git="def")
+    compared = compare_runs(old, replace(new, info=info, results=tuple(changed)))
+    assert tables.comparison_notes(compared) == [
+        "differs: git: abc → def",
+        "differs: image digest: sha256:aa → sha256:bbbbbbbbbbbb…",
+    ]
+
+
+def test_one_trial_each_cannot_tell(tmp_path: Path) -> None:
+    runs = []
+    for name, ms in (("old", 10.0), ("new", 20.0)):
+        result = measured(tmp_path / name, OK, ms, trials=1)
+        (tmp_path / name).rename(tmp_path / f"kept-{name}")
+        write(tmp_path / name, {}, [result])
+        (tmp_path / f"kept-{name}" / "cells").rename(tmp_path / name / "cells")
+        runs.append(read_run(tmp_path / name))
+    comparison = compare_runs(*runs).pairs[0].comparison
+    assert comparison
+    assert comparison.outcome == "can't tell"
+    assert comparison.reason.startswith("one trial each says nothing")
+
+
+def test_the_command_fails_on_request_when_something_is_slower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "runs/a", {OK: 10.0})
+    write(tmp_path / "runs/b", {OK: 12.0}, seed=5)
+    assert run(["compare", "a", "b"]) == 0
+    assert run(["compare", "a", "b", "--fail-if-slower"]) == 1
+    assert run(["compare", "b", "a", "--fail-if-slower", "--json"]) == 0
+    assert '"outcome": "faster"' in capsys.readouterr().out
+    assert run(["compare", "a"]) == 2
+
+
+def test_a_run_of_another_version_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "runs/a", {OK: 10.0})
+    write(tmp_path / "runs/b", {OK: 10.0})
+    results = tmp_path / "runs/b/results.jsonl"
+    results.write_text(results.read_text().replace('"summary": {"n"', '"summary": {"count"'))
+    assert run(["compare", "a", "b"]) == 1
+    assert "comes from another version" in capsys.readouterr().err
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of the command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["bench", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    return int(stop.value.code or 0)

@@ -1,0 +1,186 @@
+"""A file's mistakes: all at once, each with file and line, and with what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness import config, yamlfile
+from harness.errors import ConfigError
+from harness.runner.job import PROFILES
+
+GOOD = "name: x\nmodels: [rio]\nformats: [onnx]\n"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def mistakes(text: str | bytes) -> list[str]:
+    path = Path("s.yaml")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as raised:
+        config.read_scenario(path)
+    return raised.value.mistakes
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    Path("s.yaml").write_text(GOOD)
+    file = config.read_scenario(Path("s.yaml")).file
+    assert (file.precisions, file.devices, file.measure.profile) == (["fp32"], ["local"], "quick")
+
+
+def test_all_mistakes_come_at_once_with_their_lines() -> None:
+    text = (
+        "name: rio\nmodels: [rio]\nformats: [onnx]\nprecisions: [fp8]\ndevces: [local]\n"
+        "measure:\n  profile: quik\n  trials: many\nmatrix: {threads: [0]}\n"
+    )
+    assert mistakes(text) == [
+        "s.yaml:4: precisions[0]: 'fp8' is not one of fp32, fp16, int8",
+        "s.yaml:9: matrix.threads[0]: input should be greater than or equal to 1, got 0",
+        "s.yaml:7: measure.profile: 'quik' is not one of quick, full, smoke, mlperf",
+        "s.yaml:8: measure.trials: input should be a valid integer, got 'many'",
+        "s.yaml:5: devces: unknown key; did you mean 'devices'?",
+    ]
+
+
+def test_a_pattern_and_its_options_become_rules() -> None:
+    Path("s.yaml").write_text(
+        GOOD + "measure:\n  profile: full\n  pattern: server\n  seed: 7\n"
+        "  server: {bound_ms: 50, rates_hz: [5, 10]}\n  sustained: {minutes: 2}\n"
+    )
+    rules = config.rules(config.read_scenario(Path("s.yaml")).file.measure)
+    assert rules.min_samples == PROFILES["full"].min_samples
+    asked = rules.arrivals
+    assert (asked.pattern, asked.seed, asked.bound_ms) == ("server", 7, 50.0)
+    assert (asked.rates_hz, asked.rate_hz, asked.minutes) == ((5.0, 10.0), 30.0, 2.0)
+
+
+def test_without_a_pattern_the_rules_are_the_profile_s() -> None:
+    Path("s.yaml").write_text(GOOD)
+    rules = config.rules(config.read_scenario(Path("s.yaml")).file.measure)
+    assert rules == PROFILES["quick"]
+
+
+def test_smoke_sustains_for_seconds_only() -> None:
+    Path("s.yaml").write_text(GOOD + "measure: {profile: smoke, pattern: sustained}\n")
+    rules = config.rules(config.read_scenario(Path("s.yaml")).file.measure)
+    assert rules.longest_loop_s == 3.0
+
+
+def test_mistakes_in_a_pattern_are_named() -> None:
+    assert mistakes(
+        GOOD + "measure:\n  pattern: burst\n  camera: {rate_hz: 0}\n  server: {bound: 5}\n"
+    ) == [
+        "s.yaml:5: measure.pattern: 'burst' is not one of single, offline, camera, server, "
+        "sustained",
+        "s.yaml:6: measure.camera.rate_hz: input should be greater than 0, got 0",
+        "s.yaml:7: measure.server.bound: unknown key; did you mean 'bound_ms'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "s.yaml:1: expected keys and values, got nothing"),
+        ("- a\n", "s.yaml:1: expected keys and values, got ['a']"),
+        (GOOD + "name: y\n", "s.yaml:4: name: given twice"),
+        ("models: [rio\n", "s.yaml:2: expected ',' or ']', but got '<stream end>'"),
+        (GOOD + "? [a]\n: b\n", "s.yaml:4: a key must be a word"),
+        (b"name: \xff\n", "s.yaml:1: not UTF-8 text"),
+        ("name: x\nformats: [onnx]\n", "s.yaml:1: models: missing"),
+        (
+            GOOD + "measure: {prfile: full}\n",
+            "s.yaml:4: measure.prfile: unknown key; did you mean 'profile'?",
+        ),
+        ("a: !!python/object/apply:os.system [id]\n", None),
+        ("a: &a [1]\n" + "b: [*a]\n" * 2, None),
+    ],
+)
+def test_a_broken_file_is_one_clear_line(text: str | bytes, expected: str | None) -> None:
+    found = mistakes(text)
+    assert all(line.startswith("s.yaml:") for line in found)
+    if expected is not None:
+        assert found == [expected]
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.read_scenario(Path("none.yaml"))
+    assert raised.value.mistakes == ["none.yaml: No such file or directory"]
+
+
+def test_aliases_of_aliases_do_not_eat_the_memory() -> None:
+    levels = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    found = mistakes("a0: &a0 [x]\n" + "\n".join(levels) + "\n")
+    assert "aliases of aliases" in found[0]
+
+
+def test_a_model_names_the_files_that_are_missing() -> None:
+    folder = Path("models/m")
+    folder.mkdir(parents=True)
+    (folder / "model.yaml").write_text(
+        "task: detection\nweights: w.pt\nsha256: '" + "0" * 64 + "'\n"
+        "input: {name: images, shape: [1, 3, 32, 32]}\noutputs: [a]\nclasses: [b]\n"
+    )
+    with pytest.raises(ConfigError) as raised:
+        config.read_model(folder)
+    assert raised.value.mistakes == [
+        "models/m/model.yaml:1: module: no file models/m/network.py",
+        "models/m/model.yaml:2: weights: no file models/m/w.pt",
+    ]
+
+
+def test_the_schema_accepts_our_scenarios_and_refuses_a_typo() -> None:
+    for path in sorted((ROOT / "scenarios").glob("*.yaml")):
+        jsonschema.validate(yaml.safe_load(path.read_text()), config.schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(
+            {"name": "x", "models": ["a"], "formats": ["b"], "oops": 1}, config.schema()
+        )
+
+
+def test_the_checked_in_schema_is_the_code_s() -> None:
+    import json
+
+    shipped = json.loads((ROOT / "scenarios" / "schema.json").read_text())
+    assert shipped == config.schema(), "run `make generated`"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(st.text(max_size=200) | st.binary(max_size=200))
+def test_no_text_crashes_the_reader(text: str | bytes) -> None:
+    path = Path("fuzz.yaml")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "replace"))
+    try:
+        config.read_scenario(path)
+    except ConfigError as error:
+        assert all(line.startswith("fuzz.yaml") for line in error.mistakes)
+
+
+words = st.sampled_from(
+    ["name", "models", "formats", "measure", "profile", "quick", "x", "1", "~", "!!set", "&a", "*a"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), words, st.sampled_from([": ", ":\n", "\n", ": [", "] "])),
+        max_size=12,
+    )
+)
+def test_nothing_like_yaml_crashes_the_reader(parts: list[tuple[int, str, str]]) -> None:
+    path = Path("fuzz.yaml")
+    path.write_text("".join(" " * indent + word + end for indent, word, end in parts))
+    try:
+        yamlfile.read(path)
+    except ConfigError as error:
+        assert len(error.mistakes) == 1

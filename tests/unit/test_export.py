@@ -1,0 +1,70 @@
+"""The export's columns are for good; unknown is empty, never 0."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import duckdb
+import pytest
+from records_for_tests import write_run
+
+from harness import export
+from harness.store import Run, read_run
+
+DESIGNED = (
+    "run_id, cell_id, model, format, precision, device, threads, batch, status, verdict, reason, p50_ms, "
+    "p50_low_ms, p50_high_ms, p90_ms, p99_ms, n, load_ms, first_ms, pre_ms, infer_ms, post_ms, e2e_ms, "
+    "size_bytes, peak_rss_bytes, map50_95, map50, mask_map50_95, top1, parity_max_abs, parity_ok, engine, "
+    "image_digest, runtime_version, artifact_sha256, started_at"
+).split(", ")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return read_run(write_run(tmp_path / "r1").folder)
+
+
+def test_the_first_columns_are_the_designed_ones_in_order() -> None:
+    assert list(export.COLUMNS[: len(DESIGNED)]) == DESIGNED
+
+
+def test_csv_has_a_row_a_cell_and_empty_for_unknown(run: Run) -> None:
+    rows = list(csv.DictReader(io.StringIO(export.as_csv(run).decode())))
+    assert [row["status"] for row in rows] == ["ok", "failed", "skipped"]
+    assert (rows[0]["p50_ms"], rows[0]["p99_ms"], rows[0]["parity_ok"]) == ("17.64", "", "true")
+    assert (rows[1]["p50_ms"], rows[2]["verdict"], rows[2]["reason"]) == ("", "", "no int8")
+
+
+def test_json_is_the_same_with_types(run: Run) -> None:
+    rows = json.loads(export.as_json(run))
+    assert list(rows[0]) == list(export.COLUMNS)
+    assert rows[0]["n"] == 192
+    assert rows[0]["parity_ok"] is True
+    assert rows[1]["size_bytes"] is None
+
+
+def test_parquet_reads_back_with_types(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_bytes(export.as_parquet(run))
+    with duckdb.connect() as database:
+        relation = database.sql(f"SELECT cell_id, p50_ms, n, parity_ok FROM '{path}'")
+        assert [str(kind) for kind in relation.types] == ["VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN"]
+        assert relation.fetchall()[0] == ("rio-onnx-fp32-local-t1-b1", 17.64, 192, True)
+
+
+def test_markdown_escapes_what_would_break_the_table(run: Run) -> None:
+    lines = export.as_markdown(run).decode().splitlines()
+    assert (
+        lines[2] == "| onnx | fp32 | local | 1 | 17.6 [17.5, 17.8] | 192 | 0.8100 | 4.90 | valid |"
+    )
+    assert r"failed: boxes &lt;differ> \| much" in lines[3]
+
+
+def test_junit_counts_failures_and_skips(run: Run) -> None:
+    suite = ElementTree.fromstring(export.as_junit(run))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
+    assert suite.find("testcase/failure").get("message") == "boxes <differ> | much"  # type: ignore[union-attr]

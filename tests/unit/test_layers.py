@@ -1,0 +1,102 @@
+"""The layers hold: steps do not know each other, one owner for each kind of I/O, light starts."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import harness
+
+PACKAGE = Path(harness.__file__).parent
+STEPS = ("convert", "infer", "measure", "parity", "score", "store", "images")
+OWNERS = {
+    "pydantic": {"config.py"},
+    # __init__ only looks whether it is there
+    "docker": {"containers/__init__.py", "containers/docker.py", "containers/docker_build.py"},
+    "rich": {"console.py"},
+    "typer": {f"cli/{path.name}" for path in (PACKAGE / "cli").glob("*.py")},
+    "yaml": {"yamlfile.py"},
+    "duckdb": {"export.py"},
+    "hotcoco": {"metrics/coco_map.py"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of all that a file imports, also inside functions."""
+    here = ["harness", *path.relative_to(PACKAGE).parts[:-1]]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def files() -> list[Path]:
+    return [p for p in sorted(PACKAGE.rglob("*.py")) if "data" not in p.relative_to(PACKAGE).parts]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_imports_no_other_step(step: str) -> None:
+    allowed = {"measure": {"infer"}}.get(step, set())  # both load a model the same way
+    others = {f"harness.{name}" for name in STEPS if name != step and name not in allowed}
+    assert not imports(PACKAGE / f"{step}.py") & others
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_each_library_has_one_owner(library: str) -> None:
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in files()
+        if any(name.split(".")[0] == library for name in imports(path))
+    }
+    assert users == OWNERS[library]
+
+
+def test_only_cli_and_console_print() -> None:
+    printing = {
+        str(path.relative_to(PACKAGE))
+        for path in files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+    }
+    # programs of their own: the runner on the device, the made-up run for who works on the pages
+    programs = {"console.py", "runner/__main__.py", "report/example.py"}
+    assert {name for name in printing if not name.startswith("cli/")} <= programs
+
+
+def test_what_travels_to_devices_needs_numpy_only() -> None:
+    allowed = {"numpy", *sys.stdlib_module_names}
+    for part in ("records.py", "serial.py", "tasks", "runner"):
+        top = PACKAGE / part
+        for path in [top] if top.is_file() else sorted(top.rglob("*.py")):
+            foreign = {n.split(".")[0] for n in imports(path)} - allowed - {"harness", ""}
+            assert not foreign, f"{path.name} imports {foreign}"
+
+
+def test_formats_import_their_runtimes_inside_functions() -> None:
+    for path in sorted((PACKAGE / "formats").glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and not getattr(node, "level", 0):
+                name = node.names[0].name if isinstance(node, ast.Import) else node.module
+                top = str(name).split(".")[0]
+                assert top in {"numpy", *sys.stdlib_module_names}, path
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, harness.cli\n"
+        "heavy = {'numpy', 'pydantic', 'rich.console', 'docker', 'jinja2', 'plotly'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,152 @@
+"""A/A runs: what they say of a device, and what is done about it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from records_for_tests import OK
+from test_compare import OTHER, measured, write
+
+from harness import noise, quiet, tables
+from harness.compare import compare_runs
+from harness.errors import BenchError
+from harness.quiet import CpuTime, Machine
+from harness.records import Plan, RunInfo
+from harness.store import Run, RunFolder, read_run
+
+CALM = Machine("performance", False, False, False)
+
+
+def aa_run(folder: Path, profile: str = "quick") -> Run:
+    result = measured(folder.with_name("made"), OK, 10.0, trials=10)
+    info = RunInfo(folder.name, "noise", profile, "s", "0.1.0", "00", "abc", "docker", "pp", "c")
+    RunFolder.create(folder, info, Plan((OK,), ()), "name: noise\n").add(result)
+    (folder.with_name("made") / "cells").rename(folder / "cells")
+    return read_run(folder)
+
+
+def test_a_quiet_device_shows_small_changes(tmp_path: Path) -> None:
+    found = noise.analyse(aa_run(tmp_path / "r"), CALM, 0.0)
+    assert found.sides.outcome == "same"
+    assert found.between_percent == pytest.approx(0.3, abs=0.2)
+    assert found.detectable_percent["full"] < found.detectable_percent["quick"] < 6
+    assert (found.trials, found.quick_ratio) == (5, None)
+
+
+def test_full_says_whether_quick_agrees(tmp_path: Path) -> None:
+    found = noise.analyse(aa_run(tmp_path / "r", "full"), CALM, None)
+    assert found.quick_agrees
+    assert found.quick_ratio == pytest.approx(1.0, abs=0.02)
+    assert any(line.startswith("quick agrees with full") for line in tables.noise_lines(found))
+
+
+def test_it_is_kept_and_read_again_and_another_version_s_is_not(tmp_path: Path) -> None:
+    found = noise.analyse(aa_run(tmp_path / "r"), CALM, 0.0)
+    path = noise.keep(tmp_path, found)
+    assert path == tmp_path / "noise/local.json"
+    assert noise.kept(tmp_path, "local") == found
+    path.write_text("{}")
+    assert noise.kept(tmp_path, "local") is None
+
+
+def test_a_phone_is_not_given_this_machine_s_settings(tmp_path: Path) -> None:
+    found = noise.analyse(aa_run(tmp_path / "r"), None, None)
+    assert found.machine == Machine(None, None, None, False, 2)
+    assert found.advice == (
+        "fewer than 4 CPUs: the harness and the system run beside the measured process",
+    )
+
+
+def test_the_noise_floor_is_wider_than_the_noise_it_was_learned_from() -> None:
+    assert noise.floor_percent(0.01, 9, 5, 5) == pytest.approx(1.44, abs=0.01)
+    assert noise.floor_percent(0.01, 9, 3, 3) > noise.floor_percent(0.01, 9, 5, 5)
+    assert noise.floor_percent(0.01, 2, 5, 5) > noise.floor_percent(0.01, 9, 5, 5)
+
+
+def test_a_difference_under_the_noise_floor_is_noted(tmp_path: Path) -> None:
+    old = write(tmp_path / "old", {OK: 10.0, OTHER: 5.0})
+    new = write(tmp_path / "new", {OK: 10.3, OTHER: 10.0}, seed=9)
+    compared = compare_runs(old, new)
+    assert compared.pairs[0].comparison
+    assert compared.pairs[0].comparison.outcome == "slower"
+    assert noise.noted(compared, tmp_path) == compared
+    restless = replace(noise.analyse(aa_run(tmp_path / "r"), CALM, 0.0), between_percent=4.0)
+    noise.keep(tmp_path, restless)
+    first, second = noise.noted(compared, tmp_path).pairs
+    assert second.notes == ()
+    assert len(first.notes) == 1
+    assert re.fullmatch(
+        r"[23]\.\d % is under the noise floor of local: 5\.9 % with 5\+5 trials "
+        rf"\(check-noise of f, {OK.id}\)",
+        first.notes[0],
+    )
+    assert f"{OK.id}: {first.notes[0]}" in tables.comparison_notes(noise.noted(compared, tmp_path))
+
+
+def test_an_a_a_run_with_damaged_samples_names_the_file(tmp_path: Path) -> None:
+    run = aa_run(tmp_path / "r")
+    path = run.folder / run.results[0].trials[3].folder / "samples.npz"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(BenchError, match="trial-3/samples.npz: damaged samples"):
+        noise.analyse(run, CALM, None)
+
+
+def test_a_run_without_a_number_has_no_noise(tmp_path: Path) -> None:
+    run = aa_run(tmp_path / "r")
+    failed = replace(run.results[0], summary=None, reasons=("no image",))
+    with pytest.raises(BenchError, match="no image"):
+        noise.analyse(replace(run, results=(failed,)), CALM, 0.0)
+
+
+def test_every_trial_is_on_one_side_and_neighbours_are_apart() -> None:
+    trials = [np.array([i]) for i in range(10)]
+    first, second = noise.split(trials, seed=3)
+    assert sorted(int(t[0]) for t in first + second) == list(range(10))
+    assert all(int(a[0]) // 2 == int(b[0]) // 2 for a, b in zip(first, second, strict=True))
+    assert {int(t[0]) % 2 for t in first} == {0, 1}
+
+
+def tree(root: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_a_machine_s_settings_are_read(tmp_path: Path) -> None:
+    cpu = "sys__devices__system__cpu__"
+    tree(
+        tmp_path,
+        **{f"{cpu}cpu0__cpufreq__scaling_governor": "powersave\n"},
+        **{f"{cpu}intel_pstate__no_turbo": "0\n", f"{cpu}smt__active": "1\n"},
+        proc__cpuinfo="flags : fpu hypervisor\n",
+    )
+    assert quiet.read_machine(tmp_path) == Machine("powersave", True, True, True, os.cpu_count())
+    assert quiet.read_machine(tmp_path / "empty") == Machine(
+        None, None, None, False, os.cpu_count()
+    )
+
+
+@pytest.mark.parametrize("text", ["", "cpu 1 2", "cpu a b c d e f g h", "intr 5"])
+def test_a_strange_proc_stat_is_unknown(tmp_path: Path, text: str) -> None:
+    assert quiet.read_cpu_time(tree(tmp_path, proc__stat=text)) is None
+
+
+def test_stolen_time_is_a_share_of_all_time(tmp_path: Path) -> None:
+    seen = quiet.read_cpu_time(tree(tmp_path, proc__stat="cpu  10 0 10 70 0 0 0 10 5 0\ncpu0 1"))
+    assert seen == CpuTime(10, 100)
+    assert quiet.steal_percent(seen, CpuTime(20, 200)) == 10.0
+    assert quiet.steal_percent(seen, seen) is None
+    assert quiet.steal_percent(None, seen) is None
+
+
+def test_each_disturbance_has_advice() -> None:
+    lines = quiet.advice(Machine("powersave", True, True, True), 5.0, 40.0)
+    begins = ("others use", "the hypervisor took 5.0 %", "governor powersave", "turbo", "hyper")
+    assert [any(line.startswith(b) for line in lines) for b in begins] == [True] * 5

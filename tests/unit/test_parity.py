@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.parity import check_metric, compare, split
+from harness.records import PRECISIONS, ModelSpec, Parity, Precision, TensorSpec
+from harness.tasks.letterbox import fit
+
+SPEC = ModelSpec(
+    name="rio",
+    task="instance-segmentation",
+    module="network.py",
+    function="load",
+    weights="weights.pt",
+    weights_sha256="",
+    input=TensorSpec("images", (1, 3, 320, 320)),
+    outputs=("boxes", "scores", "coeffs", "protos"),
+    classes=("card",),
+)
+IMAGES, CARDS, COPIES, LOCATIONS = 16, 3, 4, 200
+GEOMETRIES = [fit(480, 640, 320)] * IMAGES
+
+Outputs = dict[str, NDArray[Any]]
+Change = Callable[[Outputs], None]
+
+
+def model_outputs(seed: int) -> Outputs:
+    """What a detector says of a picture with three cards: a few likely places for each."""
+    rng = np.random.default_rng(seed)
+    near = rng.uniform(0, 250, (LOCATIONS, 2))
+    boxes = np.concatenate([near, near + rng.uniform(5, 60, (LOCATIONS, 2))], 1)
+    scores = rng.uniform(0, 0.01, LOCATIONS)
+    for card in range(CARDS):
+        corners = np.array([20 + 100 * card, 70, 100 + 100 * card, 200])
+        places = slice(card * COPIES, (card + 1) * COPIES)
+        boxes[places] = corners + rng.normal(0, 2, (COPIES, 4))
+        scores[places] = rng.uniform(0.5, 0.95, COPIES)
+    return {
+        "boxes": boxes[None].astype(np.float32),
+        "scores": scores[None, :, None].astype(np.float32),
+        "coeffs": rng.normal(size=(1, LOCATIONS, 4)).astype(np.float32),
+        "protos": rng.normal(size=(1, 4, 80, 80)).astype(np.float32),
+    }
+
+
+REFERENCE = [model_outputs(seed) for seed in range(IMAGES)]
+
+
+def parity(precision: Precision, change: Change) -> Parity:
+    """Parity of the reference with a changed copy of itself."""
+    candidate = [{name: value.copy() for name, value in row.items()} for row in REFERENCE]
+    for row in candidate:
+        change(row)
+    return compare(SPEC, precision, REFERENCE, candidate, GEOMETRIES)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_equal_outputs_pass(precision: Precision) -> None:
+    found = parity(precision, lambda row: None)
+    assert found.ok
+    assert found.reasons == ()
+    assert (found.images, found.reference_boxes, found.matched_boxes) == (16, 48, 48)
+    assert (found.extra_boxes, found.min_iou, found.max_score_difference) == (0, 1.0, 0.0)
+    assert [one.name for one in found.outputs] == list(SPEC.outputs)
+    assert all(one.cosine == pytest.approx(1) and one.max_abs == 0 for one in found.outputs)
+
+
+def noisy(size: float) -> Change:
+    rng = np.random.default_rng(1)
+
+    def change(row: Outputs) -> None:
+        for value in row.values():
+            value *= 1 + rng.normal(0, size, value.shape).astype(np.float32)
+
+    return change
+
+
+@pytest.mark.parametrize(("precision", "size"), [("fp32", 1e-6), ("fp16", 5e-4), ("int8", 2e-2)])
+def test_noise_of_the_precision_itself_passes(precision: Precision, size: float) -> None:
+    assert parity(precision, noisy(size)).reasons == ()
+
+
+@pytest.mark.parametrize(("precision", "size"), [("fp32", 5e-4), ("fp16", 0.1), ("int8", 0.5)])
+def test_noise_far_over_the_precision_is_refused(precision: Precision, size: float) -> None:
+    assert not parity(precision, noisy(size)).ok
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_permuted_channels_are_refused(precision: Precision) -> None:
+    def permute(row: Outputs) -> None:
+        row["protos"] = row["protos"][:, [1, 2, 3, 0]]
+
+    found = parity(precision, permute)
+    assert not found.ok
+    assert any(reason.startswith("protos: cosine") for reason in found.reasons)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("factor", [0.8, 0.3])
+def test_scaled_scores_are_refused(precision: Precision, factor: float) -> None:
+    def scale(row: Outputs) -> None:
+        row["scores"] *= np.float32(factor)
+
+    found = parity(precision, scale)
+    assert not found.ok
+    assert any(reason.startswith("boxes: ") for reason in found.reasons)
+
+
+@pytest.mark.parametrize(("precision", "pixels"), [("fp32", 0.1), ("fp16", 8), ("int8", 16)])
+def test_shifted_boxes_are_refused(precision: Precision, pixels: float) -> None:
+    def shift(row: Outputs) -> None:
+        row["boxes"] += np.float32(pixels)
+
+    assert not parity(precision, shift).ok
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_counted(value: float) -> None:
+    def spoil(row: Outputs) -> None:
+        row["coeffs"][0, 0, :2] = value
+
+    found = parity("int8", spoil)
+    assert not found.ok
+    assert found.reasons == ("coeffs: 32 values are NaN or infinite",)
+
+
+def test_a_missing_output_is_named_with_those_that_are_there() -> None:
+    def drop(row: Outputs) -> None:
+        del row["scores"]
+
+    found = parity("fp32", drop)
+    assert found.reasons == ("scores: output is missing; there are boxes, coeffs, protos",)
+
+
+def test_another_shape_is_shown_beside_the_reference() -> None:
+    def turn(row: Outputs) -> None:
+        row["scores"] = row["scores"].transpose(0, 2, 1)
+
+    found = parity("fp32", turn)
+    assert found.reasons == ("scores: shape (1, 1, 200), the reference has (1, 200, 1)",)
+
+
+def test_fewer_pictures_are_refused() -> None:
+    found = compare(SPEC, "fp32", REFERENCE, REFERENCE[:3], GEOMETRIES)
+    assert found.reasons == ("3 pictures, the reference has 16",)
+
+
+def test_reasons_state_their_figures() -> None:
+    def shrink(row: Outputs) -> None:
+        row["scores"] *= np.float32(0.1)
+
+    found = parity("int8", shrink)
+    assert found.reasons == (
+        "boxes: 0 of the reference's 48 have a partner with IoU >= 0.8; 90% must",
+    )
+    assert found.min_iou is None
+    assert found.max_score_difference is None
+
+
+def test_boxes_that_only_the_candidate_has_are_extra() -> None:
+    def invent(row: Outputs) -> None:
+        row["boxes"][0, -1] = (10, 210, 60, 250)
+        row["scores"][0, -1] = 0.5
+
+    found = parity("int8", invent)
+    assert found.extra_boxes == 16
+    assert found.reasons == ("boxes: 16 that the reference lacks, beside its 48; 10% may",)
+
+
+@pytest.mark.parametrize(("precision", "margin"), [("fp32", 5e-5), ("fp16", 0.01), ("int8", 0.05)])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_score_at_the_threshold_may_fall_to_either_side(
+    precision: Precision, margin: float, sign: int
+) -> None:
+    def borderline(away: float) -> list[Outputs]:
+        rows = [{name: value.copy() for name, value in row.items()} for row in REFERENCE]
+        for row in rows:
+            row["boxes"][0, -1] = (10, 210, 60, 250)
+            row["scores"][0, -1] = 0.25 + away
+        return rows
+
+    found = compare(
+        SPEC, precision, borderline(sign * margin / 2), borderline(-sign * margin / 2), GEOMETRIES
+    )
+    assert found.reasons == ()
+
+
+def test_stacked_outputs_are_split_with_batch_one() -> None:
+    stacked = {name: np.concatenate([row[name] for row in REFERENCE]) for name in SPEC.outputs}
+    rows = split(stacked)
+    assert len(rows) == IMAGES
+    np.testing.assert_array_equal(rows[5]["boxes"], REFERENCE[5]["boxes"])
+
+
+@pytest.mark.parametrize(
+    ("precision", "value", "ok"),
+    [
+        ("fp32", 0.7999, True),
+        ("fp32", 0.79, False),
+        ("fp16", 0.793, True),
+        ("fp16", 0.79, False),
+        ("int8", 0.785, True),
+        ("int8", 0.78, False),
+        ("int8", 0.9, True),
+    ],
+)
+def test_accuracy_may_fall_by_so_much(precision: Precision, value: float, ok: bool) -> None:
+    assert (check_metric(precision, value, 0.8) is None) == ok
+
+
+def test_a_fall_of_accuracy_is_stated_with_its_figures() -> None:
+    assert check_metric("int8", 0.6, 0.8) == (
+        "metric 0.6 is 25.00% under the fp32 reference's 0.8; int8 may lose 2.0%"
+    )
+    assert check_metric("fp32", 0.0, 0.0) is None

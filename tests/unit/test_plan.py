@@ -1,0 +1,142 @@
+"""From scenario to cells: order, holes with reasons, mistakes with lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import config, plan
+from harness.config import Model
+from harness.errors import ConfigError
+from harness.plan import Inventory
+from harness.records import DeviceSpec, ModelSpec, TensorSpec
+
+
+def model(name: str) -> Model:
+    spec = ModelSpec(
+        name,
+        "detection",
+        "n.py",
+        "build",
+        "w.pt",
+        "0" * 64,
+        TensorSpec("images", (1, 3, 8, 8)),
+        ("a",),
+        ("b",),
+    )
+    return Model(spec=spec, folder=Path(), datasets={"val": Path("val")})
+
+
+INVENTORY = Inventory(
+    models={"rio": model("rio")},
+    devices={
+        "local": DeviceSpec("local", "linux", "local", labels=("host",)),
+        "pixel": DeviceSpec("pixel", "android", "adb", labels=("phone",)),
+    },
+    formats=plan.formats(),
+    known_models=("rio",),
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def planned(text: str, only: tuple[str, ...] = ()) -> plan.Plan:
+    Path("s.yaml").write_text(text)
+    return plan.make_plan(config.read_scenario(Path("s.yaml")), INVENTORY, only)
+
+
+BASE = "name: x\nmodels: [rio]\nformats: [pytorch, onnx]\n"
+
+
+def test_cells_come_in_the_scenario_s_order() -> None:
+    made = planned(BASE + "precisions: [fp32, int8]\nmatrix: {threads: [1, 2]}\n")
+    assert [cell.id for cell in made.cells] == [
+        "rio-pytorch-fp32-local-t1-b1",
+        "rio-pytorch-fp32-local-t2-b1",
+        "rio-onnx-fp32-local-t1-b1",
+        "rio-onnx-fp32-local-t2-b1",
+        "rio-onnx-int8-local-t1-b1",
+        "rio-onnx-int8-local-t2-b1",
+    ]
+    assert {s.cell.id: s.reason for s in made.skipped} == {
+        "rio-pytorch-int8-local-t1-b1": "eager PyTorch has no dynamic int8 convolution",
+        "rio-pytorch-int8-local-t2-b1": "eager PyTorch has no dynamic int8 convolution",
+    }
+
+
+def test_a_format_that_is_not_built_yet_is_a_hole_with_its_reason() -> None:
+    made = planned("name: x\nmodels: [rio]\nformats: [onnx, tensorrt]\n")
+    assert [s.reason for s in made.skipped] == [
+        "not built yet: bench has no TensorRT format so far"
+    ]
+
+
+def test_a_label_that_matches_nothing_is_a_note() -> None:
+    made = planned(BASE + "devices: [local, 'label:jetson']\n")
+    assert made.notes == (
+        "label:jetson: no device file has this label; nothing is run for it; "
+        "not local (host), pixel (phone)",
+    )
+
+
+def test_a_label_says_which_devices_it_chose_and_which_not() -> None:
+    made = planned(BASE + "devices: ['label:phone']\n")
+    assert made.notes == ("label:phone: chose pixel; not local (host)",)
+
+
+def test_a_label_selects_devices_once() -> None:
+    made = planned(BASE + "devices: ['label:host', local]\n")
+    assert len(made.cells) == 2
+
+
+def test_exclude_and_only_are_globs_on_ids() -> None:
+    assert [c.format for c in planned(BASE + "exclude: ['*-onnx-*']\n").cells] == ["pytorch"]
+    assert [c.format for c in planned(BASE, only=("*onnx*",)).cells] == ["onnx"]
+
+
+def test_unknown_names_are_all_named_with_a_neighbour() -> None:
+    with pytest.raises(ConfigError) as raised:
+        planned("name: x\nmodels: [rioo]\nformats: [onnnx]\ndevices: [loca]\n")
+    assert raised.value.mistakes == [
+        "s.yaml:2: models: no model 'rioo'; did you mean 'rio'?",
+        "s.yaml:3: formats: no format 'onnnx'; did you mean 'onnx'?",
+        "s.yaml:4: devices: no device 'loca'; did you mean 'local'?",
+    ]
+
+
+def test_a_duplicate_cell_is_a_mistake() -> None:
+    with pytest.raises(ConfigError) as raised:
+        planned("name: x\nmodels: [rio]\nformats:\n  - onnx\n  - onnx\n")
+    assert raised.value.mistakes == [
+        "s.yaml:5: formats: 'onnx' stands there twice, its cells would too"
+    ]
+
+
+def test_an_unknown_dataset_is_a_mistake() -> None:
+    with pytest.raises(ConfigError) as raised:
+        planned(BASE + "accuracy: {dataset: vall}\n")
+    assert raised.value.mistakes == [
+        "s.yaml:4: accuracy.dataset: rio has no dataset 'vall'; did you mean 'val'?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "only", "message"),
+    [
+        ("exclude: ['*']\n", (), "s.yaml:4: the matrix is empty after exclude"),
+        ("", ("nothing",), "s.yaml:1: the matrix is empty after --only nothing"),
+    ],
+)
+def test_an_empty_matrix_is_a_mistake(text: str, only: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        planned(BASE + text, only)
+    assert raised.value.mistakes == [message]
+
+
+def test_another_batch_than_the_model_s_is_skipped() -> None:
+    made = planned(BASE + "matrix: {batch: [1, 8]}\n")
+    assert {s.reason for s in made.skipped} == {"the model's input has a fixed batch of 1"}

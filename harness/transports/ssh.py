@@ -135,10 +135,14 @@ class SshChannel:
                 self._poll.poll(left_s * 1e3)
 
     def close(self) -> None:
-        self._session.close()
-        room, self._room = self._room, None
-        if room is not None:
-            room.release()
+        try:
+            self._session.close()
+        except (OSError, EOFError):
+            pass  # it says goodbye to the other side, and the connection has just been lost
+        finally:
+            room, self._room = self._room, None
+            if room is not None:
+                room.release()
 
     def _exited(self) -> Exited:
         """Raises DeviceLost when the end came without a status: the connection broke."""

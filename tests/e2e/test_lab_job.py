@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.servers, pytest.mark.slow, pytest.
 
 Tiny = Callable[..., str]
 DEVICES = ("local", "lab-phone", "lab-jetson", "lab-host")
+#: profile quick takes 64 samples, so a trial's loop is 8 s long
+CAMERA, SAMPLES = "{rate_hz: 8}", 64
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +105,11 @@ def test_a_device_is_left_as_it_was_but_for_what_is_kept(whole: tuple[Run, Path]
 
 @pytest.fixture
 def phone(project: Project, lab: Lab, tiny: Tiny) -> Iterator[Callable[[], Any]]:
-    """Starts the small model on the phone, as TFLite; the lab is well again afterwards."""
-    path = tiny(formats="[tflite]", measure="{profile: smoke, trials: 2}")
+    """Starts the small model on the phone, as TFLite; the lab is well again afterwards.
+
+    At a camera's pace, so that a trial lasts long enough for something to happen in it.
+    """
+    path = tiny(formats="[tflite]", measure=f"{{trials: 2, pattern: camera, camera: {CAMERA}}}")
     scenario = project.folder / path
     scenario.write_text(scenario.read_text() + "devices: [lab-phone]\n")
     started: list[Any] = []
@@ -151,7 +156,7 @@ def test_a_phone_that_is_lost_in_a_trial_is_tried_once_more(
     result = result_of(project)
     assert [trial.index for trial in result.trials] == [0, 1]
     assert result.summary is not None
-    assert result.summary.n == 16
+    assert result.summary.n == 2 * SAMPLES
     assert [e["device"] for e in project.events(project.runs()[0]) if e["event"] == "lost"]
 
 

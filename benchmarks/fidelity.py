@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -44,7 +45,7 @@ PAGE = HERE.parent / "docs" / "fidelity.md"
 #: peer -> formats that have it, and what of its samples is compared
 PEERS = {
     "bare loop": (tuple(REGISTRY), "median"),
-    "LoadGen": (tuple(REGISTRY), "mean with copy"),
+    "LoadGen": (tuple(REGISTRY), "median with copy"),
     "onnxruntime_test": (("onnx",), "mean"),
     "benchmark_app": (("openvino",), "median"),
     "litert-benchmark": (("tflite",), "median"),
@@ -120,7 +121,7 @@ def written_inputs(model: Model, folder: Path) -> Path:
 def measured(
     options: argparse.Namespace, engine: ContainerEngine, model: Model, name: str, inputs: Path
 ) -> Iterator[dict]:
-    """What loops.py prints for each peer of a format."""
+    """What loops.py writes for each peer of a format."""
     spec, logs = REGISTRY[name].SPEC, cache_root() / "logs"
     place, converter = (
         Place(engine, engine.build(image, logs / f"image-{image}.log"))
@@ -129,10 +130,12 @@ def measured(
     limits = Limits(machine_cpus(), MEMORY_BYTES, 900)
     artifact = Path(convert(cache_root(), converter, model, spec, "fp32", limits).path)
     peers = [peer for peer, (formats, _) in PEERS.items() if name in formats]
+    results = Path(tempfile.mkdtemp(prefix="fidelity-"))
     job = JobSpec(
         argv=(
             *("/benchmarks/loops.py", name, f"/artifact/{artifact.name}", "/inputs/inputs.npy"),
-            *(str(options.threads), str(options.seconds), "/model", "/inputs/model.json", *peers),
+            *(str(options.threads), str(options.seconds), "/model", "/inputs/model.json"),
+            *("/results/results.jsonl", *peers),
         ),
         log=logs / f"fidelity-{name}.log",
         mounts=(
@@ -141,6 +144,7 @@ def measured(
             Mount(artifact.parent, "/artifact"),
             Mount(model.folder, "/model"),
             Mount(inputs, "/inputs"),
+            Mount(results, "/results", writable=True),
         ),
         cpus=pinned(options.threads),
         memory_bytes=MEMORY_BYTES,
@@ -151,9 +155,10 @@ def measured(
         },
     )
     done = engine.run(place.image, job)
-    printed = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = [line for line in printed if line.startswith("RESULT ")]
-    said = [json.loads(line.removeprefix("RESULT ")) for line in found]
+    written = results / "results.jsonl"
+    lines = written.read_text(encoding="utf-8").splitlines() if written.exists() else []
+    said = [json.loads(line) for line in lines]
+    shutil.rmtree(results)
     yield from said
     for peer in peers[len(said) :]:
         yield {"peer": peer, "failure": f"exit code {done.exit_code}: {done.output[-300:].strip()}"}

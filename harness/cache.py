@@ -44,7 +44,7 @@ def made(root: Path, kind: str, key: str, make: Callable[[Path], None]) -> tuple
     It appears whole or not at all; what a failing `make` left stays in `root/failed/kind-key`
     for the person who looks for the reason. Raises BenchError when the disk is full or read-only.
     """
-    target = root / kind / key
+    target, failed = root / kind / key, root / "failed" / f"{kind}-{key[:16]}"
     if target.is_dir():
         return target, True
     try:
@@ -60,9 +60,12 @@ def made(root: Path, kind: str, key: str, make: Callable[[Path], None]) -> tuple
         if target.is_dir():  # another bench was faster; both are the same
             return target, True
         raise unusable(target, error) from error
+    except BenchError as error:
+        error.hint = error.hint.replace(str(part), str(failed))
+        raise
     finally:
         if part.is_dir():
-            _keep_failed(part, root / "failed" / f"{kind}-{key[:16]}")
+            _keep_failed(part, failed)
     return target, False
 
 

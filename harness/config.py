@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -187,10 +188,25 @@ class Model(BaseModel):
 FileType = TypeVar("FileType", bound=_Strict)
 
 
-def read_scenario(path: Path) -> Scenario:
-    """Raises ConfigError with every mistake in the file."""
+def read_scenario(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Scenario:
+    """Raises ConfigError with every mistake in the file; `known` as for `unknown_names`."""
     source = yamlfile.read(path)
-    return Scenario(file=_checked(ScenarioFile, source), source=source)
+    try:
+        return Scenario(file=_checked(ScenarioFile, source), source=source)
+    except ConfigError as error:
+        raise ConfigError([*error.mistakes, *unknown_names(source, known or {})]) from None
+
+
+def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each name of a list (`models`, say) that `known` does not have under its key."""
+    data = source.data if isinstance(source.data, dict) else {}
+    lists = {key: data[key] for key in known if isinstance(data.get(key), list)}
+    return [
+        f"{source.where((key, i))}: {key}: no {key[:-1]} '{name}'{neighbours(name, known[key])}"
+        for key, names in lists.items()
+        for i, name in enumerate(names)
+        if isinstance(name, str) and name not in known[key] and not name.startswith("label:")
+    ]
 
 
 def rules(measure: Measure) -> MeasureOptions:
@@ -280,7 +296,7 @@ def schema() -> dict[str, Any]:
     }
 
 
-def neighbours(word: str, known: list[str]) -> str:
+def neighbours(word: str, known: Sequence[str]) -> str:
     """`; did you mean 'x'?`, or the list of what there is."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known) or 'none'}"

@@ -197,6 +197,9 @@ def show_run(run: Run) -> None:
     out.print(table)
     for reason, ids in _holes(run).items():
         out.print(f"[dim]{escape(_first(ids))}: {escape(reason)}[/]", soft_wrap=True)
+    hints = [r.failure.hint for r in run.results if r.failure and r.failure.hint]
+    for hint in dict.fromkeys(hints):
+        out.print(f"[dim]→ {escape(hint)}[/]", soft_wrap=True)
     if any(r.verdict == "suspect" for r in run.results):
         out.print("[yellow]suspect[/]: the report and `bench export` say what speaks against it")
     for gate in run.info.broken_gates:

@@ -34,7 +34,7 @@ def check_weights(model: Model) -> None:
 def convert(
     cache: Path, place: Place, model: Model, spec: FormatSpec, precision: Precision, limits: Limits
 ) -> Artifact:
-    """The artifact from the cache, or made now. `place` is the format's *converter* image.
+    """The artifact from the cache, or made now. `place` is the converter's.
 
     Raises StepFailed when the converter fails; its log stays under the cache's `failed/`.
     """
@@ -54,7 +54,7 @@ def convert(
         job = Job(
             version=VERSION,
             mode="convert",
-            format=spec.name,
+            format=spec.converter,  # its image may lack the runtime that will load the file
             precision=precision,
             threads=len(limits.cpus),
             model=model.spec,

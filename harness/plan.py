@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .config import Model, Scenario, neighbours, read_device, read_model
+from .config import Model, Scenario, neighbours, read_device, read_model, unknown_names
 from .errors import ConfigError
 from .formats import PLANNED, REGISTRY
 from .records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
@@ -32,6 +32,15 @@ class Inventory:
 def formats() -> dict[str, FormatSpec]:
     """Every registered format's SPEC by name."""
     return {name: module.SPEC for name, module in REGISTRY.items()}
+
+
+def known_names(models: Iterable[str], devices: Iterable[str]) -> dict[str, list[str]]:
+    """What a scenario's lists may name, by their keys."""
+    return {
+        "models": list(models),
+        "formats": [*REGISTRY, *PLANNED],
+        "devices": list(devices),
+    }
 
 
 def make_plan(scenario: Scenario, inventory: Inventory, only: Sequence[str] = ()) -> Plan:
@@ -75,19 +84,8 @@ def _matcher(globs: Sequence[str]) -> Callable[[str], object]:
 
 def _check_names(scenario: Scenario, inventory: Inventory) -> None:
     file, where = scenario.file, scenario.source.where
-    known: dict[str, list[str]] = {
-        "models": list(inventory.known_models),
-        "formats": [*inventory.formats, *PLANNED],
-        "devices": list(inventory.devices),
-    }
-    mistakes: list[str] = []
-    for key, names in known.items():
-        for i, name in enumerate(getattr(file, key)):
-            if name not in names and not name.startswith("label:"):
-                mistakes.append(
-                    f"{where((key, i))}: {key}: no {key[:-1]} '{name}'{neighbours(name, names)}"
-                )
-    mistakes += _duplicates(scenario)
+    known = known_names(inventory.known_models, inventory.devices)
+    mistakes = [*unknown_names(scenario.source, known), *_duplicates(scenario)]
     if file.accuracy:
         for model in (
             inventory.models[m] for m in dict.fromkeys(file.models) if m in inventory.models

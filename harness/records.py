@@ -65,7 +65,7 @@ class FormatSpec:
     precisions: Dict[str, str]
     #: folder under dockerfiles/ of the image that runs it
     image: str
-    #: folder under dockerfiles/ of the image that converts to it
+    #: the format that makes the file, in the image of its name; mostly the format itself
     converter: str
     #: the import name whose version is the runtime's version
     runtime: str

@@ -128,9 +128,10 @@ def _planned(path: Path, only: list[str]) -> tuple[Scenario, Inventory, Workspac
     from .. import plan as plans
     from ..workspace import Workspace
 
-    source = config.read_scenario(path)
     space = Workspace.around(path.parent)
-    inventory = plans.read_inventory(space.models(), space.devices(), wanted=source.file.models)
+    models, devices = space.models(), space.devices()
+    source = config.read_scenario(path, plans.known_names(models, devices))
+    inventory = plans.read_inventory(models, devices, wanted=source.file.models)
     return source, inventory, space, plans.make_plan(source, inventory, only)
 
 

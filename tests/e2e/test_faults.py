@@ -29,11 +29,18 @@ def test_a_small_model_of_a_user_s_own_runs(project: Project, tiny: Tiny) -> Non
     assert (code, row["status"]) == (0, "ok"), err
 
 
+def test_a_format_that_another_one_converts_needs_nothing_of_it(
+    project: Project, tiny: Tiny
+) -> None:
+    code, row, err = run(project, tiny(formats="[tflite-runtime]"))
+    assert (code, row["status"]) == (0, "ok"), err
+
+
 def test_a_model_that_cannot_be_built_says_its_own_words(project: Project, tiny: Tiny) -> None:
     code, row, _ = run(project, tiny(first="raise RuntimeError('no such backbone')"))
     assert (code, row["status"], row["step"]) == (1, "failed", "convert")
     assert row["reason"] == "exit code 1: RuntimeError: no such backbone"
-    assert "log.txt" in str(row["hint"])
+    assert "no such backbone" in Path(str(row["hint"]).split(": ")[1]).read_text()
 
 
 def test_a_file_that_is_no_model_is_named(project: Project, tiny: Tiny) -> None:

@@ -25,10 +25,11 @@ def test_it_is_made_once(tmp_path: Path) -> None:
 def test_a_failure_leaves_no_entry_but_its_files_for_reading(tmp_path: Path) -> None:
     def make(part: Path) -> None:
         (part / "log.txt").write_text("why")
-        raise StepFailed("broken")
+        raise StepFailed("broken", f"All that it printed: {part / 'log.txt'}")
 
-    with pytest.raises(StepFailed):
+    with pytest.raises(StepFailed) as raised:
         made(tmp_path, "kind", "key", make)
+    assert Path(raised.value.hint.split(": ")[1]).read_text() == "why"
     assert not (tmp_path / "kind" / "key").exists()
     assert (tmp_path / "failed" / "kind-key" / "log.txt").read_text() == "why"
 

@@ -108,6 +108,19 @@ def test_unknown_names_are_all_named_with_a_neighbour() -> None:
     ]
 
 
+def test_unknown_names_are_told_beside_other_mistakes() -> None:
+    text = "name: x\nmodels: [rioo]\nformats: [onnx, 3]\nprecisions: [fp33]\ndevices: pixel\n"
+    Path("s.yaml").write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        config.read_scenario(Path("s.yaml"), plan.known_names(["rio"], ["local"]))
+    assert raised.value.mistakes == [
+        "s.yaml:3: formats[1]: input should be a valid string, got 3",
+        "s.yaml:4: precisions[0]: 'fp33' is not one of fp32, fp16, int8",
+        "s.yaml:5: devices: input should be a valid list, got 'pixel'",
+        "s.yaml:2: models: no model 'rioo'; did you mean 'rio'?",
+    ]
+
+
 def test_a_duplicate_cell_is_a_mistake() -> None:
     with pytest.raises(ConfigError) as raised:
         planned("name: x\nmodels: [rio]\nformats:\n  - onnx\n  - onnx\n")

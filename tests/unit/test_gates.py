@@ -1,0 +1,54 @@
+"""Gates: which cells break one, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from records_for_tests import ok_result, write_run
+
+from harness.config import Scenario, ScenarioFile
+from harness.records import CellResult
+from harness.store import read_run
+from harness.verdict import broken_gates, exit_code
+from harness.yamlfile import YamlFile
+
+
+def broken(folder: Path, gates: dict[str, float], result: CellResult) -> list[str]:
+    data = {"name": "x", "models": ["rio"], "formats": ["onnx"], "gates": gates}
+    scenario = Scenario(
+        file=ScenarioFile.model_validate(data), source=YamlFile(folder / "x.yaml", data)
+    )
+    write_run(folder / "r")
+    return broken_gates(replace(read_run(folder / "r"), results=(result,)), scenario)
+
+
+@pytest.mark.parametrize(
+    ("gates", "said"),
+    [
+        ({"p50_ms": 17.0}, "p50_ms: 17.6 ms, surely over 17 ms"),
+        ({"p50_ms": 17.6}, ""),  # the interval reaches below it
+        ({"size_mb": 4.8}, "size_mb: 4.9 MB > 4.8 MB"),
+        ({"size_mb": 5.0}, ""),
+        ({"map50_95_drop": 0.001}, "map50_95_drop: 0.0082 > 0.001"),
+        ({"map50_95_drop": 0.01}, ""),
+    ],
+)
+def test_a_limit_is_kept_or_broken(tmp_path: Path, gates: dict[str, float], said: str) -> None:
+    parity = ok_result().parity
+    assert parity is not None
+    result = replace(ok_result(), parity=replace(parity, metric_ratio=0.99))
+    lines = broken(tmp_path, gates, result)
+    assert lines == ([f"rio-onnx-fp32-local-t1-b1: {said}"] if said else [])
+
+
+def test_a_latency_that_is_not_to_be_believed_breaks_no_gate(tmp_path: Path) -> None:
+    assert broken(tmp_path, {"p50_ms": 1.0}, replace(ok_result(), verdict="invalid")) == []
+
+
+def test_a_broken_gate_is_exit_code_1(tmp_path: Path) -> None:
+    write_run(tmp_path / "r")
+    run = replace(read_run(tmp_path / "r"), results=(ok_result(),))
+    assert exit_code(run) == 0
+    assert exit_code(replace(run, info=replace(run.info, broken_gates=("x",)))) == 1

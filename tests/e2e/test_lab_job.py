@@ -32,7 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, cache: Path, lab: Lab) -> tu
     (folder / "scenarios").mkdir()
     shutil.copy(ROOT / "scenarios/rio-lab.yaml", folder / "scenarios")
     project = Project(folder, cache)
-    done = project.bench("run", "scenarios/rio-lab.yaml", timeout_s=2000)
+    done = project.bench("run", "scenarios/rio-lab.yaml", timeout_s=2300)
     assert "Traceback" not in done.stderr
     assert done.returncode == 0, done.stdout + done.stderr
     run = read_run(project.runs()[0])

@@ -96,7 +96,7 @@ class Accuracy(_Strict):
 
 
 class Gates(_Strict):
-    """Limits; a valid cell outside one fails the run's exit code."""
+    """Limits; a cell outside one, or whose latency is invalid, fails the run's exit code."""
 
     map50_95_drop: float | None = Field(
         None, ge=0, description="Largest drop against fp32 PyTorch."

@@ -43,8 +43,13 @@ def test_a_limit_is_kept_or_broken(tmp_path: Path, gates: dict[str, float], said
     assert lines == ([f"rio-onnx-fp32-local-t1-b1: {said}"] if said else [])
 
 
-def test_a_latency_that_is_not_to_be_believed_breaks_no_gate(tmp_path: Path) -> None:
-    assert broken(tmp_path, {"p50_ms": 1.0}, replace(ok_result(), verdict="invalid")) == []
+@pytest.mark.parametrize("limit", [1.0, 100.0])
+def test_a_latency_that_is_not_to_be_believed_keeps_no_limit(tmp_path: Path, limit: float) -> None:
+    said = broken(tmp_path, {"p50_ms": limit}, replace(ok_result(), verdict="invalid"))
+    assert said == [
+        f"rio-onnx-fp32-local-t1-b1: p50_ms: not shown to be under {limit:g} ms, "
+        "the number is invalid"
+    ]
 
 
 def test_a_broken_gate_is_exit_code_1(tmp_path: Path) -> None:

@@ -90,12 +90,15 @@ class Lane:
             self._ledger.succeed(work)
 
     def _trial(self, work: Work, index: int) -> Trial:
-        known = measure.finished_trial(self._ledger.folder, work.cell, index)
-        if known:
-            return known
         got, cell = work.got, work.cell
         assert got.what
         assert got.pictures
+        what, few, run = got.what, got.pictures.few, self._ledger.folder
+        known = measure.finished_trial(
+            run, cell, index, measure.made_of(what, few, self._rules.options)
+        )
+        if known:
+            return known
         own = self._site.spec.memory_mb
         limits = Limits(
             self._site.cpus(cell.threads),
@@ -111,7 +114,6 @@ class Lane:
             quiet_s(self._rules.options),
             lambda reason: self._ledger.tell("wait", device=self._site.spec.name, reason=reason),
         )
-        what, few, run = got.what, got.pictures.few, self._ledger.folder
         try:
             trial, self._held = attended(
                 how,

@@ -6,10 +6,13 @@ import random
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from .cache import digest
 from .infer import Loadable
 from .jobs import Limits, run_job
+from .payload import payload
 from .records import Cell, Trial
 from .runner.job import VERSION, Job, MeasureOptions, TrialAnswer
 from .serial import Malformed, dumps, loads
@@ -69,7 +72,13 @@ def run_trial(
     )
     began = time.monotonic()
     answer = run_job(what.place, folder, job, limits, TrialAnswer, keep=["samples.npz"])
-    return _record(index, relative, answer, time.monotonic() - began)
+    trial = _record(index, relative, answer, time.monotonic() - began)
+    return replace(trial, made_of=made_of(what, pack, rules))
+
+
+def made_of(what: Loadable, pack: Path, rules: MeasureOptions) -> str:
+    """Hash of the artifact, the runtime, the runner, the pictures and the rules of a trial."""
+    return digest(what.key, payload().sha256, pack.name, rules)
 
 
 def keep_trial(run: Path, trial: Trial) -> Trial:
@@ -78,12 +87,14 @@ def keep_trial(run: Path, trial: Trial) -> Trial:
     return trial
 
 
-def finished_trial(run: Path, cell: Cell, index: int) -> Trial | None:
-    """A trial that an interrupted run already has, whole; None otherwise."""
+def finished_trial(run: Path, cell: Cell, index: int, made_of: str) -> Trial | None:
+    """A trial that an interrupted run already has, whole and of the same things; else None."""
     try:
-        return loads(Trial, (run / f"cells/{cell.id}/trial-{index}/trial.json").read_bytes())
+        path = run / f"cells/{cell.id}/trial-{index}/trial.json"
+        trial = loads(Trial, path.read_bytes())
     except (OSError, Malformed):
         return None
+    return trial if trial.made_of == made_of else None
 
 
 def _record(index: int, folder: str, answer: TrialAnswer, wall_s: float) -> Trial:

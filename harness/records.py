@@ -507,6 +507,8 @@ class Trial:
     void: str = ""
     #: by so much the device's time since boot is ahead of the samples' clock
     boot_offset_s: float = 0.0
+    #: hash of what was measured and how: only trials with the same one make one number
+    made_of: str = ""
 
     @property
     def overhead_s(self) -> float:

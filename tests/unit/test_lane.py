@@ -244,7 +244,10 @@ def test_a_run_that_is_being_ended_writes_nothing_of_what_was_in_hand(lane: Any)
     assert results(ledger) == []
 
 
-def test_a_resumed_lane_keeps_the_trials_that_are_there(lane: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sha256", "runs"), [("0", 1), ("another", 2)])
+def test_a_resumed_lane_keeps_the_trials_that_are_there_of_the_same_artifact(
+    lane: Any, tmp_path: Path, sha256: str, runs: int
+) -> None:
     first = Phone(iter([None, StepFailed("x")]))
     made, ledger, _ = lane(first)
     made.measure()
@@ -253,7 +256,7 @@ def test_a_resumed_lane_keeps_the_trials_that_are_there(lane: Any, tmp_path: Pat
     works = [replace(work, over=False, trials=[]) for work in made._works]
     for work in works:
         runner: Any = again
-        work.got.what = replace(work.got.what, place=Place(runner, IMAGE))
+        work.got.what = replace(work.got.what, place=Place(runner, IMAGE), sha256=sha256)
     rest = Lane(
         Site(tmp_path),
         works,
@@ -264,5 +267,5 @@ def test_a_resumed_lane_keeps_the_trials_that_are_there(lane: Any, tmp_path: Pat
         threading.Event(),
     )
     rest.measure()
-    assert again.ran == 1
+    assert again.ran == runs
     assert results(ledger)[0].summary.n == 160

@@ -216,7 +216,9 @@ def _create(original: Original, cell: Cell, place: Place, runs: Path) -> RunFold
         command=f"bench replay {original.run.folder / 'cells' / before.id}{where}",
         host=platform.node(),
         dataset=old.dataset,
-        notes=(f"repeats {before.id} of {old.run_id}; parity and accuracy are those of that run",),
+        notes=(
+            f"repeats {before.id} of {old.run_id}; parity, accuracy and placement are that run's",
+        ),
     )
     text = (original.run.folder / "scenario.yaml").read_text(encoding="utf-8")
     return RunFolder.create(runs / info.run_id, info, plan, text)
@@ -230,14 +232,15 @@ def _result(
     folder: Path,
     trials: list[Trial],
 ) -> CellResult:
-    """Parity and scores go along only where the same image ran on the same device."""
+    """Parity, scores and placement go along only where the same image ran on the same device."""
     old = original.result
     samples = [read_samples(folder, trial) for trial in trials]
     summary = stats.summarise(trials, samples)
     wrong = flags.impossible([s["latency_ns"] for s in samples])
-    verdict, reasons = judge(cell, trials, summary, wrong)
     same = old.image is not None and old.image.digest == place.image.digest
     same = same and cell.device == old.cell.device
+    placement = old.placement if same else None
+    verdict, reasons = judge(cell, trials, summary, wrong, placement, original.run.info.profile)
     return replace(
         old,
         run_id=folder.name,
@@ -249,6 +252,7 @@ def _result(
         image=place.image,
         parity=old.parity if same else None,
         scores=old.scores if same else None,
+        placement=placement,
         trials=tuple(trials),
         summary=summary,
         emulated=target.spec.emulated,

@@ -22,10 +22,10 @@ from harness.errors import BenchError, UsageError
 from harness.jobs import Place, machine_cpus, pinned
 from harness.kinds import Kind
 from harness.provenance import Difference
-from harness.records import Artifact, DeviceFacts, DeviceSpec, Image, Plan, RunInfo
+from harness.records import Artifact, DeviceFacts, DeviceSpec, Image, Placement, Plan, RunInfo
 from harness.replay import find_artifact, read_original, replay
 from harness.replay import here as local_site
-from harness.runner.job import PROFILES, VERSION, Job, TrialAnswer
+from harness.runner.job import PROFILES, SMOKE_REASON, VERSION, Job, TrialAnswer
 from harness.serial import dumps
 from harness.sites import LocalSite
 from harness.store import RunFolder, read_run
@@ -170,6 +170,32 @@ def test_a_cell_is_measured_again_and_compared(
     assert run.info.finished_at is not None
     assert len(run.results[0].trials) == 5
     assert run.results[0].parity is not None
+
+
+def test_what_makes_the_original_invalid_makes_its_repetition_invalid(
+    cell: Path, model: Model, tmp_path: Path
+) -> None:
+    found = read_original(cell)
+    elsewhere = Placement("CUDAExecutionProvider", (), (), True, "ORT profile", 16)
+    found = replace(found, result=replace(found.result, placement=elsewhere, verdict="invalid"))
+    done = replay(
+        found, {"rio": model}, here(10.0, tmp_path), tmp_path / "cache", tmp_path / "runs"
+    )
+    result = read_run(done.folder).results[0]
+    assert (result.verdict, result.placement) == ("invalid", elsewhere)
+    assert result.reasons[0].startswith("CUDAExecutionProvider took no node at all")
+
+
+def test_a_repetition_of_profile_smoke_is_no_number_either(
+    cell: Path, model: Model, tmp_path: Path
+) -> None:
+    found = read_original(cell)
+    found = replace(found, run=replace(found.run, info=replace(found.run.info, profile="smoke")))
+    done = replay(
+        found, {"rio": model}, here(10.0, tmp_path), tmp_path / "cache", tmp_path / "runs"
+    )
+    result = read_run(done.folder).results[0]
+    assert (result.verdict, SMOKE_REASON in result.reasons) == ("suspect", True)
 
 
 def test_a_cell_is_measured_again_on_another_device(

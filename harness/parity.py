@@ -31,6 +31,8 @@ from .tasks import REGISTRY, Detections, Geometry, number
 from .tasks.nms import iou
 
 Outputs = Mapping[str, NDArray[np.float32]]
+#: metrics that are held against the reference's; the first that a task has is the cell's ratio
+HELD: Final = ("map50_95", "top1", "mask_map50_95")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,17 @@ def compare(
         max_score_difference=max(map(abs, tally.shifts), default=None),
         reasons=tuple(reasons),
     )
+
+
+def check_metrics(
+    precision: Precision, values: Mapping[str, float], reference: Mapping[str, float]
+) -> tuple[float | None, list[str]]:
+    """First metric over the reference's, and each metric's broken rule; masks count as boxes do."""
+    held = [name for name in HELD if name in values and name in reference]
+    found = ((name, check_metric(precision, values[name], reference[name])) for name in held)
+    reasons = [f"{name} {reason}" for name, reason in found if reason]
+    ratio = values[held[0]] / reference[held[0]] if held and reference[held[0]] else None
+    return ratio, reasons
 
 
 def check_metric(precision: Precision, value: float, reference: float) -> str | None:

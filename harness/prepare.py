@@ -225,17 +225,14 @@ class Preparation:
         assert got.scores
         what = self.reference(got.what.model)
         _, reference = self._scores(what, got.pictures, self._limits())
-        for name in ("map50_95", "top1"):
-            if name not in reference.values or got.parity is None:
-                continue
-            value, wanted = got.scores.values[name], reference.values[name]
-            got.parity = replace(got.parity, metric_ratio=value / wanted if wanted else None)
-            reason = parity.check_metric(cell.precision, value, wanted)
-            if reason:
-                raise StepFailed(
-                    f"accuracy: {name} {reason}",
-                    "It is not timed. Try a higher precision or calibrated int8.",
-                )
+        assert got.parity
+        ratio, reasons = parity.check_metrics(cell.precision, got.scores.values, reference.values)
+        got.parity = replace(got.parity, metric_ratio=ratio)
+        if reasons:
+            raise StepFailed(
+                f"accuracy: {'; '.join(reasons)}",
+                "It is not timed. Try a higher precision or calibrated int8.",
+            )
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
         """`make`'s result, or its BenchError again, remembered for the run.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.parity import check_metric, compare, split
+from harness.parity import check_metric, check_metrics, compare, split
 from harness.records import PRECISIONS, ModelSpec, Parity, Precision, TensorSpec
 from harness.tasks.letterbox import fit
 
@@ -218,3 +218,13 @@ def test_a_fall_of_accuracy_is_stated_with_its_figures() -> None:
         "metric 0.6 is 25.00% under the fp32 reference's 0.8; int8 may lose 2.0%"
     )
     assert check_metric("fp32", 0.0, 0.0) is None
+
+
+def test_masks_that_collapse_are_seen_where_the_boxes_are_right() -> None:
+    reference = {"map50_95": 0.8, "mask_map50_95": 0.8}
+    ratio, reasons = check_metrics("fp16", {"map50_95": 0.8, "mask_map50_95": 0.02}, reference)
+    assert ratio == 1.0
+    assert len(reasons) == 1
+    assert reasons[0].startswith("mask_map50_95 metric 0.02 is 97.50% under")
+    assert check_metrics("fp16", reference, reference) == (1.0, [])
+    assert check_metrics("fp16", {"top1": 0.4}, {"top1": 0.5})[0] == 0.8

@@ -107,6 +107,14 @@ def _vanished(seen: Seen) -> str:
     return f"temperature sensor {lost[0]} {what}: heat was not watched to the end"
 
 
+def _silent(seen: Seen) -> str:
+    """A thermal service that told its status, and in the last two readings told none."""
+    told = any(r.thermal_status is not None for r in seen.until[:-2])
+    if not told or any(r.thermal_status is not None for r in seen.until[-2:]):
+        return ""
+    return "the thermal service stopped answering: throttling was not watched to the end"
+
+
 def _no_heat(seen: Seen) -> str:
     """Sensors, and not one that can be believed."""
     said = {n: c for r in seen.until for n, c in r.temperatures_c.items()}
@@ -166,6 +174,6 @@ def _charging(seen: Seen) -> str:
 _Rule = Callable[[Seen], str]
 FLAGS: tuple[_Rule, ...] = (
     _moved, _slow_from_the_start, _heated, _waited, _others, _stolen, _short_of_memory, _low,
-    _vanished, _no_heat, _unknown,
+    _vanished, _silent, _no_heat, _unknown,
 )  # fmt: skip
 NOTES: tuple[_Rule, ...] = (_unwatched, _no_clock, _no_sensor, _odd_sensors, _charging)

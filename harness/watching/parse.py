@@ -18,6 +18,9 @@ _PLAIN = {"cooling": "cooling", "count": "throttle_counts", "rapl_uj": "energy_u
 _OF_CPUS = {"frequency": "frequency_khz", "limit": "limit_khz"}
 #: words of a tick before the sensors' values: uptime, two stalls, available memory
 FIXED = 4
+#: what the thermal service said counts for so many ticks: it is asked three times in them (see
+#: `script.SLOW_TICKS`), and may hang
+SAID_TICKS = 30
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Parser:
     _last: Ticks | None = None
     _status: int | None = None
     _hal_c: dict[str, float] = field(default_factory=dict)
+    #: ticks since it answered
+    _silent: int = 0
     _ended_s: float = 0.0
     _cpu_s: float = 0.0
 
@@ -120,6 +125,13 @@ class Parser:
         found = _STATUS.match(lines[0])
         self._status = int(found[1]) if found else None
         self._hal_c = {f"hal {name}": value for name, value in thermal(lines)[1].items()}
+        self._silent = 0
+
+    def _forget(self) -> None:
+        """A service that no longer answers is not taken at its last word."""
+        self._silent += 1
+        if self._silent > SAID_TICKS:
+            self._status, self._hal_c = None, {}
 
     def _took(self, line: str) -> None:
         self._cpu_s += sum(60 * int(m) + float(s) for m, s in _TIME.findall(line))
@@ -138,6 +150,7 @@ class Parser:
         before, self._last = self._last, now
         if self._first_s is None:
             self._first_s = at_s
+        self._forget()
         reading = _values(Reading(at_s), self._sensors, words[FIXED:])
         kib = _whole(words[3])
         return replace(

@@ -16,8 +16,9 @@ from ..records import DeviceState, Reading
 LOADED_PERCENT = 50.0
 #: the median of so many readings (1.5 s) stands for a clock or a temperature: one is no verdict
 WIDTH = 3
-#: fewer loaded readings do not tell how a clock moved: one may be of the first or last moment
-LEAST = 4
+#: fewer loaded readings do not tell how a clock moved: each end needs a median of its own, or one
+#: odd reading would be the verdict
+LEAST = 2 * WIDTH
 #: a saturated 12-bit converter, in thousandths; sensors that are off say it, or 0, or -274
 SATURATED_C = 4.095
 #: what cools by slowing the processor; fans, screens, modems and chargers do not

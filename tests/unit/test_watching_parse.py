@@ -124,6 +124,16 @@ def test_the_thermal_service_counts_from_its_next_tick_on() -> None:
     assert (after.thermal_status, after.temperatures_c) == (2, {"hal AP": 41.5})
 
 
+def test_a_thermal_service_that_hangs_is_not_taken_at_its_last_word() -> None:
+    said = "D Thermal Status: 0|Temperature{mValue=41.5, mType=0, mName=AP, mStatus=0}"
+    ticks = "\n".join(f"T {second}.0 - - - |" for second in range(10, 50))
+    _, readings = fed(f"{said}\n{ticks}")
+    known = [r.at_s for r in readings if r.thermal_status == 0 and r.temperatures_c]
+    assert known == [float(second) for second in range(10, 40)]  # three questions unanswered
+    _, readings = fed(f"{said}\n{ticks}\n{said}\nT 50.0 - - - |")
+    assert readings[-1].temperatures_c == {"hal AP": 41.5}
+
+
 @pytest.mark.parametrize("said", ["D ", "D", "D Thermal Status: ?", "D |Temperature{mValue=x"])
 def test_a_service_that_says_nothing_is_unknown(said: str) -> None:
     parser, readings = fed(f"{said}\nT 1.0 - - - |")

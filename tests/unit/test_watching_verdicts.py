@@ -257,8 +257,32 @@ def test_a_short_loop_says_that_its_clock_was_not_judged() -> None:
     readings = series(khz=[2_800_000, 2_800_000, 900_000] + [900_000] * 17)
     verdicts = judge(readings, window=(BEGAN_S, BEGAN_S + 1.2))
     assert verdicts == Verdicts(
-        None, (), ("3 readings under load are too few to see a clock fall (at least 4)",)
+        None, (), ("3 readings under load are too few to see a clock fall (at least 6)",)
     )
+
+
+@pytest.mark.parametrize("count", [4, 5])
+@pytest.mark.parametrize("odd", [0, 1, 2, -1])
+def test_of_few_readings_one_odd_one_voids_nothing(count: int, odd: int) -> None:
+    clock = [2_800_000] * count
+    clock[odd] = 600_000
+    verdicts = judge(series(count, khz=clock), window=(BEGAN_S, BEGAN_S + count / 2))
+    assert (verdicts.void, verdicts.flags) == (None, ())
+    assert "are too few to see a clock fall" in verdicts.notes[0]
+
+
+def test_six_readings_are_enough_to_see_a_clock_fall() -> None:
+    window = (BEGAN_S, BEGAN_S + 3)
+    assert judge(series(6, khz=[2_800_000] * 3 + [900_000] * 3), window=window).void
+    assert judge(series(6, khz=[2_800_000] * 5 + [900_000]), window=window) == Verdicts(None)
+
+
+def test_a_thermal_service_that_stops_answering_is_named() -> None:
+    told, silent = series(10, thermal_status=1), series(20)[10:]
+    assert judge(told + silent).flags == (
+        "the thermal service stopped answering: throttling was not watched to the end",
+    )
+    assert judge(series(thermal_status=0)) == Verdicts(None)
 
 
 def test_charging_is_noted() -> None:

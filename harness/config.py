@@ -55,6 +55,13 @@ class Server(_Strict):
         max_length=64,
         description="Rates to try; default: search for the highest that keeps the bound.",
     )
+    cap_s: float = Field(
+        60.0,
+        gt=0,
+        le=7200,
+        description="Most time for the 662 responses of one rate; a model slower than about 45 ms "
+        "needs more, or whether it keeps the bound is not known.",
+    )
 
 
 class Sustained(_Strict):
@@ -221,7 +228,7 @@ def rules(measure: Measure) -> MeasureOptions:
         seed=measure.seed,
     )
     if measure.profile != "smoke":
-        asked = replace(asked, minutes=measure.sustained.minutes)
+        asked = replace(asked, minutes=measure.sustained.minutes, rate_cap_s=measure.server.cap_s)
     return replace(profile, arrivals=asked)
 
 

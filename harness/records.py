@@ -305,8 +305,9 @@ class RateTried:
     worst_ms: float
     #: samples over the bound
     late: int
-    #: no more than 1 % of the planned samples were late
-    kept: bool
+    #: no more than 1 % of the planned samples were late; None: their time was over before that was
+    #: known
+    kept: Optional[bool]
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,7 @@ class Arrivals:
     dropped: int = 0
     bound_ms: Optional[float] = None
     rates: Tuple[RateTried, ...] = ()
-    #: the highest rate that kept its bound; None when none did
+    #: the highest rate that kept its bound; None when none is known to
     best_rate_hz: Optional[float] = None
     #: medians of the first and the last minute (a tenth of the time, when that is shorter)
     first_minute_ms: Optional[float] = None

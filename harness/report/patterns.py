@@ -26,6 +26,7 @@ _TITLES: Final = {
     "server": "Requests at random, with a bound to keep",
     "sustained": "Kept up for minutes",
 }
+_KEPT: Final = {True: "✓ kept", False: "✕ not kept", None: "? not known: out of time"}
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,15 @@ def _over(values: Sequence[float | None], unit: str) -> str:
 
 
 def _best(every: Sequence[Arrivals]) -> str:
+    """With `at least` where a higher rate may have kept it too, but had too little time."""
     none = sum(a.best_rate_hz is None for a in every)
+    open_ = any(
+        r.kept is None and r.rate_hz > (a.best_rate_hz or 0) for a in every for r in a.rates
+    )
     if none == len(every):
-        return "none that was tried"
-    found = _over([a.best_rate_hz for a in every], " a second")
+        short = "not known: too few responses in the time of a rate; raise measure.server.cap_s"
+        return short if open_ else "none that was tried"
+    found = ("at least " if open_ else "") + _over([a.best_rate_hz for a in every], " a second")
     return f"{found}; none in {none} of {len(every)} trials" if none else found
 
 
@@ -103,7 +109,7 @@ def _rates(pairs: Sequence[Pair]) -> list[tuple[str, ...]]:
             figures(r.p99_ms) if r.p99_ms is not None else "not known",
             figures(r.worst_ms),
             f"{r.late:,}",
-            "✓ kept" if r.kept else "✕ not kept",
+            _KEPT[r.kept],
         )
         for trial, _ in pairs
         if trial.arrivals
@@ -127,8 +133,8 @@ def _server(pairs: Sequence[Pair]) -> Chart:
                 "font": {"color": "var(--bad)"}}  # fmt: skip
         layout |= {"shapes": [{**across, "line": line}], "annotations": [text]}
     notes = (
-        "A hollow mark did not keep the bound; where a rate was given up early, the mark is the "
-        "slowest response, since there is no p99.",
+        "A hollow mark did not keep the bound, or is not known to; where a rate was given up "
+        "early, the mark is the slowest response, since there is no p99.",
     )
     label = f"p99 of the responses against the rate in {len(pairs)} trials; the table has all."
     return Chart("pattern", label, {"data": data, "layout": layout}, notes)

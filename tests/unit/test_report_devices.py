@@ -11,14 +11,23 @@ import numpy as np
 import pytest
 from test_report_html import EVIL, Text, html
 
-from harness.records import Cell, Layer, PhaseMemory, Plan, RunDevice, Trial
+from harness.records import (
+    Arrivals,
+    Cell,
+    Layer,
+    PhaseMemory,
+    Plan,
+    RateTried,
+    RunDevice,
+    Trial,
+)
 from harness.report import costs, exampledevices, statechart
 from harness.report.build import build
 from harness.report.data import TrialSamples
 from harness.report.example import DEVICES, ExampleRun, example
 from harness.report.page import cell_href, device_href
 from harness.report.pages.sustained import Spread, ranks
-from harness.report.patterns import medians_of
+from harness.report.patterns import medians_of, pattern
 from harness.report.placement import layers
 from harness.report.readings import States, read_states
 from harness.serial import dumps
@@ -145,6 +154,24 @@ def test_each_pattern_has_its_plot(report: Path) -> None:
     assert "pictures a second" in cell(report, "tflite-fp32-local")
     assert "median at the end" in cell(report, "onnx-fp16-jetson")
     assert 'id="pattern"' not in html(report / cell_href("rio-onnx-fp32-local-t1-b1"))
+
+
+def highest_rate(*kept: bool | None, best: float | None) -> str:
+    """What the cell's page says of a search that tried 10, 20, … a second."""
+    rates = tuple(RateTried(10.0 * (i + 1), 9, 1.0, None, 2.0, 0, k) for i, k in enumerate(kept))
+    arrived = Arrivals("server", 9, 1.0, 9.0, bound_ms=50.0, rates=rates, best_rate_hz=best)
+    empty = TrialSamples(0, np.empty(0), np.empty(0))
+    shown = pattern([trial(arrivals=arrived)], [empty])
+    assert shown is not None
+    return dict(shown.facts)["highest rate that kept it"]
+
+
+def test_a_rate_whose_time_was_over_is_neither_kept_nor_broken() -> None:
+    assert highest_rate(False, False, best=None) == "none that was tried"
+    assert highest_rate(None, None, best=None).startswith("not known: too few responses")
+    assert highest_rate(True, False, best=10.0) == "10.0 a second"
+    assert highest_rate(True, None, best=10.0) == "at least 10.0 a second"
+    assert highest_rate(None, True, False, best=20.0) == "20.0 a second"
 
 
 def test_the_rank_of_minute_1_is_not_that_of_the_end(report: Path) -> None:

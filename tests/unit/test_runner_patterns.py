@@ -192,12 +192,40 @@ def test_late_responses_within_one_percent_keep_a_rate(clock: Clock) -> None:
     assert not tried(7).rates[0].kept
 
 
-def test_a_rate_that_takes_too_long_is_not_kept_and_is_called_capped(clock: Clock) -> None:
+def test_a_rate_that_takes_too_long_is_not_known_to_be_kept_and_is_called_capped(
+    clock: Clock,
+) -> None:
     timed = run(Engine(clock), "server", rates_hz=(1.0,), rate_cap_s=30.0)
     assert timed.arrivals is not None
     assert timed.capped
-    assert not timed.arrivals.rates[0].kept
+    assert timed.arrivals.rates[0].kept is None
+    assert timed.arrivals.best_rate_hz is None
     assert timed.arrivals.rates[0].n < 662
+
+
+def test_a_slow_model_s_search_goes_up_to_where_its_responses_fit_in_the_time(
+    clock: Clock,
+) -> None:
+    """70 ms a call: 662 responses take 60 s from 11 a second on, of 14.3 that it can serve."""
+    slow = run(Engine(clock, lambda i: 70.0, copy_ms=0.0), "server", bound_ms=1e4).arrivals
+    assert slow is not None
+    assert [rate.kept for rate in slow.rates][:2] == [None, None]  # 7.1 and 10.7 a second
+    assert slow.best_rate_hz == pytest.approx(13.8, abs=0.1)
+
+
+def test_a_model_that_is_too_slow_for_the_time_has_no_known_rate_and_more_time_finds_it(
+    clock: Clock,
+) -> None:
+    engine = Engine(clock, lambda i: 500.0, copy_ms=0.0)
+    short = run(engine, "server", bound_ms=5e3)
+    assert short.arrivals is not None
+    assert short.capped
+    assert short.arrivals.best_rate_hz is None
+    assert short.arrivals.rates[0].kept is None
+    long = run(engine, "server", bound_ms=5e3, rate_cap_s=1200.0)
+    assert long.arrivals is not None
+    assert not long.capped
+    assert long.arrivals.best_rate_hz == pytest.approx(1.55, abs=0.1)  # of 2 that it can serve
 
 
 def test_samples_say_which_rate_they_are_of(clock: Clock) -> None:

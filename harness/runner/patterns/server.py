@@ -33,8 +33,8 @@ class Tried:
         self.rates: List[RateTried] = []
         self.seconds: List[float] = []
 
-    def __call__(self, rate_hz: float) -> bool:
-        """Whether the rate keeps the bound."""
+    def __call__(self, rate_hz: float) -> Optional[bool]:
+        """Whether the rate keeps the bound; None: its time was over before that was known."""
         options = self._options
         began = time.perf_counter_ns()
         with quiet_collector():
@@ -57,13 +57,18 @@ def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
     return _timed(tried, batch_of(inputs), options)
 
 
-def search(keeps: Callable[[float], bool], top_hz: float) -> Optional[float]:
-    """The highest rate that keeps the bound, to 1/32 of `top_hz`, which no server can keep."""
-    low, high = 0.0, top_hz
+def search(keeps: Callable[[float], Optional[bool]], top_hz: float) -> Optional[float]:
+    """The highest rate that keeps the bound, to 1/32 of `top_hz`, which no server can keep.
+
+    After a rate that nothing is known of it goes up: at a higher one, samples come faster.
+    """
+    low, high, best = 0.0, top_hz, None
     for _ in range(SEARCH_STEPS):
         rate_hz = (low + high) / 2
-        low, high = (rate_hz, high) if keeps(rate_hz) else (low, rate_hz)
-    return low or None
+        kept = keeps(rate_hz)
+        best = rate_hz if kept else best
+        low, high = (low, rate_hz) if kept is False else (rate_hz, high)
+    return best
 
 
 def arrivals_ns(seed: int, rate_hz: float, count: int) -> np.ndarray:
@@ -113,7 +118,7 @@ def serve(
 
 def _judged(rate_hz: float, response_ns: np.ndarray, options: PatternOptions) -> RateTried:
     count, late = len(response_ns), int((response_ns > options.bound_ms * 1e6).sum())
-    whole = count == options.rate_samples
+    whole, on_time = count == options.rate_samples, late <= _allowed(options.rate_samples)
     return RateTried(
         rate_hz=rate_hz,
         n=count,
@@ -121,7 +126,7 @@ def _judged(rate_hz: float, response_ns: np.ndarray, options: PatternOptions) ->
         p99_ms=percentile_ms(response_ns, 99.0) if whole else None,
         worst_ms=float(response_ns.max()) / 1e6,
         late=late,
-        kept=whole and late <= _allowed(count),
+        kept=None if on_time and not whole else on_time,
     )
 
 
@@ -150,7 +155,6 @@ def _timed(tried: Tried, batch: int, options: PatternOptions) -> Timed:
     )
     index = np.repeat(np.arange(len(asked)), [rate.n for rate in tried.rates]).astype(np.int64)
     response = _response_ns(tried.samples[shown])
-    planned = options.rate_samples
     return Timed(
         {
             "start_ns": start,
@@ -158,7 +162,7 @@ def _timed(tried: Tried, batch: int, options: PatternOptions) -> Timed:
             "scheduled_ns": scheduled,
             "rate_index": index,
         },
-        capped=any(rate.n < planned and rate.late <= _allowed(planned) for rate in tried.rates),
+        capped=any(rate.kept is None for rate in tried.rates),
         arrivals=with_responses(
             Arrivals(
                 "server",

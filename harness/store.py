@@ -26,6 +26,8 @@ from .serial import Malformed, dumps, loads
 DAMAGED = (
     OSError,
     ValueError,
+    TypeError,  # the bytes of a plain array, which is no archive
+    AttributeError,
     EOFError,
     KeyError,
     RuntimeError,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import BenchError
 from harness.records import PRECISIONS, Cell, CellResult, Plan, RunInfo, Skipped, Summary, Trial
+from harness.store import read_samples
 
 State = Literal["valid", "suspect", "invalid", "failed", "skipped", "missing"]
 
@@ -160,14 +161,12 @@ def _judge(result: CellResult) -> tuple[State, Iterable[str]]:
 
 def load_trial(folder: Path, trial: Trial) -> TrialSamples:
     """Latencies and start times of one trial, with the sums that the time page needs."""
-    path = folder / trial.folder / "samples.npz"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            made = _samples(trial.index, {name: arrays[name] for name in arrays.files})
-            return replace(made, began_s=made.began_s + trial.boot_offset_s)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        made = _samples(trial.index, read_samples(folder, trial))
+        return replace(made, began_s=made.began_s + trial.boot_offset_s)
+    except (BenchError, KeyError, ValueError):
         empty = np.empty(0)
-        why = f"{trial.folder}/samples.npz cannot be read: {type(error).__name__}"
+        why = f"{trial.folder}/samples.npz cannot be read: it is damaged, or not there"
         return TrialSamples(trial.index, empty, empty, missing=why)
 
 

@@ -15,13 +15,18 @@ _SMALLEST_PX, _LARGEST_PX = 9, 20
 
 
 def frontier(entries: Sequence[Entry], key: str) -> list[Entry]:
-    """Valid cells, fastest first, each more accurate than every faster one."""
-    best, front = -math.inf, []
-    for entry in sorted((e for e in entries if e.state == "valid"), key=median_ms):
-        if accuracy(entry, key) > best:
-            best = accuracy(entry, key)
-            front.append(entry)
-    return front
+    """Valid cells, fastest first, that no other surely beats: see `_beats`."""
+    valid = sorted((e for e in entries if e.state == "valid"), key=median_ms)
+    return [entry for entry in valid if not any(_beats(other, entry, key) for other in valid)]
+
+
+def _beats(other: Entry, entry: Entry, key: str) -> bool:
+    """Surely faster, its whole interval below, and as accurate to the digits that are shown."""
+    assert other.summary is not None
+    assert entry.summary is not None
+    if other.summary.p50.high >= entry.summary.p50.low:
+        return False
+    return round(accuracy(other, key), 3) >= round(accuracy(entry, key), 3)
 
 
 def pareto_chart(
@@ -81,17 +86,21 @@ def _notes(drawn: Sequence[Entry]) -> tuple[str, ...]:
             f"{megabytes(max(sizes))}."
         )
     if any(e.state == "suspect" for e in drawn):
-        notes.append("A hollow mark is suspect and never on the line.")
+        notes.append("A hollow mark is suspect: never on the line, and it beats none.")
     return tuple(notes)
 
 
 def _frontier_line(front: Sequence[Entry], key: str) -> dict[str, object]:
+    """Up with each cell of `front` that is more accurate than all faster ones."""
+    best: list[float] = []
+    for entry in front:
+        best.append(max([accuracy(entry, key), *best[-1:]]))
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": "not beaten in both",
+        "name": "not surely beaten in both",
         "x": [median_ms(e) for e in front],
-        "y": [accuracy(e, key) for e in front],
+        "y": best,
         "line": {"color": "var(--muted)", "width": 1.5, "dash": "dot", "shape": "hv"},
         "hoverinfo": "skip",
     }

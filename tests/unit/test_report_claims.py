@@ -18,7 +18,7 @@ from harness.records import (
 from harness.report.claims import fastest, headline, overlap
 from harness.report.data import Entry, State, axes
 from harness.report.marks import heat, marks
-from harness.report.paretochart import x_range
+from harness.report.paretochart import frontier, pareto_chart, x_range
 
 INFO = RunInfo("r", "rio", "quick", "", "0.1", "", "", "docker", "", "")
 
@@ -138,3 +138,36 @@ def test_a_logarithmic_axis_begins_at_the_lowest_end_above_zero() -> None:
     assert found["type"] == "log"
     assert found["range"] == [math.log10(38) - 0.1, math.log10(110) + 0.1]
     assert found["tickvals"] == [50.0, 100.0]
+
+
+def beaten_by_none(*entries: Entry) -> list[str]:
+    return [e.cell.format for e in frontier(entries, "map50_95")]
+
+
+def test_a_cell_that_is_slower_and_no_more_accurate_is_beaten() -> None:
+    quick = entry("onnx", ms=(10.0, 9.9, 10.1), score=0.81)
+    slow = entry("tflite", ms=(20.0, 19.0, 21.0), score=0.79)
+    better = entry("openvino", ms=(20.0, 19.0, 21.0), score=0.83)
+    assert beaten_by_none(slow, quick, better) == ["onnx", "openvino"]
+
+
+def test_cells_whose_intervals_overlap_do_not_beat_each_other() -> None:
+    first = entry("onnx", ms=(10.0, 9.0, 10.6), score=0.81)
+    second = entry("tflite", ms=(10.4, 10.2, 11.0), score=0.80)
+    assert beaten_by_none(first, second) == ["onnx", "tflite"]
+    chart = pareto_chart(
+        [first, second], [first, second], axes([first.cell, second.cell]), "map50_95", "x"
+    )
+    line = chart.figure["data"][0]  # type: ignore[index]
+    assert line["y"] == [0.81, 0.81]  # it never goes down
+
+
+def test_digits_that_are_not_shown_win_nothing() -> None:
+    quick = entry("onnx", ms=(10.0, 9.9, 10.1), score=0.8120)
+    slow = entry("tflite", ms=(20.0, 19.0, 21.0), score=0.8121)
+    assert beaten_by_none(quick, slow) == ["onnx"]
+
+
+def test_a_suspect_cell_beats_none() -> None:
+    doubtful = entry("onnx", ms=(10.0, 9.9, 10.1), score=0.9, state="suspect")
+    assert beaten_by_none(doubtful, entry("tflite")) == ["tflite"]

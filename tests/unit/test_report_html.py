@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -151,10 +153,17 @@ def test_a_cell_id_cannot_leave_the_report() -> None:
         )
 
 
-def test_missing_samples_are_said(tmp_path: Path) -> None:
+def a_plain_array(_: bytes) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.arange(70))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("damage", [lambda good: good[:100], a_plain_array])
+def test_missing_samples_are_said(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     run = example(tmp_path / "run", devices=("local",), formats=("onnx",), samples=70)
     broken = tmp_path / "run" / run.results[0].trials[0].folder / "samples.npz"
-    broken.write_bytes(broken.read_bytes()[:100])
+    broken.write_bytes(damage(broken.read_bytes()))
     out = build(run, tmp_path / "report").parent
     text = Text(html(out / cell_href(run.results[0].cell.id))).text
     assert "trial-0/samples.npz cannot be read" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -88,6 +89,14 @@ def test_damaged_samples_are_refused_never_a_crash(tmp_path: Path, data: st.Data
         assert "latency_ns" in read_samples(folder, trial())
     except BenchError as error:
         assert "samples.npz" in error.message
+
+
+def test_a_plain_array_in_place_of_the_archive_is_damaged(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r1").folder
+    with (folder / trial().folder / "samples.npz").open("wb") as file:
+        np.save(file, np.arange(5))
+    with pytest.raises(BenchError, match=r"samples\.npz: damaged samples"):
+        read_samples(folder, trial())
 
 
 def test_missing_samples_name_the_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .comparison import SAME_PERCENT, Comparison, compare
 from .errors import BenchError, UsageError
 from .flags import impossible
-from .provenance import Difference, cell_differences, run_differences
+from .provenance import Difference, arrivals, cell_differences, run_differences
 from .records import CellResult, Interval
 from .shape import Samples
 from .store import Run, read_samples
@@ -59,6 +59,16 @@ class Compared:
         """Whether any cell is surely slower."""
         return any(p.comparison and p.comparison.outcome == "slower" for p in self.pairs)
 
+    @property
+    def told(self) -> bool:
+        """Whether at least one pair was compared at all."""
+        return any(p.comparison for p in self.pairs)
+
+    @property
+    def lost(self) -> tuple[Pair, ...]:
+        """Pairs whose old number has no usable new one beside it, though the cell was tried."""
+        return tuple(p for p in self.pairs if not p.comparison and _number(p.old) and _tried(p.new))
+
 
 def compare_runs(old: Run, new: Run, same_percent: float = SAME_PERCENT) -> Compared:
     """Every cell that either run has, in the order of the new run, then those of the old.
@@ -68,7 +78,7 @@ def compare_runs(old: Run, new: Run, same_percent: float = SAME_PERCENT) -> Comp
     before, after = ({r.cell.id: r for r in run.results} for run in (old, new))
     tried = [r.cell.id for run in (new, old) for r in run.results if r.status != "skipped"]
     pairs = [
-        compare_cells((old, before.get(name)), (new, after.get(name)), same_percent)
+        compare_cells((old, before.get(name)), (new, after.get(name)), same_percent, alike=True)
         for name in dict.fromkeys(tried)
     ]
     return _compared(old, new, same_percent, pairs)
@@ -105,12 +115,20 @@ def compare_cells(
     old: tuple[Run, CellResult | None],
     new: tuple[Run, CellResult | None],
     same_percent: float = SAME_PERCENT,
+    alike: bool = False,
 ) -> Pair:
-    """Compare two results by their raw samples; one that cannot be used is left out, with why."""
+    """Compare two results by their raw samples; one that cannot be used is left out, with why.
+
+    `alike`: they are to be one thing, old and new; two whose samples arrived another way are not.
+    """
     (first, before), (second, after) = old, new
     sides = _side(first, before), _side(second, after)
     why = "; ".join(filter(None, (_unusable(first, before), _unusable(second, after))))
     if why or before is None or after is None:
+        return Pair(*sides, None, why)
+    ways = arrivals(before), arrivals(after)
+    if alike and all(ways) and ways[0] != ways[1]:
+        why = f"samples arrived another way: {ways[0]} → {ways[1]}; --cells compares them anyway"
         return Pair(*sides, None, why)
     try:
         a, b = (_latencies(run, result) for run, result in ((first, before), (second, after)))
@@ -142,6 +160,14 @@ def _side(run: Run, result: CellResult | None) -> Side | None:
         reasons=result.reasons,
         device=result.cell.device,
     )
+
+
+def _number(side: Side | None) -> bool:
+    return side is not None and side.p50 is not None
+
+
+def _tried(side: Side | None) -> bool:
+    return side is not None and side.verdict != "skipped"
 
 
 def _unusable(run: Run, result: CellResult | None) -> str:

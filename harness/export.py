@@ -81,16 +81,24 @@ def _made(result: CellResult) -> dict[str, Scalar]:
 
 
 def _measured(result: CellResult) -> dict[str, Scalar]:
+    """No time of an invalid cell: a program that reads the column would take it for a number."""
     summary = result.summary
     if summary is None:
         return {}
+    counts: dict[str, Scalar] = {
+        "n": summary.n,
+        "trials": summary.trials,
+        "runtime_version": result.trials[0].runtime_version if result.trials else None,
+    }
+    if result.verdict == "invalid":
+        return counts
     return {
+        **counts,
         "p50_ms": summary.p50.value,
         "p50_low_ms": summary.p50.low,
         "p50_high_ms": summary.p50.high,
         "p90_ms": summary.p90_ms,
         "p99_ms": summary.p99_ms,
-        "n": summary.n,
         "load_ms": summary.load_ms,
         "first_ms": summary.first_ms,
         "pre_ms": summary.pre_ms,
@@ -98,8 +106,6 @@ def _measured(result: CellResult) -> dict[str, Scalar]:
         "post_ms": summary.post_ms,
         "e2e_ms": summary.e2e_ms,
         "peak_rss_bytes": summary.peak_rss_bytes,
-        "trials": summary.trials,
-        "runtime_version": result.trials[0].runtime_version if result.trials else None,
     }
 
 
@@ -163,7 +169,7 @@ def as_markdown(run: Run) -> bytes:
 
 
 def as_junit(run: Run) -> bytes:
-    """One test case a cell: failures and broken gates fail, skips are skipped."""
+    """One test case a cell: failures, invalid numbers and broken gates fail, skips are skipped."""
     suite = ElementTree.Element("testsuite", name=f"bench {run.info.scenario}")
     gates = {line.split(":", 1)[0]: line for line in run.info.broken_gates}
     counts = {"tests": len(run.results), "failures": 0, "errors": 0, "skipped": 0}
@@ -179,6 +185,10 @@ def as_junit(run: Run) -> bytes:
             failure = ElementTree.SubElement(case, "failure", message=result.failure.reason)
             failure.set("type", result.failure.step)
             failure.text = result.failure.hint
+            counts["failures"] += 1
+        elif result.verdict == "invalid":
+            why = "; ".join(result.reasons) or "no reason was recorded"
+            ElementTree.SubElement(case, "failure", message=f"invalid: {why}", type="measure")
             counts["failures"] += 1
         elif result.cell.id in gates:
             ElementTree.SubElement(case, "failure", message=gates[result.cell.id], type="gate")
@@ -200,7 +210,7 @@ FORMATS: Final[dict[str, Callable[[Run], bytes]]] = {
 
 def latency(row: dict[str, Scalar]) -> str:
     """`12.4 [12.3, 12.6]`, or nothing where the number does not count."""
-    if row["p50_ms"] is None or row["verdict"] == "invalid":
+    if row["p50_ms"] is None:
         return ""
     return f"{figure(row['p50_ms'])} [{figure(row['p50_low_ms'])}, {figure(row['p50_high_ms'])}]"
 

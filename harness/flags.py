@@ -26,6 +26,8 @@ PLAUSIBLE_C = (-40.0, 150.0)
 
 #: fewer samples have no 95 % interval of the median at all: 1 - 2 · 0.5^n
 LEAST_SAMPLES = 6
+#: fewer do not show how processes differ, which is what the headline's interval must cover
+LEAST_TRIALS = 3
 #: samples that count for a tenth of themselves at most
 LEAST_INDEPENDENT = 0.1
 
@@ -53,7 +55,7 @@ def sample_flags(trials: Sequence[Samples], worth: float | None = None) -> list[
 
 def trial_flags(trials: Sequence[Trial]) -> list[str]:
     """What the processes and the device's state say against the number."""
-    found = (_warmup(trials), _cap(trials), _pressure(trials), _clock(trials))
+    found = (_processes(trials), _warmup(trials), _cap(trials), _pressure(trials), _clock(trials))
     seen = (flag for trial in trials for flag in trial.state_flags)
     return [
         flag for flag in (*found, _battery(trials), _sensor(trials), *dict.fromkeys(seen)) if flag
@@ -130,6 +132,13 @@ def _disagreement(trials: Sequence[Samples]) -> str:
     if len(fastest) >= 10 <= len(slowest) and not surely_shifted(fastest, slowest):
         return ""
     return f"trials disagree by {spread:.1f} % (limit {DISAGREE_PERCENT} %); run more trials"
+
+
+def _processes(trials: Sequence[Trial]) -> str:
+    if len(trials) >= LEAST_TRIALS:
+        return ""
+    have = "1 trial does" if len(trials) == 1 else f"{len(trials)} trials do"
+    return f"{have} not show how processes differ; run at least {LEAST_TRIALS}"
 
 
 def _warmup(trials: Sequence[Trial]) -> str:

@@ -70,7 +70,8 @@ def scenario(model: str, format: str, device: str, profile: str, trials: int) ->
 
 
 def analyse(run: Run, machine: Machine | None, steal: float | None) -> Noise:
-    """The noise in a finished A/A run; raises BenchError when its cell has no samples.
+    """The noise in a finished A/A run; raises BenchError when its cell has no samples,
+    or is invalid.
 
     `machine`, `steal`: of this machine if it was measured, else None; then what the trials saw
     of theirs counts.
@@ -79,6 +80,12 @@ def analyse(run: Run, machine: Machine | None, steal: float | None) -> Noise:
     if result.summary is None:
         raise BenchError(
             f"{result.cell.id}: {'; '.join(result.reasons)}", "There is no noise to speak of."
+        )
+    if result.verdict == "invalid":
+        raise BenchError(
+            f"{result.cell.id}: invalid: {'; '.join(result.reasons)}",
+            "Noise of a number that is not to be believed says nothing of the device; mend this, "
+            f"and check again. What was measured is kept in {run.folder}.",
         )
     ordered = sorted(result.trials, key=lambda trial: trial.index)
     samples = [read_samples(run.folder, trial) for trial in ordered]

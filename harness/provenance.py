@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from .records import CellResult, DeviceState, RunInfo
+from .records import Arrivals, CellResult, DeviceState, RunInfo
 
 Recorded = TypeVar("Recorded")
 
@@ -39,6 +39,7 @@ CELL: Final[dict[str, Callable[[CellResult], object]]] = {
     "engine": lambda r: r.image.engine if r.image else None,
     "image digest": lambda r: r.image.digest if r.image else None,
     "artifact sha256": lambda r: r.artifact.sha256 if r.artifact else None,
+    "arrivals": lambda r: arrivals(r),
     "compute": lambda r: r.compute,
     "emulated": lambda r: r.emulated,
     "runtime version": lambda r: _over_trials([t.runtime_version for t in r.trials]),
@@ -51,6 +52,7 @@ STATE: Final[dict[str, Callable[[DeviceState], object]]] = {
     "CPU": lambda s: s.cpu_model,
     "cores": lambda s: s.cores,
     "governor": lambda s: s.governor,
+    "power mode": lambda s: s.power_mode,
     "kernel": lambda s: s.os,
     "memory": lambda s: _gigabytes(s.memory_total_bytes),
     "clock": lambda s: _clock(s),
@@ -68,6 +70,20 @@ def cell_differences(old: CellResult, new: CellResult) -> tuple[Difference, ...]
     if not old.trials or not new.trials:
         return found
     return found + _differences(STATE, old.trials[0].before, new.trials[0].before)
+
+
+def arrivals(result: CellResult) -> str:
+    """How its samples arrived, in words: `single`, `camera, 30 a second`; empty: not recorded."""
+    return _over_trials([_arrive(t.arrivals) for t in result.trials if t.arrivals])
+
+
+def _arrive(known: Arrivals) -> str:
+    """What was asked for, not what came out of it."""
+    if known.pattern == "camera" and known.rate_hz:
+        return f"camera, {known.rate_hz:g} a second"
+    if known.pattern == "server" and known.bound_ms:
+        return f"server, p99 under {known.bound_ms:g} ms"
+    return known.pattern
 
 
 def _differences(

@@ -20,7 +20,7 @@ def comparison_rows(compared: Compared) -> list[tuple[str, ...]]:
 
 def comparison_notes(compared: Compared) -> list[str]:
     """What else is to be known: what was left out, what is suspect, what differs."""
-    lines = [] if any(p.comparison for p in compared.pairs) else ["no cell can be compared"]
+    lines = [] if compared.told else ["no cell can be compared"]
     left: dict[str, list[str]] = {}
     for pair in compared.pairs:
         name = _name(pair)

@@ -73,6 +73,6 @@ def broken_gates(run: Run, scenario: Scenario) -> list[str]:
 
 
 def exit_code(run: Run) -> int:
-    """0, or 1 when a cell failed or a gate broke; skipped cells are no failure."""
-    failed = any(result.status == "failed" for result in run.results)
+    """0, or 1 when a cell failed, its number is invalid, or a gate broke; skips are no failure."""
+    failed = any(r.status == "failed" or r.verdict == "invalid" for r in run.results)
     return 1 if failed or run.info.broken_gates else 0

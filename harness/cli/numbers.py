@@ -30,7 +30,11 @@ def compare(
         float, typer.Option(metavar="PERCENT", help="A difference surely under this is `same`.")
     ] = 2.0,
     fail_if_slower: Annotated[
-        bool, typer.Option("--fail-if-slower", help="Exit code 1 when any cell is slower.")
+        bool,
+        typer.Option(
+            "--fail-if-slower",
+            help="Exit code 1 when any cell is slower, has lost its number, or none is compared.",
+        ),
     ] = False,
     json: AsJson = False,
 ) -> None:
@@ -56,7 +60,7 @@ def compare(
         console.show_rows(f"{done.old} → {done.new}", tables.COLUMNS, tables.comparison_rows(done))
         for line in tables.comparison_notes(done):
             console.say(line)
-    raise typer.Exit(1 if fail_if_slower and done.slower else 0)
+    raise typer.Exit(1 if fail_if_slower and (done.slower or done.lost or not done.told) else 0)
 
 
 @app.command()

@@ -171,7 +171,7 @@ def test_a_phone_that_is_heated_in_the_middle_is_measured_again_and_then_invalid
     in_trial(project)
     lab.fault("phone", "throttle")
     code, said = ended(process)
-    assert code == 0, said
+    assert code == 1, said
     result = result_of(project)
     assert result.verdict == "invalid"
     assert "void in all of 3 tries" in result.reasons[0]

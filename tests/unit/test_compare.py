@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from harness import cli, stats, tables
 from harness.compare import compare_named, compare_runs
 from harness.errors import BenchError, UsageError
 from harness.provenance import Difference
-from harness.records import Cell, CellResult, Plan, RunInfo
+from harness.records import Arrivals, Cell, CellResult, Plan, RunInfo
 from harness.store import Run, RunFolder, read_run
 
 OTHER = replace(OK, precision="fp16")
@@ -194,6 +195,100 @@ def test_the_command_fails_on_request_when_something_is_slower(
     assert run(["compare", "b", "a", "--fail-if-slower", "--json"]) == 0
     assert '"outcome": "faster"' in capsys.readouterr().out
     assert run(["compare", "a"]) == 2
+
+
+def test_a_number_that_is_gone_is_no_pass_where_slower_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gate = ["compare", "a", "b", "--fail-if-slower"]
+    write(tmp_path / "runs/a", {OK: 10.0, OTHER: 5.0})
+    new = write(tmp_path / "runs/b", {OK: 10.0, OTHER: 5.0})
+    assert run(gate) == 0
+    store = RunFolder(new.folder)
+    store.add(replace(new.results[1], verdict="invalid", reasons=("throttled",)))
+    assert run(gate) == 1
+    assert "invalid in b: throttled" in capsys.readouterr().out
+    store.add(replace(failed_result(), cell=OTHER))
+    assert run(gate) == 1
+    assert run(["compare", "a", "b"]) == 0
+    store.add(replace(skipped_result(), cell=OTHER))  # nobody asked for it any more
+    assert run(gate) == 0
+
+
+def test_runs_without_a_cell_in_common_pass_no_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "runs/a", {OK: 10.0})
+    write(tmp_path / "runs/b", {OTHER: 10.0})
+    assert run(["compare", "a", "b", "--fail-if-slower"]) == 1
+
+
+def arriving(made: Run, **options: Any) -> Run:
+    """The same run, as if its samples had arrived so."""
+    arrived = Arrivals(n=200, seconds=2.0, samples_per_s=100.0, **options)
+    results = tuple(
+        replace(r, trials=tuple(replace(t, arrivals=arrived) for t in r.trials))
+        for r in made.results
+    )
+    return replace(made, results=results)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"pattern": "camera", "rate_hz": 30.0}, "camera, 30 a second"),
+        ({"pattern": "server", "bound_ms": 50.0}, "server, p99 under 50 ms"),
+        ({"pattern": "offline"}, "offline"),
+    ],
+)
+def test_samples_that_arrived_another_way_are_no_regression(
+    tmp_path: Path, other: dict[str, Any], said: str
+) -> None:
+    old = arriving(write(tmp_path / "old", {OK: 10.0}), pattern="single")
+    new = arriving(write(tmp_path / "new", {OK: 14.0}), **other)
+    pair = compare_runs(old, new).pairs[0]
+    assert pair.comparison is None
+    assert pair.left_out.startswith(f"samples arrived another way: single → {said}; ")
+    asked = compare_named(old, new, (OK.id, OK.id)).pairs[0]
+    assert asked.comparison
+    assert asked.differences == (Difference("arrivals", "single", said),)
+
+
+def test_another_rate_of_the_camera_is_another_way_and_another_result_of_the_search_is_not(
+    tmp_path: Path,
+) -> None:
+    made = write(tmp_path / "r", {OK: 10.0})
+    slow, fast = (arriving(made, pattern="camera", rate_hz=hz) for hz in (5.0, 30.0))
+    assert compare_runs(slow, fast).pairs[0].comparison is None
+    found = [
+        arriving(made, pattern="server", bound_ms=50.0, rate_hz=hz, best_rate_hz=hz)
+        for hz in (40.0, 46.0)
+    ]
+    pair = compare_runs(found[0], found[1]).pairs[0]
+    assert pair.comparison
+    assert pair.differences == ()
+
+
+def test_another_power_mode_is_named(tmp_path: Path) -> None:
+    made = write(tmp_path / "r", {OK: 10.0})
+    old, new = (
+        replace(
+            made,
+            results=tuple(
+                replace(
+                    r,
+                    trials=tuple(
+                        replace(t, before=replace(t.before, power_mode=mode)) for t in r.trials
+                    ),
+                )
+                for r in made.results
+            ),
+        )
+        for mode in ("MAXN", "15W")
+    )
+    assert compare_runs(old, new).pairs[0].differences == (Difference("power mode", "MAXN", "15W"),)
 
 
 def test_a_run_of_another_version_is_named(

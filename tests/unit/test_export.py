@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -68,3 +69,18 @@ def test_junit_counts_failures_and_skips(run: Run) -> None:
     suite = ElementTree.fromstring(export.as_junit(run))
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
     assert suite.find("testcase/failure").get("message") == "boxes <differ> | much"  # type: ignore[union-attr]
+
+
+def test_an_invalid_number_is_in_no_column_and_fails_its_test_case(run: Run) -> None:
+    void = replace(run.results[0], verdict="invalid", reasons=("trial 1: throttled",))
+    invalid = replace(run, results=(void,))
+    row = export.rows(invalid)[0]
+    times = [name for name in row if name.endswith("_ms")]
+    assert len(times) == 11
+    assert {row[name] for name in times} == {None}
+    assert (row["n"], row["verdict"], row["reason"]) == (192, "invalid", "trial 1: throttled")
+    suite = ElementTree.fromstring(export.as_junit(invalid))
+    assert suite.get("failures") == "1"
+    failure = suite.find("testcase/failure")
+    assert failure is not None
+    assert failure.get("message") == "invalid: trial 1: throttled"

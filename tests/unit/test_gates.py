@@ -57,3 +57,11 @@ def test_a_broken_gate_is_exit_code_1(tmp_path: Path) -> None:
     run = replace(read_run(tmp_path / "r"), results=(ok_result(),))
     assert exit_code(run) == 0
     assert exit_code(replace(run, info=replace(run.info, broken_gates=("x",)))) == 1
+
+
+def test_a_number_that_is_not_to_be_believed_is_exit_code_1(tmp_path: Path) -> None:
+    write_run(tmp_path / "r")
+    void = replace(ok_result(), verdict="invalid", reasons=("trial 1: throttled",))
+    assert exit_code(replace(read_run(tmp_path / "r"), results=(void,))) == 1
+    doubted = replace(ok_result(), verdict="suspect")
+    assert exit_code(replace(read_run(tmp_path / "r"), results=(doubted,))) == 0

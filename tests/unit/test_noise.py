@@ -45,6 +45,14 @@ def test_full_says_whether_quick_agrees(tmp_path: Path) -> None:
     assert any(line.startswith("quick agrees with full") for line in tables.noise_lines(found))
 
 
+def test_an_invalid_cell_has_no_noise(tmp_path: Path) -> None:
+    run = aa_run(tmp_path / "r")
+    void = replace(run.results[0], verdict="invalid", reasons=("trial 0: throttled",))
+    with pytest.raises(BenchError, match=r"invalid: trial 0: throttled") as raised:
+        noise.analyse(replace(run, results=(void,)), CALM, 0.0)
+    assert str(tmp_path / "r") in raised.value.hint
+
+
 def test_it_is_kept_and_read_again_and_another_version_s_is_not(tmp_path: Path) -> None:
     found = noise.analyse(aa_run(tmp_path / "r"), CALM, 0.0)
     path = noise.keep(tmp_path, found)

@@ -64,7 +64,8 @@ def test_what_the_device_says_is_flagged() -> None:
         "t", cpu_pressure_percent=40.0, frequency_khz=(2_000_000,), battery_percent=12.0
     )
     slow = DeviceState("t", frequency_khz=(1_500_000,))
-    found = flags.trial_flags([trial(before=busy, after=slow, settled=False, stopped_by="cap")])
+    hard = trial(before=busy, after=slow, settled=False, stopped_by="cap")
+    found = flags.trial_flags([hard, trial(), trial()])
     assert [flag.split(":")[0].split(" ")[0] for flag in found] == [
         "1",
         "1",
@@ -149,15 +150,28 @@ def test_one_sample_has_no_interval_and_says_so() -> None:
 
 def test_a_temperature_of_4095_is_no_reading() -> None:
     absurd = DeviceState("t", hottest_c=4095.0)
-    assert flags.trial_flags([trial(before=absurd)]) == [
+    assert flags.trial_flags([trial(before=absurd), trial(), trial()]) == [
         "temperature of 4095 °C is no reading: the sensor is off or broken"
     ]
 
 
 def test_a_sensor_that_vanishes_is_said() -> None:
-    assert flags.trial_flags([trial(before=DeviceState("t", hottest_c=50.0))]) == [
+    hot = trial(before=DeviceState("t", hottest_c=50.0))
+    assert flags.trial_flags([hot, trial(), trial()]) == [
         "the temperature sensor vanished during a trial; heat was not watched"
     ]
+
+
+@pytest.mark.parametrize(("count", "have"), [(1, "1 trial does"), (2, "2 trials do")])
+def test_a_number_from_few_processes_is_suspect(count: int, have: str) -> None:
+    trials = [trial(index=i, affinity=(1,)) for i in range(count)]
+    samples = [lognormal(700, 10, 0.004) for _ in range(count)]
+    summary = stats.summarise(trials, [{"latency_ns": s} for s in samples])
+    cell = Cell("m", "onnx", "fp32", "local")
+    assert judge(cell, trials, summary, profile="full") == (
+        "suspect",
+        (f"{have} not show how processes differ; run at least 3",),
+    )
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ class Noise:
     detectable_percent: dict[str, float]
     #: headline of what quick would have measured over the whole's; None: measured with quick
     quick_ratio: float | None
+    #: None: measured with quick, or their intervals are too wide to tell
     quick_agrees: bool | None
     steal_percent: float | None
     pressure_percent: float | None
@@ -111,7 +112,7 @@ def analyse(run: Run, machine: Machine | None, steal: float | None) -> Noise:
         floor_percent={p: floor_percent(between, degrees, TRIALS[p], TRIALS[p]) for p in TRUSTED},
         detectable_percent={p: detectable_percent(between, TRIALS[p]) for p in TRUSTED},
         quick_ratio=quick.value / headline(latency).value if quick else None,
-        quick_agrees=_agrees(quick, headline(latency)) if quick else None,
+        quick_agrees=agrees(quick, headline(latency)) if quick else None,
         steal_percent=steal,
         pressure_percent=pressure,
         machine=machine,
@@ -203,9 +204,11 @@ def _as_quick(samples: Sequence[dict[str, Samples]]) -> Interval:
     return headline(cut)
 
 
-def _agrees(quick: Interval, whole: Interval) -> bool:
-    near = abs(quick.value / whole.value - 1) <= SAME_PERCENT / 100
-    return near or (quick.low <= whole.high and whole.low <= quick.high)
+def agrees(quick: Interval, whole: Interval) -> bool | None:
+    """Near each other, or surely apart; neither: wide intervals that meet tell nothing."""
+    if abs(quick.value / whole.value - 1) <= SAME_PERCENT / 100:
+        return True
+    return None if quick.low <= whole.high and whole.low <= quick.high else False
 
 
 def _independent_share(trials: Sequence[Samples]) -> float:

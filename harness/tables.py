@@ -10,6 +10,13 @@ from .noise import Noise
 from .provenance import Difference
 from .records import Interval
 
+#: two ratios this close are one and the same to a reader
+APART = 0.02
+_QUICK = {
+    True: "quick agrees with full",
+    False: "quick does not agree with full",
+    None: "whether quick agrees with full can't be told on so restless a device",
+}
 COLUMNS = ("cell", "old ms", "new ms", "ratio", "95 % interval", "verdict", "trials")
 
 
@@ -29,6 +36,7 @@ def comparison_notes(compared: Compared) -> list[str]:
             continue
         if pair.comparison.reason:
             lines.append(f"{name}: {pair.comparison.reason}")
+        lines += [f"{name}: {line}" for line in _two_ratios(pair)]
         lines += [f"{name}: {note}" for note in pair.notes]
         lines += [
             f"{name}: suspect in {side.run_id}: {'; '.join(side.reasons)}"
@@ -39,6 +47,19 @@ def comparison_notes(compared: Compared) -> list[str]:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         lines.append(f"left out: {names[0]}{more}: {why}")
     return lines + _differences(compared)
+
+
+def _two_ratios(pair: Pair) -> list[str]:
+    """Where trials disagree, the ratio of their medians is not that of the numbers beside it."""
+    if not (pair.comparison and pair.old and pair.new and pair.old.p50 and pair.new.p50):
+        return []
+    shown, ratio = pair.new.p50.value / pair.old.p50.value, pair.comparison.ratio.value
+    if abs(shown / ratio - 1) <= APART:
+        return []
+    return [
+        f"the ratio is of the trials' medians; all samples' medians, as shown, are at {shown:.3f}: "
+        "trials disagree"
+    ]
 
 
 def noise_lines(noise: Noise) -> list[str]:
@@ -55,8 +76,7 @@ def noise_lines(noise: Noise) -> list[str]:
         "smallest change that is found 19 times in 20: " + _by_profile(noise.detectable_percent),
     ]
     if noise.quick_ratio is not None:
-        word = "agrees" if noise.quick_agrees else "does not agree"
-        lines.append(f"quick {word} with full: ratio {_ratio(noise.quick_ratio)}")
+        lines.append(f"{_QUICK[noise.quick_agrees]}: ratio {_ratio(noise.quick_ratio)}")
     lines += [f"seen: {flag}" for flag in noise.flags]
     lines += [f"to do: {line}" for line in noise.advice]
     return lines if noise.flags or noise.advice else [*lines, "nothing disturbs it"]

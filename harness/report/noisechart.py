@@ -54,10 +54,10 @@ def _change(ratio: float) -> str:
 
 
 def _agrees(noise: Noise) -> str:
-    if noise.quick_agrees is None:
+    if noise.quick_ratio is None:
         return ""
-    ratio = f" (ratio {noise.quick_ratio:.3f})" if noise.quick_ratio is not None else ""
-    return ("yes" if noise.quick_agrees else "no") + ratio
+    words = {True: "yes", False: "no", None: "can't tell"}
+    return f"{words[noise.quick_agrees]} (ratio {noise.quick_ratio:.3f})"
 
 
 def _percent(value: float | None) -> str:

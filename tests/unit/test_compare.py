@@ -197,6 +197,20 @@ def test_the_command_fails_on_request_when_something_is_slower(
     assert run(["compare", "a"]) == 2
 
 
+def test_a_ratio_that_is_not_that_of_the_numbers_beside_it_says_why(tmp_path: Path) -> None:
+    """The median of all samples sits in the middle trials; the trials' mean does not."""
+    old = write(tmp_path / "old", {OK: 10.0})
+    new = write(tmp_path / "new", {OK: 10.0})
+    assert not any(
+        "trials disagree" in line for line in tables.comparison_notes(compare_runs(old, new))
+    )
+    for one in new.results[0].trials[:2]:
+        path = new.folder / one.folder / "samples.npz"
+        np.savez(path, latency_ns=3 * np.load(path)["latency_ns"])
+    notes = tables.comparison_notes(compare_runs(old, new))
+    assert notes[0].startswith(f"{OK.id}: the ratio is of the trials' medians; ")
+
+
 def test_a_number_that_is_gone_is_no_pass_where_slower_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from harness import noise, quiet, tables
 from harness.compare import compare_runs
 from harness.errors import BenchError
 from harness.quiet import CpuTime, Machine
-from harness.records import Plan, RunInfo
+from harness.records import Interval, Plan, RunInfo
 from harness.store import Run, RunFolder, read_run
 
 CALM = Machine("performance", False, False, False)
@@ -43,6 +43,20 @@ def test_full_says_whether_quick_agrees(tmp_path: Path) -> None:
     assert found.quick_agrees
     assert found.quick_ratio == pytest.approx(1.0, abs=0.02)
     assert any(line.startswith("quick agrees with full") for line in tables.noise_lines(found))
+
+
+def test_wide_intervals_that_meet_are_no_agreement(tmp_path: Path) -> None:
+    found = noise.analyse(aa_run(tmp_path / "r", "full"), CALM, None)
+    said = {
+        agrees: "\n".join(tables.noise_lines(replace(found, quick_agrees=agrees)))
+        for agrees in (True, False, None)
+    }
+    assert "quick agrees with full: " in said[True]
+    assert "quick does not agree with full: " in said[False]
+    assert "whether quick agrees with full can't be told" in said[None]
+    near, wide, far = Interval(10.1, 9, 11), Interval(11, 9, 13), Interval(13, 12, 14)
+    whole = Interval(10.0, 9.5, 10.5)
+    assert [noise.agrees(i, whole) for i in (near, wide, far)] == [True, None, False]
 
 
 def test_an_invalid_cell_has_no_noise(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from harness.report.marks import BADGES, Badge, Heat, Marks, heat, marks
 from harness.report.numbers import bounds, figures, shorten
 from harness.report.page import Report, cell_href
 
-_SHOWN_REASONS = 2
+#: of a hole, and of a number: its cell's page has them all
+_HOLE_REASONS, _NUMBER_REASONS = 2, 1
 #: with more devices, reasons are numbered and stand under the table
 _ROOMY = 3
 RowKey = tuple[str, str, str, int, int]
@@ -95,7 +96,7 @@ def numbered(report: Report) -> dict[str, int]:
 
 
 def _shown(entry: Entry) -> tuple[str, ...]:
-    return entry.reasons[:_SHOWN_REASONS]
+    return entry.reasons[: _NUMBER_REASONS if entry.summary else _HOLE_REASONS]
 
 
 def rows_of(report: Report) -> tuple[Row, ...]:

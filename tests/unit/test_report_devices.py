@@ -14,6 +14,7 @@ from test_report_html import EVIL, Text, html
 from harness.records import (
     Arrivals,
     Cell,
+    Interval,
     Layer,
     PhaseMemory,
     Plan,
@@ -26,7 +27,7 @@ from harness.report.build import build
 from harness.report.data import TrialSamples
 from harness.report.example import DEVICES, ExampleRun, example
 from harness.report.page import cell_href, device_href
-from harness.report.pages.sustained import Spread, ranks
+from harness.report.pages.sustained import ranks, spread
 from harness.report.patterns import medians_of, pattern
 from harness.report.placement import layers
 from harness.report.readings import States, read_states
@@ -174,7 +175,9 @@ def test_a_rate_whose_time_was_over_is_neither_kept_nor_broken() -> None:
     assert highest_rate(None, True, False, best=20.0) == "20.0 a second"
 
 
-def test_the_rank_of_minute_1_is_not_that_of_the_end(report: Path) -> None:
+def test_the_rank_of_minute_1_is_not_that_of_the_end(tmp_path: Path) -> None:
+    run = example(tmp_path / "run", devices=("jetson",), samples=1500, trials=2)
+    report = build(run, tmp_path / "report").parent
     rows = re.findall(r'<th scope="row" data-value="([^"]+)">.*?data-value="([^"]+)">.*?'
                       r'data-value="([^"]+)">', html(report / "sustained.html"))  # fmt: skip
     assert rows[0][0] == "tflite fp16"
@@ -182,8 +185,14 @@ def test_the_rank_of_minute_1_is_not_that_of_the_end(report: Path) -> None:
 
 
 def test_overlapping_trials_share_a_rank() -> None:
-    spreads = [Spread.of(v) for v in ([10, 12], [11, 13], [20, 21], [5])]
+    trials = [[10, 12], [11, 13], [20, 21], [5]]
+    spreads = [spread([Interval(v, v, v) for v in medians]) for medians in trials]
     assert ranks(spreads) == ("2–3", "2–3", "4", "1")
+
+
+def test_one_trial_s_minute_is_no_surer_than_its_samples() -> None:
+    one = [spread([Interval(10.0, 9.5, 10.4)]), spread([Interval(10.2, 9.9, 10.6)])]
+    assert ranks(one) == ("1–2", "1–2")
 
 
 def test_medians_are_of_every_ten_seconds() -> None:

@@ -7,37 +7,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.records import Arrivals
+from harness.records import Arrivals, Interval
 from harness.report.data import Entry, TrialSamples
 from harness.report.marks import BADGES, Badge
-from harness.report.numbers import figures
+from harness.report.numbers import bounds, figures
 from harness.report.page import Chart, Maker, Page, Report, cell_href
 from harness.report.patterns import curve
 from harness.report.plots import colour, plain
+from harness.runner.patterns.sustained import MINUTE_S
+from harness.stats import median_interval
 
 _DASHES = ("solid", "dash", "dot")
 _COLOURS = 7
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A median over trials with the lowest and the highest of them, ms."""
-
-    value: float
-    low: float
-    high: float
-    trials: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """`values`: one a trial."""
-        return cls(float(np.median(values)), min(values), max(values), len(values))
-
-    @property
-    def text(self) -> str:
-        """`17.6 [17.4, 17.9]`, the bounds only of several trials."""
-        around = f" [{figures(self.low)}, {figures(self.high)}]" if self.trials > 1 else ""
-        return f"{figures(self.value)}{around}"
 
 
 @dataclass(frozen=True)
@@ -95,21 +76,51 @@ def _arrivals(entry: Entry) -> list[Arrivals]:
             and a.last_minute_ms]  # fmt: skip
 
 
+def _ends(report: Report, entry: Entry) -> tuple[Interval, Interval]:
+    """Medians of minute 1 and of the last one, ms, over the trials: see `spread`."""
+    seen = [s for s in report.samples[entry.cell.id] if s.latency_ms.size]
+    if not seen:  # the samples are damaged: what the trials said of themselves is left
+        said = [(a.first_minute_ms or 0.0, a.last_minute_ms or 0.0) for a in _arrivals(entry)]
+        first, last = ([Interval(v, v, v) for v in values] for values in zip(*said, strict=True))
+        return spread(first), spread(last)
+    return spread([_within(s, 0.0, _edge_s(s)) for s in seen]), spread(
+        [_within(s, float(s.start_s[-1]) - _edge_s(s), float(s.start_s[-1])) for s in seen]
+    )
+
+
+def _edge_s(samples: TrialSamples) -> float:
+    """A minute, or a tenth of the time, as the runner counts it."""
+    return min(MINUTE_S, samples.timed_s / 10)
+
+
+def _within(samples: TrialSamples, low_s: float, high_s: float) -> Interval:
+    """Median of what began then, with its 95 % interval, in ms."""
+    inside = (samples.start_s >= low_s) & (samples.start_s <= high_s)
+    ns = median_interval((samples.latency_ms[inside] * 1e6).astype(np.int64))
+    return Interval(ns.value / 1e6, ns.low / 1e6, ns.high / 1e6)
+
+
+def spread(trials: Sequence[Interval]) -> Interval:
+    """The trials' median, from the lowest bound of any to the highest of any."""
+    middle = float(np.median([t.value for t in trials]))
+    return Interval(middle, min(t.low for t in trials), max(t.high for t in trials))
+
+
 def _group(report: Report, number: int, device: str) -> Group:
     cells = _kept_up(report.of_device(device))
     if any(e.emulated for e in cells):
         return Group(device, True, None, ())
-    firsts = [Spread.of([a.first_minute_ms or 0.0 for a in _arrivals(e)]) for e in cells]
-    lasts = [Spread.of([a.last_minute_ms or 0.0 for a in _arrivals(e)]) for e in cells]
+    ends = [_ends(report, e) for e in cells]
+    firsts, lasts = [first for first, _ in ends], [last for _, last in ends]
     first_ranks, last_ranks = ranks(firsts), ranks(lasts)
     lines = [
         Line(
             label=report.axes.label(e.cell),
             href=cell_href(e.cell.id),
             badge=BADGES[e.state],
-            first=firsts[n].text,
+            first=f"{figures(firsts[n].value)} {bounds(firsts[n])}",
             first_rank=first_ranks[n],
-            last=lasts[n].text,
+            last=f"{figures(lasts[n].value)} {bounds(lasts[n])}",
             last_rank=last_ranks[n],
             change=f"{100 * (lasts[n].value / firsts[n].value - 1):+.1f} %",
         )
@@ -120,8 +131,8 @@ def _group(report: Report, number: int, device: str) -> Group:
     return Group(device, False, chart, tuple(lines[n] for n in order))
 
 
-def ranks(spreads: Sequence[Spread]) -> tuple[str, ...]:
-    """`1`, or `1–2` where trials of two cells overlap: then nobody knows who leads."""
+def ranks(spreads: Sequence[Interval]) -> tuple[str, ...]:
+    """`1`, or `1–2` where two cells overlap: then nobody knows who leads."""
     found = []
     for own in spreads:
         best = 1 + sum(other.high < own.low for other in spreads)

@@ -62,9 +62,11 @@ class SshConnection:
         transport = self._transport()
         try:
             return _start(transport, command)
-        except (paramiko.SSHException, OSError, EOFError) as error:
+        except paramiko.SSHException as error:
             if transport.is_active():
                 raise lost(self.name, "while starting a command", str(error)) from error
+        except (OSError, EOFError):
+            transport.close()  # its own thread may not have seen yet that the other side is gone
         try:  # it had been lost since it was last used, and nothing has been started
             return _start(self._transport(), command)
         except (paramiko.SSHException, OSError, EOFError) as error:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+import paramiko
 import pytest
 from transport_servers.password import PASSWORD, PasswordServer
 from transport_servers.phone import AdbServer, Phone
@@ -14,7 +15,7 @@ from transport_servers.sshd import Sshd, make_key
 
 from harness.errors import DeviceLost, StepFailed
 from harness.records import DeviceSpec
-from harness.transports import Transport, adb_messages, connect
+from harness.transports import Transport, adb_messages, connect, ssh
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,24 @@ def works(transport: Transport) -> bool:
 def fingerprint(sshd: Sshd) -> str:
     command = ["ssh-keygen", "-lf", str(sshd.folder / "host_key.pub")]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[1]
+
+
+@pytest.mark.parametrize("error", [EOFError(), BrokenPipeError()])
+def test_a_loss_that_only_the_writer_has_seen_yet_is_mended(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The thread that reads the connection may take a while on a busy machine."""
+    transport = dut("ssh", sshd.address)
+    real, calls = ssh._start, iter([error])
+
+    def start(session: paramiko.Transport, command: str) -> paramiko.Channel:
+        assert session.is_active()
+        for waiting in calls:
+            raise waiting
+        return real(session, command)
+
+    monkeypatch.setattr(ssh, "_start", start)
+    assert works(transport)
 
 
 def test_an_unknown_host_key_is_shown_and_not_accepted(sshd: Sshd) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .compare import Compared, Pair, Side
 from .export import figure
@@ -12,6 +12,8 @@ from .records import Interval
 
 #: two ratios this close are one and the same to a reader
 APART = 0.02
+#: pairs whose notes fit on a screen
+FEW = 3
 _QUICK = {
     True: "quick agrees with full",
     False: "quick does not agree with full",
@@ -26,27 +28,58 @@ def comparison_rows(compared: Compared) -> list[tuple[str, ...]]:
 
 
 def comparison_notes(compared: Compared) -> list[str]:
-    """What else is to be known: what was left out, what is suspect, what differs."""
+    """What else is to be known: what was left out, what is suspect, what differs.
+
+    Of many pairs each thing once, with how many it is said of; `--cells` and `--json` have it all.
+    """
     lines = [] if compared.told else ["no cell can be compared"]
+    pairs = [pair for pair in compared.pairs if pair.comparison]
+    of = _notes_each if len(pairs) <= FEW else _notes_together
     left: dict[str, list[str]] = {}
     for pair in compared.pairs:
-        name = _name(pair)
         if pair.comparison is None:
-            left.setdefault(pair.left_out, []).append(name)
-            continue
-        if pair.comparison.reason:
-            lines.append(f"{name}: {pair.comparison.reason}")
-        lines += [f"{name}: {line}" for line in _two_ratios(pair)]
-        lines += [f"{name}: {note}" for note in pair.notes]
-        lines += [
-            f"{name}: suspect in {side.run_id}: {'; '.join(side.reasons)}"
-            for side in (pair.old, pair.new)
-            if side and side.verdict == "suspect"
+            left.setdefault(pair.left_out, []).append(_name(pair))
+    left_out = [f"left out: {_some(names)}: {why}" for why, names in left.items()]
+    return lines + of(pairs) + left_out + _differences(compared)
+
+
+def _notes_each(pairs: Sequence[Pair]) -> list[str]:
+    lines = []
+    for pair in pairs:
+        assert pair.comparison
+        found = [pair.comparison.reason, *_two_ratios(pair), *pair.notes]
+        found += [
+            f"suspect in {side.run_id}: {'; '.join(side.reasons)}" for side in _suspects(pair)
         ]
-    for why, names in left.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        lines.append(f"left out: {names[0]}{more}: {why}")
-    return lines + _differences(compared)
+        lines += [f"{_name(pair)}: {text}" for text in found if text]
+    return lines
+
+
+def _notes_together(pairs: Sequence[Pair]) -> list[str]:
+    few = {pair.comparison.reason for pair in pairs if pair.comparison}
+    found = {
+        **{why: [p for p in pairs if p.comparison and p.comparison.reason == why] for why in few},
+        "suspect in one run or both, `--cells A B` says why": [p for p in pairs if _suspects(p)],
+        "under the noise floor of its device (see `bench check-noise`)": [
+            p for p in pairs if p.notes
+        ],
+        "trials disagree: the ratio is of their medians, and not that of the medians shown": [
+            p for p in pairs if _two_ratios(p)
+        ],
+    }
+    return [
+        f"{len(those)} of {len(pairs)} cells: {what}"
+        for what, those in found.items()
+        if what and those
+    ]
+
+
+def _suspects(pair: Pair) -> list[Side]:
+    return [side for side in (pair.old, pair.new) if side and side.verdict == "suspect"]
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def _two_ratios(pair: Pair) -> list[str]:
@@ -56,10 +89,7 @@ def _two_ratios(pair: Pair) -> list[str]:
     shown, ratio = pair.new.p50.value / pair.old.p50.value, pair.comparison.ratio.value
     if abs(shown / ratio - 1) <= APART:
         return []
-    return [
-        f"the ratio is of the trials' medians; all samples' medians, as shown, are at {shown:.3f}: "
-        "trials disagree"
-    ]
+    return [f"trials disagree: the ratio is of their medians; the medians shown are at {shown:.3f}"]
 
 
 def noise_lines(noise: Noise) -> list[str]:
@@ -90,14 +120,13 @@ def _row(pair: Pair) -> tuple[str, ...]:
     assert pair.comparison
     ratio, counts = pair.comparison.ratio, pair.comparison.trials
     verdict = pair.comparison.outcome
-    suspect = any(side and side.verdict == "suspect" for side in (pair.old, pair.new))
     return (
         _name(pair),
         _side(pair.old),
         _side(pair.new),
         _ratio(ratio.value),
         _interval(ratio),
-        f"{verdict} (suspect)" if suspect else verdict,
+        f"{verdict} (suspect)" if _suspects(pair) else verdict,
         f"{counts[0]}+{counts[1]}" + (", paired" if pair.comparison.paired else ""),
     )
 

@@ -11,6 +11,7 @@ from ..errors import UsageError
 from .shared import AsJson, Engine, device_named, interruptible, inventory_of, workspace
 
 if TYPE_CHECKING:
+    from ..compare import Compared
     from ..pipeline import Request
     from ..workspace import Workspace
 
@@ -39,8 +40,7 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Compare two runs, or two cells: ratio with interval, verdict, and what else differs."""
-    from .. import compare, console, noise, tables
-    from ..serial import dumps
+    from .. import compare, noise
     from ..store import find_run, read_run
     from ..workspace import cache_root
 
@@ -54,13 +54,21 @@ def compare(
         else compare.compare_runs(old, new, same)
     )
     done = noise.noted(done, cache_root())
-    if json:
-        print(dumps(done))
-    else:
-        console.show_rows(f"{done.old} → {done.new}", tables.COLUMNS, tables.comparison_rows(done))
-        for line in tables.comparison_notes(done):
-            console.say(line)
+    _show(done, json)
     raise typer.Exit(1 if fail_if_slower and (done.slower or done.lost or not done.told) else 0)
+
+
+def _show(compared: Compared, json: bool) -> None:
+    from .. import console, tables
+    from ..serial import dumps
+
+    if json:
+        print(dumps(compared))
+        return
+    rows = tables.comparison_rows(compared)
+    console.show_rows(f"{compared.old} → {compared.new}", tables.COLUMNS, rows)
+    for line in tables.comparison_notes(compared):
+        console.say(line)
 
 
 @app.command()
@@ -75,12 +83,13 @@ def replay(
     engine: Annotated[str, typer.Option("--engine", help="Default: the run's own.")] = "",
     json: AsJson = False,
 ) -> None:
-    """Measure one cell of a run again, here or elsewhere, and say whether the two agree."""
-    from .. import console, noise, replay, tables
+    """Measure one cell of a run again, here or elsewhere, and say whether the two agree.
+
+    Exit code 1 when there is nothing to compare, since the repetition failed or is invalid."""
+    from .. import console, noise, replay
     from ..compare import Compared
     from ..containers import choose
     from ..provenance import run_differences
-    from ..serial import dumps
     from ..store import read_run
     from ..workspace import cache_root
 
@@ -100,15 +109,8 @@ def replay(
         chosen.close()
     old, new = original.run.info, read_run(done.folder).info
     compared = Compared(old.run_id, new.run_id, 2.0, run_differences(old, new), (done.pair,))
-    compared = noise.noted(compared, cache)
-    if json:
-        print(dumps(compared))
-        return
-    console.show_rows(
-        f"{old.run_id} → {new.run_id}", tables.COLUMNS, tables.comparison_rows(compared)
-    )
-    for line in tables.comparison_notes(compared):
-        console.say(line)
+    _show(noise.noted(compared, cache), json)
+    raise typer.Exit(0 if compared.told else 1)
 
 
 @app.command("check-noise")

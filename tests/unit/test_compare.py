@@ -208,7 +208,21 @@ def test_a_ratio_that_is_not_that_of_the_numbers_beside_it_says_why(tmp_path: Pa
         path = new.folder / one.folder / "samples.npz"
         np.savez(path, latency_ns=3 * np.load(path)["latency_ns"])
     notes = tables.comparison_notes(compare_runs(old, new))
-    assert notes[0].startswith(f"{OK.id}: the ratio is of the trials' medians; ")
+    assert notes[0].startswith(f"{OK.id}: trials disagree: the ratio is of their medians; ")
+
+
+def test_notes_of_many_pairs_are_counted_not_repeated(tmp_path: Path) -> None:
+    cells = {replace(OK, threads=n): 10.0 for n in range(1, 6)}
+    old, new = write(tmp_path / "old", cells), write(tmp_path / "new", cells)
+    doubted = tuple(replace(r, verdict="suspect", reasons=("noisy",)) for r in new.results[:4])
+    compared = compare_runs(old, replace(new, results=(*doubted, new.results[4])))
+    assert tables.comparison_notes(compared)[0] == (
+        "4 of 5 cells: suspect in one run or both, `--cells A B` says why"
+    )
+    few = replace(compared, pairs=compared.pairs[:3])
+    assert tables.comparison_notes(few)[0] == (
+        f"{compared.pairs[0].new.cell_id}: suspect in new: noisy"  # type: ignore[union-attr]
+    )
 
 
 def test_a_number_that_is_gone_is_no_pass_where_slower_fails(

@@ -12,7 +12,7 @@ import numpy as np
 from ..records import FormatSpec, Layer, ModelSpec, Precision
 from . import source as model_source
 from .engine import Engine, RuntimeOptions
-from .placement import WARM_RUNS, Profiled
+from .placement import Profiled, warm_runs
 
 OPSET = 18
 PROVIDER = "CPUExecutionProvider"
@@ -104,7 +104,7 @@ def profile(
         settings.profile_file_prefix = str(Path(folder) / "ort")
         session = _session(path, settings)
         engine: Engine = OnnxEngine(session, model)
-        for i in range(WARM_RUNS + runs):
+        for i in range(warm_runs(runs) + runs):
             engine.feed(inputs[i % len(inputs)])
             engine.invoke()
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import numpy as np
 from ..records import FormatSpec, Layer, ModelSpec, Precision
 from . import source as model_source
 from .engine import Engine, RuntimeOptions
-from .placement import WARM_RUNS, Profiled
+from .placement import Profiled, warm_runs
 
 PLUGIN = "CPU"
 
@@ -58,10 +58,10 @@ def profile(
     compiled = _compiled(path, options, {"PERF_COUNT": True})
     engine = OpenvinoEngine(compiled, model)
     counted: List[Any] = []
-    for i in range(WARM_RUNS + runs):
+    for i in range(warm_runs(runs) + runs):
         engine.feed(inputs[i % len(inputs)])
         engine.invoke()
-        if i >= WARM_RUNS:
+        if i >= warm_runs(runs):
             counted.append(engine.counters())
     where = ",".join(compiled.get_property("EXECUTION_DEVICES"))
     return Profiled(PLUGIN, "OpenVINO performance counters", runs, layers_of(counted, where))

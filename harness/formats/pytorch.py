@@ -10,7 +10,7 @@ import numpy as np
 from ..records import FormatSpec, Layer, ModelSpec, Precision
 from . import source as model_source
 from .engine import Engine, RuntimeOptions
-from .placement import WARM_RUNS, Profiled
+from .placement import Profiled, warm_runs
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,7 @@ def profile_engine(engine: Engine, inputs: Sequence[np.ndarray], runs: int) -> P
             engine.feed(inputs[i % len(inputs)])
             engine.invoke()
 
-    run(WARM_RUNS)
+    run(warm_runs(runs))
     with recorder(activities=[ProfilerActivity.CPU]) as recorded:
         run(runs)
     return Profiled("CPU", "torch.profiler", runs, layers_of(recorded.key_averages(), runs))

@@ -12,7 +12,7 @@ from ..records import FormatSpec, Layer, ModelSpec, Precision
 from . import litert_c
 from . import source as model_source
 from .engine import Engine, RuntimeOptions
-from .placement import WARM_RUNS, Profiled
+from .placement import Profiled, warm_runs
 
 SPEC = FormatSpec(
     name="tflite",
@@ -95,7 +95,7 @@ def profile(
     events: Sequence[Sequence[litert_c.Event]] = ()
     missing = ""
     try:  # before the interpreter's library is loaded: both have symbols of the same names
-        events = litert_c.events(package, path, options.threads, tensors, WARM_RUNS)
+        events = litert_c.events(package, path, options.threads, tensors, warm_runs(runs))
     except litert_c.ProfilerMissing as error:
         missing = str(error)
     from ai_edge_litert.interpreter import Interpreter

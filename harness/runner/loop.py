@@ -40,10 +40,11 @@ def warm_up(
     A window is a fifth of the runs so far, at least five.
     """
     taken: List[int] = []
+    chunk = min(5, rules.warmup_min_runs)
     started = time.perf_counter_ns()
     with quiet_collector():
         while True:
-            taken.extend(run_chunk(engine, inputs, len(taken), 5).tolist())
+            taken.extend(run_chunk(engine, inputs, len(taken), chunk).tolist())
             spent_s = (time.perf_counter_ns() - started) / 1e9
             enough = len(taken) >= rules.warmup_min_runs and spent_s >= rules.warmup_min_s
             if enough and _steady(taken, rules.steady_percent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,17 @@ def test_a_job_sees_its_paths_inside(folders: dict[str, Path]) -> None:
     assert engine.spec is not None
     assert [m.target for m in engine.spec.mounts if m.writable] == ["/job"]
     assert engine.spec.env["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(("mode", "policy"), [("predict", "PASSIVE"), ("trial", None)])
+def test_only_what_is_not_timed_waits_without_spinning(
+    folders: dict[str, Path], mode: Any, policy: str | None
+) -> None:
+    engine = FakeEngine(GOOD)
+    made = replace(job(folders, folders["artifacts"] / "model.onnx", "onnx"), mode=mode)
+    run_job(Place(engine, IMAGE), folders["job"], made, LIMITS, Answer)
+    assert engine.spec is not None
+    assert engine.spec.env.get("OMP_WAIT_POLICY") == policy
 
 
 def test_only_a_format_that_runs_the_model_s_code_sees_it(folders: dict[str, Path]) -> None:

@@ -124,6 +124,11 @@ def test_smoke_ends_after_a_few_samples_however_they_scatter() -> None:
     assert (len(latencies), capped) == (8, False)
 
 
+def test_smoke_warms_a_very_slow_machine_up_with_two_runs() -> None:
+    taken, settled = warm_up(FakeEngine(lambda i: 5.0), [0], PROFILES["smoke"])
+    assert (len(taken), settled) == (2, False)
+
+
 def test_smoke_keeps_eight_samples_of_a_very_slow_machine() -> None:
     _, latencies, capped = timed_loop(FakeEngine(lambda i: 5.0), [0], PROFILES["smoke"])
     assert (len(latencies), capped) == (8, False)

@@ -124,10 +124,8 @@ class SshChannel:
         while True:
             session = self._session
             over = session.eof_received or session.closed
-            if session.recv_ready():
-                return Output(session.recv(_READ_BYTES))
-            if session.recv_stderr_ready():
-                return Output(session.recv_stderr(_READ_BYTES), is_error=True)
+            if session.recv_ready() or session.recv_stderr_ready():
+                return self._read()
             left_s = until - time.monotonic()
             if over and session.status_event.wait(max(0.0, left_s)):
                 return self._exited()
@@ -145,6 +143,17 @@ class SshChannel:
             room, self._room = self._room, None
             if room is not None:
                 room.release()
+
+    def _read(self) -> Output:
+        """Reading answers with how much more may come, which fails when the other side is gone."""
+        try:
+            if self._session.recv_ready():
+                return Output(self._session.recv(_READ_BYTES))
+            return Output(self._session.recv_stderr(_READ_BYTES), is_error=True)
+        except (OSError, EOFError) as error:
+            raise lost(
+                self._name, "in the middle of a command", "the other side is gone"
+            ) from error
 
     def _exited(self) -> Exited:
         """Raises DeviceLost when the end came without a status: the connection broke."""

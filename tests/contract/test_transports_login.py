@@ -76,6 +76,19 @@ def test_a_loss_that_only_the_writer_has_seen_yet_is_mended(
     assert works(transport)
 
 
+def test_a_loss_that_reading_meets_is_one(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = dut("ssh", sshd.address)
+
+    def gone(_: paramiko.Channel, __: int) -> bytes:
+        raise EOFError
+
+    monkeypatch.setattr(paramiko.Channel, "recv", gone)
+    with pytest.raises(DeviceLost, match="^dut: the connection broke in the middle of a command"):
+        transport.run(["echo", "ok"], timeout_s=20)
+    monkeypatch.undo()
+    assert works(transport)
+
+
 def test_an_unknown_host_key_is_shown_and_not_accepted(sshd: Sshd) -> None:
     sshd.known_hosts.write_text("")
     with pytest.raises(StepFailed) as caught:

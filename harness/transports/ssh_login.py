@@ -72,7 +72,7 @@ def _way(clients: list[paramiko.SSHClient], to: Address) -> paramiko.Channel | N
         return through.open_channel(
             "direct-tcpip", (to.host, to.port), ("127.0.0.1", 0), timeout=CONNECT_S
         )
-    except (paramiko.SSHException, OSError) as error:
+    except (paramiko.SSHException, OSError, EOFError) as error:
         raise DeviceLost(f"the jump host cannot reach {to.shown}: {error}") from error
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .comparison import SAME_PERCENT, Comparison, compare
 from .errors import BenchError, UsageError
@@ -29,6 +29,7 @@ class Side:
     verdict: str
     reasons: tuple[str, ...] = ()
     device: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Pair:
     differences: tuple[Difference, ...] = ()
     #: what else speaks for or against the verdict
     notes: tuple[str, ...] = ()
+    #: the new run was to measure it: planned, and not left out before anything began
+    tried: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,13 @@ class Compared:
 
     @property
     def told(self) -> bool:
-        """Whether at least one pair was compared at all."""
-        return any(p.comparison for p in self.pairs)
+        """Whether at least one pair was compared, with trials enough for a verdict."""
+        return any(p.comparison and not p.comparison.reason for p in self.pairs)
 
     @property
     def lost(self) -> tuple[Pair, ...]:
         """Pairs whose old number has no usable new one beside it, though the cell was tried."""
-        return tuple(p for p in self.pairs if not p.comparison and _number(p.old) and _tried(p.new))
+        return tuple(p for p in self.pairs if not p.comparison and _number(p.old) and p.tried)
 
 
 def compare_runs(old: Run, new: Run, same_percent: float = SAME_PERCENT) -> Compared:
@@ -76,11 +79,13 @@ def compare_runs(old: Run, new: Run, same_percent: float = SAME_PERCENT) -> Comp
     A cell that was only ever skipped is none: it never had a number.
     """
     before, after = ({r.cell.id: r for r in run.results} for run in (old, new))
+    planned = {cell.id for cell in new.plan.cells}
     tried = [r.cell.id for run in (new, old) for r in run.results if r.status != "skipped"]
     pairs = [
         compare_cells((old, before.get(name)), (new, after.get(name)), same_percent, alike=True)
         for name in dict.fromkeys(tried)
     ]
+    pairs = [replace(p, tried=p.old is None or p.old.cell_id in planned) for p in pairs]
     return _compared(old, new, same_percent, pairs)
 
 
@@ -134,7 +139,7 @@ def compare_cells(
         a, b = (_latencies(run, result) for run, result in ((first, before), (second, after)))
     except BenchError as error:
         return Pair(*sides, None, error.message)
-    wrong = impossible([*a, *b])
+    wrong = impossible([*a, *b]) or _fewer(before, a) or _fewer(after, b)
     if wrong:
         return Pair(*sides, None, wrong[0])
     interleaved = first.folder.resolve() == second.folder.resolve() and before is not after
@@ -159,15 +164,20 @@ def _side(run: Run, result: CellResult | None) -> Side | None:
         verdict=result.verdict or result.status,
         reasons=result.reasons,
         device=result.cell.device,
+        host=run.info.host,
     )
+
+
+def _fewer(result: CellResult, samples: Sequence[Samples]) -> list[str]:
+    """Samples on the disk that are not those of the result."""
+    there, said = sum(map(len, samples)), result.summary.n if result.summary else 0
+    if there == said:
+        return []
+    return [f"{result.cell.id}: {there} samples are there, its result is of {said}"]
 
 
 def _number(side: Side | None) -> bool:
     return side is not None and side.p50 is not None
-
-
-def _tried(side: Side | None) -> bool:
-    return side is not None and side.verdict != "skipped"
 
 
 def _unusable(run: Run, result: CellResult | None) -> str:

@@ -72,7 +72,7 @@ def decide(
     degrees, error, paired = _spread(before, after, interleaved, one_cell)
     if degrees < 1:
         nothing = Interval(math.exp(difference), 0.0, math.inf)
-        why = "one trial each says nothing about how much trials differ; run at least 3"
+        why = "a single trial says nothing about how much trials differ; run at least 3 of both"
         return Comparison(nothing, "can't tell", False, counts, why)
     reach = max(student(95.0, degrees) * error, NORMAL[95.0] * floor)
     surely = SURE_PAIRS.get(degrees) if paired else None

@@ -143,10 +143,12 @@ def as_parquet(run: Run) -> bytes:
 def as_markdown(run: Run) -> bytes:
     """The table to paste into an issue: one row a cell, holes with their reason."""
     head = (
+        "model",
         "format",
         "precision",
         "device",
         "threads",
+        "batch",
         "median [95 %] ms",
         "n",
         "mAP50-95",
@@ -156,10 +158,12 @@ def as_markdown(run: Run) -> bytes:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows(run):
         cells = [
+            row["model"],
             row["format"],
             row["precision"],
             row["device"],
             row["threads"],
+            row["batch"],
             latency(row),
             row["n"],
         ]
@@ -193,6 +197,11 @@ def as_junit(run: Run) -> bytes:
         elif result.cell.id in gates:
             ElementTree.SubElement(case, "failure", message=gates[result.cell.id], type="gate")
             counts["failures"] += 1
+    there = {result.cell.id for result in run.results}
+    for cell in (c for c in run.plan.cells if c.id not in there):
+        case = ElementTree.SubElement(suite, "testcase", classname=run.info.scenario, name=cell.id)
+        ElementTree.SubElement(case, "error", message="the run ended before this cell")
+        counts["tests"], counts["errors"] = counts["tests"] + 1, counts["errors"] + 1
     for name, count in counts.items():
         suite.set(name, str(count))
     text: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
@@ -212,6 +221,8 @@ def latency(row: dict[str, Scalar]) -> str:
     """`12.4 [12.3, 12.6]`, or nothing where the number does not count."""
     if row["p50_ms"] is None:
         return ""
+    if row["emulated"]:
+        return "emulated: no device's time"
     return f"{figure(row['p50_ms'])} [{figure(row['p50_low_ms'])}, {figure(row['p50_high_ms'])}]"
 
 

@@ -8,7 +8,7 @@ limit by chance, a test that it did not: on quiet log-normal samples each is rai
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +23,8 @@ FREQUENCY_PERCENT = 5.0
 PRESSURE_PERCENT = 10.0
 BATTERY_PERCENT = 30.0
 PLAUSIBLE_C = (-40.0, 150.0)
+
+_NONE = np.empty(0, np.int64)
 
 #: fewer samples have no 95 % interval of the median at all: 1 - 2 · 0.5^n
 LEAST_SAMPLES = 6
@@ -42,6 +44,21 @@ def impossible(trials: Sequence[Samples]) -> list[str]:
         f"{wrong} of {total} samples took no time or less: the clock stood still or went "
         "backwards; keep the raw samples, measure again"
     ]
+
+
+#: spans of time beside the headline's that a trial keeps
+SPANS = ("warmup_ns", "pre_ns", "infer_ns", "post_ns", "e2e_ns")
+
+
+def backwards(trials: Sequence[Mapping[str, Samples]]) -> list[str]:
+    """`impossible` of every span that the trials keep; a stage may be too short for the clock."""
+    wrong = impossible([trial["latency_ns"] for trial in trials])
+    if wrong:
+        return wrong
+    found = [name for name in SPANS if any((t.get(name, _NONE) < 0).any() for t in trials)]
+    if not found:
+        return []
+    return [f"{found[0]} has spans of less than no time: the clock went backwards; measure again"]
 
 
 def sample_flags(trials: Sequence[Samples], worth: float | None = None) -> list[str]:

@@ -98,7 +98,7 @@ class Ledger:
         trials = tuple(work.trials)
         samples = [read_samples(self.folder, trial) for trial in trials]
         summary = stats.summarise(trials, samples)
-        wrong = flags.impossible([s["latency_ns"] for s in samples])
+        wrong = flags.backwards(samples)
         verdict, reasons = judge(
             work.cell, trials, summary, wrong, work.got.placement, self._profile
         )

@@ -42,8 +42,9 @@ class Noise:
     p50_ms: Interval
     #: the two sides, which are the same thing; anything but `same` is noise
     sides: Comparison
-    #: standard deviation of trials, and of samples within a trial
+    #: standard deviation of trials, of trials cut to quick's length, and of samples within a trial
     between_percent: float
+    quick_between_percent: float
     within_percent: float
     #: independent samples over samples
     independent_share: float
@@ -60,6 +61,8 @@ class Noise:
     machine: Machine
     flags: tuple[str, ...]
     advice: tuple[str, ...]
+    #: this machine's name, where the device is this machine; other hosts have their own noise
+    host: str = ""
 
 
 def scenario(model: str, format: str, device: str, profile: str, trials: int) -> str:
@@ -92,11 +95,14 @@ def analyse(run: Run, machine: Machine | None, steal: float | None) -> Noise:
     samples = [read_samples(run.folder, trial) for trial in ordered]
     latency = [s["latency_ns"] for s in samples]
     between = float(log_medians(latency).std(ddof=1))
+    short = _cut(latency) if run.info.profile == "full" else latency
+    sds = {"quick": float(log_medians(short).std(ddof=1)), "full": between}
     pressures = [t.before.cpu_pressure_percent for t in ordered]
     pressure = max((p for p in pressures if p is not None), default=None)
+    local = machine is not None
     machine = machine or machine_in(ordered[0].before)
     degrees = len(ordered) - 1
-    quick = _as_quick(samples) if run.info.profile == "full" else None
+    quick = headline(short[: TRIALS["quick"]]) if run.info.profile == "full" else None
     return Noise(
         device=result.cell.device,
         taken_at=result.finished_at,
@@ -107,10 +113,12 @@ def analyse(run: Run, machine: Machine | None, steal: float | None) -> Noise:
         p50_ms=result.summary.p50,
         sides=compare(*split(latency), interleaved=True),
         between_percent=100 * between,
+        quick_between_percent=100 * sds["quick"],
+        host=run.info.host if local else "",
         within_percent=100 * float(np.median([s.std() / s.mean() for s in latency])),
         independent_share=_independent_share(latency),
-        floor_percent={p: floor_percent(between, degrees, TRIALS[p], TRIALS[p]) for p in TRUSTED},
-        detectable_percent={p: detectable_percent(between, TRIALS[p]) for p in TRUSTED},
+        floor_percent={p: floor_percent(sds[p], degrees, TRIALS[p], TRIALS[p]) for p in TRUSTED},
+        detectable_percent={p: detectable_percent(sds[p], TRIALS[p]) for p in TRUSTED},
         quick_ratio=quick.value / headline(latency).value if quick else None,
         quick_agrees=agrees(quick, headline(latency)) if quick else None,
         steal_percent=steal,
@@ -157,7 +165,12 @@ def _noted(pair: Pair, known: dict[str, Noise | None]) -> Pair:
     noise = known.get(pair.new.device)
     if noise is None or found.outcome == "same" or not found.ratio.value > 0:
         return pair
-    floor = floor_percent(noise.between_percent / 100, 2 * noise.trials - 1, *found.trials)
+    if noise.host and {noise.host} != {pair.old.host, pair.new.host}:
+        return pair
+    shortest = min(pair.old.n / found.trials[0], pair.new.n / found.trials[1])
+    whole = shortest >= PROFILES["full"].min_samples
+    sd = noise.between_percent if whole else noise.quick_between_percent
+    floor = floor_percent(sd / 100, 2 * noise.trials - 1, *found.trials)
     apart = 100 * (math.exp(abs(math.log(found.ratio.value))) - 1)
     if apart >= floor:
         return pair
@@ -192,16 +205,14 @@ def kept(cache: Path, device: str) -> Noise | None:
         return None
 
 
-def _as_quick(samples: Sequence[dict[str, Samples]]) -> Interval:
-    """Headline of the first trials, cut to what the profile quick asks for at least."""
+def _cut(trials: Sequence[Samples]) -> list[Samples]:
+    """Each trial cut to what the profile quick asks for at least."""
     rules = PROFILES["quick"]
     cut: list[Samples] = []
-    for trial in samples[: TRIALS["quick"]]:
-        latency = trial["latency_ns"]
-        ends_s = np.cumsum(latency) / 1e9
-        least = int(np.searchsorted(ends_s, rules.min_s)) + 1
+    for latency in trials:
+        least = int(np.searchsorted(np.cumsum(latency) / 1e9, rules.min_s)) + 1
         cut.append(latency[: max(rules.min_samples, least)])
-    return headline(cut)
+    return cut
 
 
 def agrees(quick: Interval, whole: Interval) -> bool | None:

@@ -305,7 +305,7 @@ class RateTried:
     worst_ms: float
     #: samples over the bound
     late: int
-    #: no more than 1 % of the planned samples were late; None: their time was over before that was
+    #: no more than 1 % of the planned samples were late; None: its time was over before that was
     #: known
     kept: Optional[bool]
 

@@ -92,7 +92,7 @@ def read_original(cell: Path) -> Original:
     if result is None:
         known = ", ".join(r.cell.id for r in run.results if r.trials) or "none"
         raise UsageError(f"{cell}: not a cell of {run.info.run_id}", f"Measured: {known}")
-    if not result.trials or result.artifact is None:
+    if not result.trials or result.artifact is None or result.status != "ok":
         why = "; ".join(result.reasons) or result.status
         raise BenchError(f"{cell.name} was not measured: {why}", "There is nothing to repeat.")
     job = _job(run.folder / result.trials[0].folder / "job.json")
@@ -236,7 +236,7 @@ def _result(
     old = original.result
     samples = [read_samples(folder, trial) for trial in trials]
     summary = stats.summarise(trials, samples)
-    wrong = flags.impossible([s["latency_ns"] for s in samples])
+    wrong = flags.backwards(samples)
     same = old.image is not None and old.image.digest == place.image.digest
     same = same and cell.device == old.cell.device
     placement = old.placement if same else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..flags import FREQUENCY_PERCENT, PRESSURE_PERCENT
 from ..quiet import STEAL_PERCENT
+from ..records import Reading
 from .series import LEAST, WIDTH, Seen, good, jitter, levels, loaded, mean, mine, slowing, zones
 from .throttling import FALL_PERCENT
 
@@ -107,6 +108,25 @@ def _vanished(seen: Seen) -> str:
     return f"temperature sensor {lost[0]} {what}: heat was not watched to the end"
 
 
+def _paused(seen: Seen) -> str:
+    """A sensor or a clock that told something at first, and then nothing for long."""
+    heat, first = zones(seen.until[:WIDTH]), seen.until[:WIDTH]
+    told = {f"temperature sensor {n}": [r for r in seen.until if good(r, n)] for n in heat}
+    for cpu in sorted({c for r in first for c in r.frequency_khz if mine(seen, c)}):
+        known = [r for r in seen.until if cpu in r.frequency_khz]
+        told[f"the clock of cpu{cpu}"] = [*known, seen.until[-1]]
+    usual = max(GAP_S, _longest_s(seen.until))
+    gaps = {name: _longest_s(readings) for name, readings in told.items()}
+    name, gap = max(gaps.items(), key=lambda item: item[1], default=("", 0.0))
+    return f"{name} told nothing for {gap:.0f} s of the trial" if gap > usual else ""
+
+
+def _longest_s(readings: Sequence[Reading]) -> float:
+    """The longest time between two that follow each other."""
+    times = [r.at_s for r in readings]
+    return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+
+
 def _silent(seen: Seen) -> str:
     """A thermal service that told its status, and in the last two readings told none."""
     told = any(r.thermal_status is not None for r in seen.until[:-2])
@@ -125,8 +145,8 @@ def _no_heat(seen: Seen) -> str:
 
 
 def _unknown(seen: Seen) -> str:
-    """A watch that ended early, or paused."""
-    if not seen.until or seen.window is None:
+    """A watch that ended early, paused, or never began."""
+    if seen.window is None:
         return ""
     times = [r.at_s for r in seen.until if r.at_s >= seen.window[0]]
     times = [seen.window[0], *times, seen.window[1]]
@@ -174,6 +194,6 @@ def _charging(seen: Seen) -> str:
 _Rule = Callable[[Seen], str]
 FLAGS: tuple[_Rule, ...] = (
     _moved, _slow_from_the_start, _heated, _waited, _others, _stolen, _short_of_memory, _low,
-    _vanished, _silent, _no_heat, _unknown,
+    _vanished, _paused, _silent, _no_heat, _unknown,
 )  # fmt: skip
 NOTES: tuple[_Rule, ...] = (_unwatched, _no_clock, _no_sensor, _odd_sensors, _charging)

@@ -19,6 +19,10 @@ from .series import Window, mean
 IDLE_S = 3.0
 #: a counter has all energy between two readings in it; a momentary power must be seen more often
 LEAST_COUNTS, LEAST_POWERS = 2, 4
+#: at a window's ends a source may be unread for so long, or for this share of it
+UNSEEN_S, UNSEEN_SHARE = 3.0, 0.1
+#: no device that is measured here draws more
+MOST_W = 2000.0
 #: fuel gauges average over seconds: shorter windows show the time before
 BATTERY_S = 10.0
 #: less than this is no running device's power: the gauge counts in another unit than µA
@@ -82,12 +86,27 @@ def power(watched: Watched, window: Window) -> Power:
     packages = sorted(name for name in counters if name.startswith("RAPL package"))
     boards = sorted(name for name in rails if name.startswith("INA3221"))
     if packages:
-        return _counted(inside, packages, watched.counter_range_uj)
+        return _whole(
+            _counted(inside, packages, watched.counter_range_uj), inside, window, "energy_uj"
+        )
     if boards:
-        return _metered(inside, boards)
+        return _whole(_metered(inside, boards), inside, window, "power_w")
     if "battery" in rails:
         return _gauged(inside)
     return Power(None, reason=_nothing(watched))
+
+
+def _whole(found: Power, inside: Sequence[Reading], window: Window, kind: str) -> Power:
+    """Nothing, where the source was read for a part of the window only, or cannot be right."""
+    times = [r.at_s for r in inside if getattr(r, kind)]
+    if found.watts is None or not times:
+        return found
+    unseen_s = times[0] - window[0] + window[1] - times[-1]
+    if unseen_s > max(UNSEEN_S, UNSEEN_SHARE * (window[1] - window[0])):
+        return Power(None, found.tier, f"it was not read for {unseen_s:.0f} s of the timed loop")
+    if found.watts > MOST_W:
+        return Power(None, found.tier, f"{found.watts:.0f} W cannot be: its counter was set back")
+    return found
 
 
 def _nothing(watched: Watched) -> str:

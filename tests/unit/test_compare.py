@@ -117,12 +117,19 @@ def test_a_file_without_samples_leaves_its_cell_out(
     assert compare_runs(old, new).pairs[0].left_out == f"{path}: no samples in it"
 
 
+def few(result: CellResult) -> CellResult:
+    """As if each trial had taken one sample."""
+    assert result.summary
+    return replace(result, summary=replace(result.summary, n=len(result.trials)))
+
+
 def test_trials_of_one_sample_are_compared_by_it(tmp_path: Path) -> None:
     old, new = write(tmp_path / "old", {OK: 10.0}), write(tmp_path / "new", {OK: 20.0}, seed=3)
     for run in (old, new):
         for one in run.results[0].trials:
             path = run.folder / one.folder / "samples.npz"
             np.savez(path, latency_ns=np.load(path)["latency_ns"][:1])
+    old, new = (replace(r, results=(few(r.results[0]),)) for r in (old, new))
     found = compare_runs(old, new).pairs[0].comparison
     assert found
     assert found.outcome == "slower"
@@ -181,7 +188,7 @@ def test_one_trial_each_cannot_tell(tmp_path: Path) -> None:
     comparison = compare_runs(*runs).pairs[0].comparison
     assert comparison
     assert comparison.outcome == "can't tell"
-    assert comparison.reason.startswith("one trial each says nothing")
+    assert comparison.reason.startswith("a single trial says nothing")
 
 
 def test_the_command_fails_on_request_when_something_is_slower(
@@ -240,8 +247,39 @@ def test_a_number_that_is_gone_is_no_pass_where_slower_fails(
     store.add(replace(failed_result(), cell=OTHER))
     assert run(gate) == 1
     assert run(["compare", "a", "b"]) == 0
-    store.add(replace(skipped_result(), cell=OTHER))  # nobody asked for it any more
-    assert run(gate) == 0
+    store.add(replace(skipped_result(), cell=OTHER))  # planned, and then its device could not
+    assert run(gate) == 1
+    write(tmp_path / "runs/c", {OK: 10.0}, [replace(skipped_result(), cell=OTHER)])
+    assert run(["compare", "a", "c", "--fail-if-slower"]) == 0  # nobody asked for it any more
+
+
+def test_a_run_that_ended_early_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "runs/a", {OK: 10.0, OTHER: 5.0})
+    new = write(tmp_path / "runs/b", {OK: 10.0, OTHER: 5.0})
+    lines = (new.folder / "results.jsonl").read_text().splitlines(keepends=True)
+    (new.folder / "results.jsonl").write_text(lines[0])
+    assert run(["compare", "a", "b", "--fail-if-slower"]) == 1
+
+
+def test_a_comparison_that_can_never_say_slower_is_no_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "runs/a", {OK: 10.0})
+    made = write(tmp_path / "runs/b", {OK: 30.0}).results[0]
+    one = replace(made, trials=made.trials[:1], summary=replace(made.summary, n=200))  # type: ignore[type-var]
+    RunFolder(tmp_path / "runs/b").add(one)
+    assert run(["compare", "a", "b", "--fail-if-slower"]) == 1
+
+
+def test_samples_that_are_not_those_of_the_result_leave_the_cell_out(tmp_path: Path) -> None:
+    old, new = write(tmp_path / "old", {OK: 10.0}), write(tmp_path / "new", {OK: 10.0})
+    path = tmp_path / "new" / new.results[0].trials[0].folder / "samples.npz"
+    np.savez(path, latency_ns=np.load(path)["latency_ns"][:2])
+    assert compare_runs(old, new).pairs[0].left_out == (
+        f"{OK.id}: 802 samples are there, its result is of 1000"
+    )
 
 
 def test_runs_without_a_cell_in_common_pass_no_gate(

@@ -60,7 +60,8 @@ def test_parquet_reads_back_with_types(run: Run, tmp_path: Path) -> None:
 def test_markdown_escapes_what_would_break_the_table(run: Run) -> None:
     lines = export.as_markdown(run).decode().splitlines()
     assert (
-        lines[2] == "| onnx | fp32 | local | 1 | 17.6 [17.5, 17.8] | 192 | 0.8100 | 4.90 | valid |"
+        lines[2]
+        == "| rio | onnx | fp32 | local | 1 | 1 | 17.6 [17.5, 17.8] | 192 | 0.8100 | 4.90 | valid |"
     )
     assert r"failed: boxes &lt;differ> \| much" in lines[3]
 
@@ -84,3 +85,15 @@ def test_an_invalid_number_is_in_no_column_and_fails_its_test_case(run: Run) -> 
     failure = suite.find("testcase/failure")
     assert failure is not None
     assert failure.get("message") == "invalid: trial 1: throttled"
+
+
+def test_an_emulated_time_is_not_pasted_as_a_device_s(run: Run) -> None:
+    emulated = replace(run, results=(replace(run.results[0], emulated=True),))
+    assert "| emulated: no device's time |" in export.as_markdown(emulated).decode()
+
+
+def test_a_planned_cell_without_a_result_is_an_error_of_junit(run: Run) -> None:
+    cut = replace(run, results=())
+    suite = ElementTree.fromstring(export.as_junit(cut))
+    assert suite.get("errors") == suite.get("tests") == str(len(run.plan.cells))
+    assert suite.get("errors") != "0"

@@ -65,3 +65,18 @@ def test_a_number_that_is_not_to_be_believed_is_exit_code_1(tmp_path: Path) -> N
     assert exit_code(replace(read_run(tmp_path / "r"), results=(void,))) == 1
     doubted = replace(ok_result(), verdict="suspect")
     assert exit_code(replace(read_run(tmp_path / "r"), results=(doubted,))) == 0
+
+
+def test_a_suspect_median_over_its_limit_breaks_it(tmp_path: Path) -> None:
+    suspect = replace(ok_result(), verdict="suspect")
+    assert broken(tmp_path, {"p50_ms": 17.6}, suspect) == [
+        "rio-onnx-fp32-local-t1-b1: p50_ms: 17.6 ms > 17.6 ms, and suspect"
+    ]
+
+
+def test_an_accuracy_that_is_not_known_keeps_no_limit(tmp_path: Path) -> None:
+    unscored = replace(ok_result(), scores=None)
+    assert broken(tmp_path / "a", {"map50_95_drop": 0.5}, unscored)[0].endswith("it has no mAP")
+    alone = replace(ok_result(), parity=None)
+    said = broken(tmp_path / "b", {"map50_95_drop": 0.5}, alone)
+    assert said[0].endswith("not shown to be kept, no reference was scored")

@@ -67,6 +67,28 @@ def test_an_invalid_cell_has_no_noise(tmp_path: Path) -> None:
     assert str(tmp_path / "r") in raised.value.hint
 
 
+def test_quick_s_floor_is_of_trials_of_quick_s_length() -> None:
+    """Medians of 64 samples vary where those of 662 do not."""
+    rng = np.random.default_rng(5)
+    whole = [(1e7 * np.exp(0.02 * rng.standard_normal(5000))).astype(np.int64) for _ in range(10)]
+    short = noise._cut(whole)
+    assert {len(s) for s in short} <= set(range(95, 106))  # a second of 10 ms
+    assert float(np.std([np.median(s) for s in short])) > 4 * float(
+        np.std([np.median(s) for s in whole])
+    )
+
+
+def test_another_host_s_noise_is_not_this_one_s(tmp_path: Path) -> None:
+    old = write(tmp_path / "old", {OK: 10.0})
+    new = write(tmp_path / "new", {OK: 10.3}, seed=9)
+    compared = compare_runs(old, new)
+    found = replace(noise.analyse(aa_run(tmp_path / "r"), CALM, 0.0), quick_between_percent=4.0)
+    noise.keep(tmp_path, replace(found, host="another"))
+    assert noise.noted(compared, tmp_path) == compared
+    noise.keep(tmp_path, replace(found, host=""))
+    assert noise.noted(compared, tmp_path).pairs[0].notes
+
+
 def test_it_is_kept_and_read_again_and_another_version_s_is_not(tmp_path: Path) -> None:
     found = noise.analyse(aa_run(tmp_path / "r"), CALM, 0.0)
     path = noise.keep(tmp_path, found)
@@ -97,7 +119,7 @@ def test_a_difference_under_the_noise_floor_is_noted(tmp_path: Path) -> None:
     assert compared.pairs[0].comparison
     assert compared.pairs[0].comparison.outcome == "slower"
     assert noise.noted(compared, tmp_path) == compared
-    restless = replace(noise.analyse(aa_run(tmp_path / "r"), CALM, 0.0), between_percent=4.0)
+    restless = replace(noise.analyse(aa_run(tmp_path / "r"), CALM, 0.0), quick_between_percent=4.0)
     noise.keep(tmp_path, restless)
     first, second = noise.noted(compared, tmp_path).pairs
     assert second.notes == ()

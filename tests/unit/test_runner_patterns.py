@@ -189,7 +189,7 @@ def test_late_responses_within_one_percent_keep_a_rate(clock: Clock) -> None:
 
     assert tried(6).rates[0].kept
     assert tried(6).rates[0].p99_ms == pytest.approx(1.0)
-    assert not tried(7).rates[0].kept
+    assert tried(7).rates[0].kept is False
 
 
 def test_a_rate_that_takes_too_long_is_not_known_to_be_kept_and_is_called_capped(

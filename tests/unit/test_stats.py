@@ -194,3 +194,12 @@ def test_a_number_from_a_broken_clock_is_invalid() -> None:
     reasons = flags.impossible([np.array([10, -3, 10])])
     verdict, seen = judge(Cell("m", "onnx", "fp32", "local"), trials, summary, reasons)
     assert (verdict, seen[0]) == ("invalid", reasons[0])
+
+
+@pytest.mark.parametrize("span", flags.SPANS)
+def test_a_stage_that_took_less_than_no_time_is_said(span: str) -> None:
+    trials = [{"latency_ns": lognormal(10), span: np.array([5, -1])}]
+    assert flags.backwards(trials) == [
+        f"{span} has spans of less than no time: the clock went backwards; measure again"
+    ]
+    assert flags.backwards([{"latency_ns": lognormal(10), span: np.array([5, 0])}]) == []

@@ -52,6 +52,28 @@ def test_a_counter_that_wraps_is_followed() -> None:
     assert energy_of(wrapping, LOOP, 1000, IDLE).per_inference_mj == pytest.approx(150.0)
 
 
+def test_a_source_that_was_read_for_a_part_of_the_loop_gives_nothing() -> None:
+    whole = counted()
+    part = replace(whole, readings=tuple(
+        r if r.at_s < LOOP[0] + 2 else replace(r, energy_uj={}) for r in whole.readings
+    ))  # fmt: skip
+    energy = energy_of(part, LOOP, 1000, IDLE)
+    assert energy.per_inference_mj is None
+    assert energy.note == "it was not read for 8 s of the timed loop"
+
+
+def test_a_counter_that_was_set_back_is_no_wrap() -> None:
+    whole = counted()
+    name = "RAPL package-0"
+    reset = replace(whole, readings=tuple(
+        r if r.at_s < LOOP[0] + 5 else replace(r, energy_uj={name: r.energy_uj[name] - 10**9})
+        for r in whole.readings
+    ))  # fmt: skip
+    energy = energy_of(reset, LOOP, 1000, IDLE)
+    assert energy.per_inference_mj is None
+    assert energy.note.endswith("W cannot be: its counter was set back")
+
+
 def test_a_wrap_without_a_known_range_is_unknown() -> None:
     energy = energy_of(counted(start_uj=RANGE_UJ - 80_000_000, limit_uj=0), LOOP, 1000, IDLE)
     assert energy.per_inference_mj is None

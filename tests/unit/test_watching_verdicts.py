@@ -233,12 +233,33 @@ def test_a_sampler_that_was_lost_leaves_the_state_unknown() -> None:
     )
 
 
+@pytest.mark.parametrize("value", [4095.0, None])
+def test_a_sensor_that_is_blind_in_the_middle_is_named(value: float | None) -> None:
+    readings = series(40)
+    blind = {} if value is None else {"cpu-1-0-usr": value}
+    readings[5:35] = [replace(r, temperatures_c=blind) for r in readings[5:35]]
+    assert "temperature sensor cpu-1-0-usr told nothing for 16 s of the trial" in (
+        judge(readings, window=(BEGAN_S, BEGAN_S + 20)).flags
+    )
+
+
+def test_a_clock_that_is_no_longer_told_is_named() -> None:
+    readings = series(40)
+    readings[8:] = [replace(r, frequency_khz={}) for r in readings[8:]]
+    assert judge(readings, window=(BEGAN_S, BEGAN_S + 20)).flags == (
+        "the clock of cpu4 told nothing for 16 s of the trial",
+    )
+
+
 # ---- notes -------------------------------------------------------------------------------------
 
 
-def test_nothing_seen_is_a_note() -> None:
+def test_nothing_seen_is_a_note_and_of_a_long_loop_a_flag() -> None:
     notes = ("the device's state during the trial is unknown",)
-    assert judge([]) == Verdicts(None, (), notes)
+    assert judge([], window=(BEGAN_S, BEGAN_S + 3)) == Verdicts(None, (), notes)
+    assert judge([], window=(BEGAN_S, BEGAN_S + 60)).flags == (
+        "state is unknown for 60 s of the timed loop: nothing was read of the device",
+    )
 
 
 def test_a_machine_without_sensors_says_so() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.flags import LEAST_TRIALS
 from harness.records import Arrivals, Interval
 from harness.report.data import Entry, TrialSamples
 from harness.report.marks import BADGES, Badge
@@ -15,7 +16,8 @@ from harness.report.page import Chart, Maker, Page, Report, cell_href
 from harness.report.patterns import curve
 from harness.report.plots import colour, plain
 from harness.runner.patterns.sustained import MINUTE_S
-from harness.stats import median_interval
+from harness.shape import Samples
+from harness.stats import headline
 
 _DASHES = ("solid", "dash", "dot")
 _COLOURS = 7
@@ -81,11 +83,12 @@ def _ends(report: Report, entry: Entry) -> tuple[Interval, Interval]:
     seen = [s for s in report.samples[entry.cell.id] if s.latency_ms.size]
     if not seen:  # the samples are damaged: what the trials said of themselves is left
         said = [(a.first_minute_ms or 0.0, a.last_minute_ms or 0.0) for a in _arrivals(entry)]
-        first, last = ([Interval(v, v, v) for v in values] for values in zip(*said, strict=True))
-        return spread(first), spread(last)
-    return spread([_within(s, 0.0, _edge_s(s)) for s in seen]), spread(
-        [_within(s, float(s.start_s[-1]) - _edge_s(s), float(s.start_s[-1])) for s in seen]
-    )
+        medians = [float(np.median(values)) for values in zip(*said, strict=True)]
+        return Interval(medians[0], 0.0, np.inf), Interval(medians[1], 0.0, np.inf)
+    last_s = [float(s.start_s[-1]) for s in seen]
+    firsts = [_within(s, 0.0, _edge_s(s)) for s in seen]
+    lasts = [_within(s, end - _edge_s(s), end) for s, end in zip(seen, last_s, strict=True)]
+    return over_trials(firsts), over_trials(lasts)
 
 
 def _edge_s(samples: TrialSamples) -> float:
@@ -93,17 +96,16 @@ def _edge_s(samples: TrialSamples) -> float:
     return min(MINUTE_S, samples.timed_s / 10)
 
 
-def _within(samples: TrialSamples, low_s: float, high_s: float) -> Interval:
-    """Median of what began then, with its 95 % interval, in ms."""
+def _within(samples: TrialSamples, low_s: float, high_s: float) -> Samples:
+    """Latencies of what began then, ns."""
     inside = (samples.start_s >= low_s) & (samples.start_s <= high_s)
-    ns = median_interval((samples.latency_ms[inside] * 1e6).astype(np.int64))
+    return np.asarray(samples.latency_ms[inside] * 1e6, np.int64)
+
+
+def over_trials(trials: Sequence[Samples]) -> Interval:
+    """The headline of one minute of each trial, ms: see `stats.headline`."""
+    ns = headline(trials)
     return Interval(ns.value / 1e6, ns.low / 1e6, ns.high / 1e6)
-
-
-def spread(trials: Sequence[Interval]) -> Interval:
-    """The trials' median, from the lowest bound of any to the highest of any."""
-    middle = float(np.median([t.value for t in trials]))
-    return Interval(middle, min(t.low for t in trials), max(t.high for t in trials))
 
 
 def _group(report: Report, number: int, device: str) -> Group:
@@ -113,15 +115,16 @@ def _group(report: Report, number: int, device: str) -> Group:
     ends = [_ends(report, e) for e in cells]
     firsts, lasts = [first for first, _ in ends], [last for _, last in ends]
     first_ranks, last_ranks = ranks(firsts), ranks(lasts)
+    doubt = ["" if len(_arrivals(e)) >= LEAST_TRIALS else "?" for e in cells]
     lines = [
         Line(
             label=report.axes.label(e.cell),
             href=cell_href(e.cell.id),
             badge=BADGES[e.state],
             first=f"{figures(firsts[n].value)} {bounds(firsts[n])}",
-            first_rank=first_ranks[n],
+            first_rank=first_ranks[n] + doubt[n],
             last=f"{figures(lasts[n].value)} {bounds(lasts[n])}",
-            last_rank=last_ranks[n],
+            last_rank=last_ranks[n] + doubt[n],
             change=f"{100 * (lasts[n].value / firsts[n].value - 1):+.1f} %",
         )
         for n, e in enumerate(cells)

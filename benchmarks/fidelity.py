@@ -24,15 +24,16 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import __version__, datasets, tasks
-from harness.config import Model, read_model
+from harness import __version__, tasks
 from harness.containers import ContainerEngine, JobSpec, Mount, choose
-from harness.convert import convert
 from harness.formats import REGISTRY
-from harness.jobs import THREAD_VARIABLES, Limits, Place, machine_cpus, pinned
 from harness.payload import payload
 from harness.runner.state import read_state
+from harness.scenario.config import Model, read_model
 from harness.serial import dumps
+from harness.steps import datasets
+from harness.steps.convert import convert
+from harness.steps.jobs import THREAD_VARIABLES, Limits, Place, machine_cpus, pinned
 from harness.tasks.pack import open_pack
 from harness.workspace import Workspace, cache_root
 

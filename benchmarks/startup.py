@@ -14,10 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import config, plan
-from harness.config import Model
-from harness.plan import Inventory
 from harness.records import DeviceSpec, ModelSpec, TensorSpec
+from harness.scenario import config, plan
+from harness.scenario.config import Model
+from harness.scenario.plan import Inventory
 
 HELP_LIMIT_S, PLAN_LIMIT_S = 0.3, 1.0
 

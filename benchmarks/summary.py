@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness import stats
+from harness.analysis import summary
 from harness.records import DeviceState, Trial
 
 LIMIT_S = 0.2
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _summarise(samples: list[dict[str, np.ndarray]]) -> None:
-    stats.summarise([_trial(index) for index in range(len(samples))], samples)
+    summary.summarise([_trial(index) for index in range(len(samples))], samples)
 
 
 def _cpu_s(do: Callable[[], object]) -> float:

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from harness.monitor.sampler import Watch
 from harness.records import DeviceSpec, Watched
 from harness.transports import connect
-from harness.watching.watch import Watch
 
 LIMIT_PERCENT = 2.0
 

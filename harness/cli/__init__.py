@@ -57,7 +57,7 @@ def main() -> NoReturn:
 
 
 def _fail(error: BenchError) -> int:
-    from .. import console
+    from . import console
 
     console.show_error(error)
     return 2 if isinstance(error, (ConfigError, UsageError)) else 1

@@ -6,10 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .shared import AsJson, DeviceName, device_named, interruptible, inventory_of, workspace
+from .shared import (
+    AsJson,
+    DeviceName,
+    device_named,
+    interruptible,
+    inventory_of,
+    workspace,
+)
 
 if TYPE_CHECKING:
-    from ..devices import Check
+    from ..targets.check import Check
 
 app = typer.Typer(
     help="The machines of devices/: what is there, what hinders; see docs/devices.md.",
@@ -21,30 +28,32 @@ app = typer.Typer(
 @app.callback()
 def devices_list(context: typer.Context, json: AsJson = False) -> None:
     """Every device with its state, and why one cannot be used."""
-    from .. import console, devices, devicetext
     from ..serial import dumps
+    from ..targets import check
+    from . import console, device_text
 
     if context.invoked_subcommand:
         return
-    seen = devices.look_at_all(list(inventory_of(workspace()).devices.values()))
+    seen = check.look_at_all(list(inventory_of(workspace()).devices.values()))
     if json:
         for device in seen:
             print(dumps(device))
         return
-    console.show_rows("", devicetext.COLUMNS, [devicetext.device_row(device) for device in seen])
+    console.show_rows("", device_text.COLUMNS, [device_text.device_row(device) for device in seen])
     for device in seen:
-        if why := devicetext.why_not(device):
+        if why := device_text.why_not(device):
             console.say(why)
 
 
 @app.command("check")
 def devices_check(name: DeviceName, json: AsJson = False) -> None:
     """Walk through one device: connect, authorise, space, steady, runtime, one inference."""
-    from .. import console, devices, devicetext
     from ..containers import choose
-    from ..firstrun import FirstRun
     from ..serial import dumps
+    from ..targets import check
+    from ..targets.first_inference import FirstRun
     from ..workspace import cache_root
+    from . import console, device_text
 
     inventory = inventory_of(workspace())
     spec = device_named(inventory, name)
@@ -56,11 +65,11 @@ def devices_check(name: DeviceName, json: AsJson = False) -> None:
         if json:
             print(dumps(step), flush=True)
             return
-        for line in devicetext.check_lines(step):
+        for line in device_text.check_lines(step):
             console.say(line)
 
     try:
-        done = devices.check(spec, first.runtime, first.infer, tell)
+        done = check.check(spec, first.runtime, first.infer, tell)
     finally:
         engine.close()
     raise typer.Exit(1 if any(step.outcome == "failed" for step in done) else 0)
@@ -72,9 +81,9 @@ def devices_discover(
     json: AsJson = False,
 ) -> None:
     """Find the phones of the running adb server, and offer a device file for each."""
-    from .. import console, devicetext
-    from .. import discover as finder
     from ..serial import dumps
+    from ..targets import discover as finder
+    from . import console, device_text
 
     space = workspace()
     offers = finder.discover(inventory_of(space).devices)
@@ -87,21 +96,22 @@ def devices_discover(
         if json:
             print(dumps(offer))
         elif not (write and offer.yaml):
-            for line in devicetext.offer_lines(offer):
+            for line in device_text.offer_lines(offer):
                 console.say(line)
 
 
 @app.command("clean")
 def devices_clean(name: DeviceName, json: AsJson = False) -> None:
     """Put a device back as it was, and remove everything of ours from it."""
-    from .. import console, devices, devicetext
     from ..serial import dumps
+    from ..targets import check
+    from . import console, device_text
 
     spec = device_named(inventory_of(workspace()), name)
     interruptible()
-    done = devices.clean(spec)
+    done = check.clean(spec)
     if json:
         print(dumps(done))
         return
-    for line in devicetext.cleaned_lines(done):
+    for line in device_text.cleaned_lines(done):
         console.say(line)

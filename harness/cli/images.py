@@ -18,9 +18,10 @@ app = typer.Typer(
 @app.command("list")
 def images_list(engine: Engine = "auto") -> None:
     """Images that formats need, and whether they are built."""
-    from .. import console, single
+    from ..run import one_off
+    from . import console
 
-    console.show_rows("", ("image", "engine", "reference", "size"), single.list_images(engine))
+    console.show_rows("", ("image", "engine", "reference", "size"), one_off.list_images(engine))
 
 
 @app.command("build")
@@ -29,9 +30,10 @@ def images_build(
     engine: Engine = "auto",
 ) -> None:
     """Build images; an unchanged one is left as it is."""
-    from .. import console, single
+    from ..run import one_off
+    from . import console
 
-    for image in single.build_images(names or [], engine, console.note):
+    for image in one_off.build_images(names or [], engine, console.note):
         state = "unchanged" if image.cached else f"built in {image.seconds:.0f} s"
         console.say(f"{image.name}  {state}  {image.reference}  {image.digest}")
 
@@ -39,9 +41,10 @@ def images_build(
 @app.command("base")
 def images_base() -> None:
     """Make the base image from Debian's packages, where no image registry answers."""
-    from .. import console, single
+    from ..run import one_off
+    from . import console
 
-    console.say(single.make_base(console.note))
+    console.say(one_off.make_base(console.note))
 
 
 @app.command("bundle")
@@ -53,9 +56,10 @@ def images_bundle(
     ] = False,
 ) -> None:
     """Make the runner of an image as one file, for devices without Docker."""
-    from .. import console, single
+    from ..run import one_off
+    from . import console
 
-    made = single.make_bundle(name, arch, again, console.note)
+    made = one_off.make_bundle(name, arch, again, console.note)
     state = "unchanged" if made.cached else f"made in {made.seconds:.0f} s"
     size = f"{made.size_bytes / 1e6:.1f} MB"
     console.say(f"{made.name}  {made.arch}  {state}  {size}  {made.path}  sha256:{made.sha256}")
@@ -64,7 +68,8 @@ def images_bundle(
 @app.command("prune")
 def images_prune(engine: Engine = "auto") -> None:
     """Delete images and environments of older files."""
-    from .. import console, single
+    from ..run import one_off
+    from . import console
 
-    for reference in single.prune_images(engine):
+    for reference in one_off.prune_images(engine):
         console.say(f"removed {reference}")

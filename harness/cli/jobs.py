@@ -23,9 +23,9 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
-    from ..config import Scenario
-    from ..plan import Inventory
     from ..records import Plan
+    from ..scenario.config import Scenario
+    from ..scenario.plan import Inventory
     from ..workspace import Workspace
 
 app = typer.Typer()
@@ -48,9 +48,11 @@ def run(
     report: Annotated[bool, typer.Option(help="Write the pages at the end.")] = True,
 ) -> None:
     """Build, convert, check, measure and score every cell of a scenario, and write its report."""
-    from .. import console, pipeline, verdict
+    from ..analysis import verdict
     from ..containers import choose
+    from ..run import pipeline
     from ..workspace import cache_root
+    from . import console
 
     source, inventory, space, plan = _planned(scenario, only)
     if dry_run:
@@ -91,8 +93,8 @@ def plan(scenario: ScenarioPath, only: Only = [], json: AsJson = False) -> None:
 @app.command()
 def report(run: RunName = "latest", out: OutPath = None) -> None:
     """Write the pages of a run again."""
-    from .. import console
     from ..store import find_run
+    from . import console
 
     space = workspace()
     folder = find_run(space.runs, run)
@@ -124,8 +126,8 @@ def export(
 
 
 def _planned(path: Path, only: list[str]) -> tuple[Scenario, Inventory, Workspace, Plan]:
-    from .. import config
-    from .. import plan as plans
+    from ..scenario import config
+    from ..scenario import plan as plans
     from ..workspace import Workspace
 
     space = Workspace.around(path.parent)
@@ -136,8 +138,8 @@ def _planned(path: Path, only: list[str]) -> tuple[Scenario, Inventory, Workspac
 
 
 def _show_plan(plan: Plan, json: bool) -> None:
-    from .. import console
     from ..serial import dumps
+    from . import console
 
     if json:
         print(dumps(plan))
@@ -146,7 +148,7 @@ def _show_plan(plan: Plan, json: bool) -> None:
 
 
 def _run_folder(source: Scenario, plan: Plan, space: Workspace, resume: bool) -> Path:
-    from .. import pipeline
+    from ..run import pipeline
 
     if not resume:
         return space.runs / pipeline.new_run_id(source.file.name)
@@ -160,7 +162,7 @@ def _run_folder(source: Scenario, plan: Plan, space: Workspace, resume: bool) ->
 
 
 def _write_report(run: Path, out: Path, space: Workspace) -> Path:
-    from ..noise import kept
+    from ..analysis.noise_floor import kept
     from ..report.build import build_run
     from ..report.pictures import CocoPictures
     from ..store import read_run

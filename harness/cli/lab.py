@@ -21,8 +21,8 @@ def lab_up(
     ] = None,
 ) -> None:
     """Start the lab's devices, and wait until they answer; their files appear in `devices`."""
-    from .. import console
     from ..lab import upkeep
+    from . import console
 
     upkeep.up(names or upkeep.NAMES, console.note)
     lab_status()
@@ -31,8 +31,8 @@ def lab_up(
 @app.command("down")
 def lab_down() -> None:
     """End the lab, and leave this machine as it was; the devices' files stay in the cache."""
-    from .. import console
     from ..lab import upkeep
+    from . import console
 
     upkeep.down(console.say)
 
@@ -40,8 +40,8 @@ def lab_down() -> None:
 @app.command("status")
 def lab_status() -> None:
     """Say which of the lab's devices run, how to reach them, and what they take."""
-    from .. import console
     from ..lab import upkeep
+    from . import console
 
     rows = upkeep.status()
     console.show_rows("", ("device", "state", "address", "root", "written"), rows)
@@ -54,7 +54,7 @@ def lab_fault(
     value: Annotated[str, typer.Argument()] = "",
 ) -> None:
     """Make something go wrong with one of the lab's devices, or end that."""
-    from .. import console
     from ..lab import upkeep
+    from . import console
 
     console.say(f"{device}: {upkeep.fault(device, name, value)}")

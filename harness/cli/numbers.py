@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .shared import AsJson, Engine, device_named, interruptible, inventory_of, workspace
+from .shared import (
+    AsJson,
+    Engine,
+    device_named,
+    interruptible,
+    inventory_of,
+    workspace,
+)
 
 if TYPE_CHECKING:
-    from ..compare import Compared
-    from ..pipeline import Request
+    from ..analysis.compare_runs import Compared
+    from ..run.pipeline import Request
     from ..workspace import Workspace
 
 app = typer.Typer()
@@ -40,7 +47,7 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Compare two runs, or two cells: ratio with interval, verdict, and what else differs."""
-    from .. import compare, noise
+    from ..analysis import compare_runs, noise_floor
     from ..store import find_run, read_run
     from ..workspace import cache_root
 
@@ -49,25 +56,25 @@ def compare(
     space = workspace()
     old, new = (read_run(find_run(space.runs, name)) for name in (runs[0], runs[-1]))
     done = (
-        compare.compare_named(old, new, cells, same)
+        compare_runs.compare_named(old, new, cells, same)
         if cells
-        else compare.compare_runs(old, new, same)
+        else compare_runs.compare_runs(old, new, same)
     )
-    done = noise.noted(done, cache_root())
+    done = noise_floor.noted(done, cache_root())
     _show(done, json)
     raise typer.Exit(1 if fail_if_slower and (done.slower or done.lost or not done.told) else 0)
 
 
 def _show(compared: Compared, json: bool) -> None:
-    from .. import console, tables
     from ..serial import dumps
+    from . import comparison_text, console
 
     if json:
         print(dumps(compared))
         return
-    rows = tables.comparison_rows(compared)
-    console.show_rows(f"{compared.old} → {compared.new}", tables.COLUMNS, rows)
-    for line in tables.comparison_notes(compared):
+    rows = comparison_text.comparison_rows(compared)
+    console.show_rows(f"{compared.old} → {compared.new}", comparison_text.COLUMNS, rows)
+    for line in comparison_text.comparison_notes(compared):
         console.say(line)
 
 
@@ -86,12 +93,14 @@ def replay(
     """Measure one cell of a run again, here or elsewhere, and say whether the two agree.
 
     Exit code 1 when there is nothing to compare, since the repetition failed or is invalid."""
-    from .. import console, noise, replay
-    from ..compare import Compared
+    from ..analysis import noise_floor
+    from ..analysis.compare_runs import Compared
+    from ..analysis.differences import run_differences
     from ..containers import choose
-    from ..provenance import run_differences
+    from ..run import replay
     from ..store import read_run
     from ..workspace import cache_root
+    from . import console
 
     space = workspace()
     original = replay.read_original(cell)
@@ -109,7 +118,7 @@ def replay(
         chosen.close()
     old, new = original.run.info, read_run(done.folder).info
     compared = Compared(old.run_id, new.run_id, 2.0, run_differences(old, new), (done.pair,))
-    _show(noise.noted(compared, cache), json)
+    _show(noise_floor.noted(compared, cache), json)
     raise typer.Exit(0 if compared.told else 1)
 
 
@@ -123,10 +132,12 @@ def check_noise(
     json: AsJson = False,
 ) -> None:
     """Measure one cell against itself: how small a change a device shows, what disturbs it."""
-    from .. import console, noise, pipeline, quiet, tables
+    from ..analysis import host_noise, noise_floor
+    from ..run import pipeline
     from ..runner.job import TRIALS, TRUSTED
     from ..serial import dumps
     from ..workspace import cache_root
+    from . import comparison_text, console
 
     if profile not in TRUSTED:
         raise UsageError(f"--profile {profile}: is not one of {', '.join(TRUSTED)}")
@@ -134,28 +145,33 @@ def check_noise(
     source = cache_root() / "noise" / f"{device}.yaml"
     source.parent.mkdir(parents=True, exist_ok=True)
     chosen = model or next(iter(space.models()), "")
-    source.write_text(noise.scenario(chosen, format, device, profile, TRIALS[profile]), "utf-8")
+    source.write_text(
+        noise_floor.scenario(chosen, format, device, profile, TRIALS[profile]), "utf-8"
+    )
     request = _noise_request(source, space, engine)
-    before = quiet.read_cpu_time()
+    before = host_noise.read_cpu_time()
     interruptible()
     with console.JsonProgress() if json else console.LiveProgress(request.plan) as progress:
         run = pipeline.execute(request, progress)
-    steal = quiet.steal_percent(before, quiet.read_cpu_time())
+    steal = host_noise.steal_percent(before, host_noise.read_cpu_time())
     local = request.devices[device].transport == "local"
-    found = noise.analyse(run, *((quiet.read_machine(), steal) if local else (None, None)))
-    path = noise.keep(cache_root(), found)
+    found = noise_floor.analyse(
+        run, *((host_noise.read_machine(), steal) if local else (None, None))
+    )
+    path = noise_floor.keep(cache_root(), found)
     if json:
         print(dumps(found))
         return
-    for line in tables.noise_lines(found):
+    for line in comparison_text.noise_lines(found):
         console.say(line)
     console.note(f"kept in {path}")
 
 
 def _noise_request(path: Path, space: Workspace, engine: str) -> Request:
-    from .. import config, pipeline
-    from .. import plan as plans
     from ..containers import choose
+    from ..run import pipeline
+    from ..scenario import config
+    from ..scenario import plan as plans
     from ..workspace import cache_root
 
     source = config.read_scenario(path)

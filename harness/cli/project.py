@@ -21,18 +21,19 @@ def convert(
     engine: Engine = "auto",
 ) -> None:
     """Convert a model inside its format's container and write the result to OUT."""
-    from .. import console, single
+    from ..run import one_off
+    from . import console
 
-    artifact = single.convert_one(inventory_of(workspace()), model, format, precision, engine, out)
+    artifact = one_off.convert_one(inventory_of(workspace()), model, format, precision, engine, out)
     console.say(f"{out}  {artifact.size_bytes / 1e6:.2f} MB  sha256 {artifact.sha256}")
 
 
 @app.command()
 def doctor() -> None:
     """Say what is here, what is missing and how to get it."""
-    from .. import console, doctor
+    from . import checks, console
 
-    findings = doctor.examine()
+    findings = checks.examine()
     console.show_rows("", ("", "what", "seen", "what to do"), [f.texts() for f in findings])
     raise typer.Exit(1 if any(f.state == "missing" for f in findings) else 0)
 
@@ -42,9 +43,10 @@ def init(
     folder: Annotated[Path, typer.Argument(help="A new or empty project folder.")] = Path(),
 ) -> None:
     """Start a project: a commented scenario and model.yaml for your own model."""
-    from .. import console, starter
+    from ..scenario import init_project
+    from . import console
 
-    for path in starter.write(folder):
+    for path in init_project.write(folder):
         console.say(f"wrote {path}")
 
 
@@ -53,7 +55,8 @@ def schema(out: OutPath = None) -> None:
     """Print the JSON schema of a scenario, for editors."""
     import json
 
-    from .. import config, console
+    from ..scenario import config
+    from . import console
 
     text = json.dumps(config.schema(), indent=2) + "\n"
     if out:

@@ -11,8 +11,8 @@ import typer
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..plan import Inventory
     from ..records import DeviceSpec
+    from ..scenario.plan import Inventory
     from ..workspace import Workspace
 
 ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario's YAML file.")]
@@ -49,13 +49,13 @@ def workspace() -> Workspace:
 
 
 def inventory_of(space: Workspace) -> Inventory:
-    from .. import plan as plans
+    from ..scenario import plan as plans
 
     return plans.read_inventory(space.models(), space.devices())
 
 
 def device_named(inventory: Inventory, name: str) -> DeviceSpec:
-    from ..config import neighbours
+    from ..scenario.config import neighbours
 
     if name not in inventory.devices:
         raise UsageError(f"no device '{name}'{neighbours(name, list(inventory.devices))}")

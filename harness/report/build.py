@@ -12,8 +12,8 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from harness.analysis.noise_floor import Noise
 from harness.errors import BenchError
-from harness.noise import Noise
 from harness.report.data import RunData
 from harness.report.page import Page, Report
 from harness.report.pages import REGISTRY

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BenchError
-from harness.records import PRECISIONS, Cell, CellResult, Plan, RunInfo, Skipped, Summary, Trial
+from harness.records import (
+    PRECISIONS,
+    Cell,
+    CellResult,
+    Plan,
+    RunInfo,
+    Skipped,
+    Summary,
+    Trial,
+)
 from harness.store import read_samples
 
 State = Literal["valid", "suspect", "invalid", "failed", "skipped", "missing"]

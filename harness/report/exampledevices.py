@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from harness.comparison import Comparison
-from harness.noise import Noise
-from harness.quiet import Machine
+from harness.analysis.host_noise import Machine
+from harness.analysis.noise_floor import Noise
+from harness.analysis.ratio import Comparison
+from harness.monitor import state_file
 from harness.records import (
     Cell,
     CpuPolicy,
@@ -25,7 +26,6 @@ from harness.records import (
     Watched,
 )
 from harness.serial import dumps
-from harness.watching import files
 
 THROTTLED: Final = "the clock fell to 918 of 1,479 MHz at 96.5 °C while it ran"
 _BEGAN: Final = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -102,7 +102,7 @@ def readings(folder: Path, device: str, began_s: float, ended_s: float) -> None:
     step = max(0.5, (ended_s - began_s) / 40)
     count = int((ended_s - began_s) / step) + 1
     seen = tuple(_reading(device, round(began_s + n * step, 2)) for n in range(count))
-    files.write(folder / "state.jsonl", Watched(seen))
+    state_file.write(folder / "state.jsonl", Watched(seen))
 
 
 def _reading(device: str, at_s: float) -> Reading:

@@ -8,7 +8,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.records import Arrivals, Cell, Energy, Pattern, PhaseMemory, RateTried, Trial
+from harness.records import (
+    Arrivals,
+    Cell,
+    Energy,
+    Pattern,
+    PhaseMemory,
+    RateTried,
+    Trial,
+)
 
 _LOCAL: Final[dict[tuple[str, str], Pattern]] = {
     ("openvino", "fp32"): "server",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.noise import Noise
+from harness.analysis.noise_floor import Noise
 from harness.report.celltables import Pairs
 from harness.report.numbers import figures, timing_bounds
 from harness.report.page import Chart

@@ -8,9 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from harness.noise import Noise
+from harness.analysis.noise_floor import Noise
 from harness.records import RunDevice
-from harness.report.data import Axes, Entry, RunData, TrialSamples, axes, entries, load_trial
+from harness.report.data import (
+    Axes,
+    Entry,
+    RunData,
+    TrialSamples,
+    axes,
+    entries,
+    load_trial,
+)
 from harness.report.pictures import PictureSource
 from harness.report.readings import States, read_states
 

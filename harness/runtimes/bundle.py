@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from .. import bundles, devicestore
+from ..bundling import bundle as bundles
 from ..errors import StepFailed
+from ..ondevice import store
 from ..records import Image
 from ..transports import Transport
 from . import OnLine, There, Wanted, running
@@ -54,7 +55,7 @@ def why_not(wanted: Wanted) -> str | None:
 def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> BundleReady:
     """See `Provide`; what is new on the device has imported its runtime there once."""
     bundle = bundles.make(wanted.name, wanted.facts.arch, wanted.cache, wanted.log, on_line)
-    placed = devicestore.put_archive(
+    placed = store.put_archive(
         on,
         wanted.workdir,
         bundle.path,
@@ -83,7 +84,7 @@ def _check(on: Transport, wanted: Wanted, ready: BundleReady, bundle: bundles.Bu
     argv = ready.command(("-c", code), (There(wanted.workdir, "/job", True),), {}, (), 0)
     done = on.run(argv, timeout_s=CHECK_S)
     if done.exit_code:
-        devicestore.remove(on, wanted.workdir, (f"bundle-{bundle.sha256}",))
+        store.remove(on, wanted.workdir, (f"bundle-{bundle.sha256}",))
         said = running.last_line(done)
         raise StepFailed(
             f"{on.name}: the bundle of {wanted.name} does not run there: {said}",

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
-from .. import devicestore
 from ..cache import file_sha256, made
 from ..errors import StepFailed
+from ..ondevice import store
 from ..records import Image
 from ..transports import Transport
 from . import OnLine, There, Wanted, running
@@ -165,11 +165,11 @@ def _move(
     file = made(wanted.cache, "images", key, save)[0] / "image.tar.gz"
     name = f"image-{file_sha256(file)}"
     quota = wanted.device.storage_mb * MB
-    path = devicestore.put(on, wanted.workdir, file, name, quota, on_line)
+    path = store.put(on, wanted.workdir, file, name, quota, on_line)
     try:
         _docker(on, ("docker", "load", "--input", str(path)), f"cannot load {image.reference}")
     finally:
-        devicestore.remove(on, wanted.workdir, (name,))
+        store.remove(on, wanted.workdir, (name,))
 
 
 def _found(on: Transport, image: Image, layers: tuple[str, ...]) -> str | None:

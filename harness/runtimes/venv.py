@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from .. import devicestore
 from ..bundling import contents as listing
 from ..bundling import pack, wheels
 from ..cache import digest, made
 from ..containers.output import to_file
 from ..errors import StepFailed, UsageError
+from ..ondevice import store
 from ..records import Image
 from ..serial import dumps, loads
 from ..transports import Transport
@@ -104,13 +104,13 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ven
     key = f"venv-{packed.sha256}"
     quota = wanted.device.storage_mb * MB
     archive = folder / "packages.tar.gz"
-    placed = devicestore.put_archive(
+    placed = store.put_archive(
         on, wanted.workdir, archive, key, packed.unpacked_bytes, quota, on_line
     )
     argv = ("sh", "-c", CHECK, "sh", str(placed.path), "-c", f"import numpy, {contents.module}")
     done = on.run(argv, timeout_s=CHECK_S)
     if done.exit_code:
-        devicestore.remove(on, wanted.workdir, (key,))
+        store.remove(on, wanted.workdir, (key,))
         raise StepFailed(
             f"{on.name}: the environment of {wanted.name} does not work there: "
             f"{running.last_line(done)}",

@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from harness import bundles, devicestore
+from harness.bundling import bundle as bundles
 from harness.containers.venv import VenvEngine
 from harness.errors import StepFailed
 from harness.lab import binfmt
+from harness.ondevice import store as devicestore
 from harness.payload import payload
 from harness.records import DeviceFacts, DeviceSpec
 from harness.runtimes import Ready, There, Wanted, bundle, venv

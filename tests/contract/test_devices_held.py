@@ -14,9 +14,9 @@ from transport_servers import Device, wait_for
 from transport_servers.phone import Phone
 from transport_servers.sshd import Sshd
 
-from harness import lease
 from harness.errors import DeviceLost, StepFailed
 from harness.kinds import hold, linux
+from harness.ondevice import lease
 from harness.records import DeviceSpec
 from harness.transports import Transport, connect
 

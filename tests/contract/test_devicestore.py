@@ -12,8 +12,8 @@ import pytest
 from transport_servers.phone import Phone
 from transport_servers.sshd import Sshd
 
-from harness import devicestore
 from harness.errors import StepFailed
+from harness.ondevice import store
 from harness.records import DeviceSpec
 from harness.transports import Completed, OnLine, Transfer, Transport, connect
 from harness.transports.local import LocalTransport
@@ -130,7 +130,7 @@ def archive_of(folder: Path, target: Path) -> Path:
 def test_a_folder_arrives_whole_and_is_not_sent_twice(
     on: Transport, workdir: PurePosixPath, folder: Path
 ) -> None:
-    path = devicestore.put(on, workdir, folder, "k1", 100 * MB)
+    path = store.put(on, workdir, folder, "k1", 100 * MB)
     assert path == workdir / "store" / "k1" / "data set"
     for file in (p for p in folder.rglob("*") if p.is_file()):
         there = Path(path) / file.relative_to(folder)
@@ -138,19 +138,19 @@ def test_a_folder_arrives_whole_and_is_not_sent_twice(
         assert there.stat().st_mode == file.stat().st_mode
     before = (Path(path) / "B.txt").stat()
     shutil.rmtree(folder)  # nothing is read, so nothing is sent
-    assert devicestore.put(on, workdir, folder, "k1", 100 * MB) == path
+    assert store.put(on, workdir, folder, "k1", 100 * MB) == path
     assert (Path(path) / "B.txt").stat() == before
 
 
 def test_an_archive_is_unpacked_there(on: Transport, workdir: PurePosixPath, folder: Path) -> None:
     packed = archive_of(folder, folder.parent / "it.tar.gz")
-    placed = devicestore.put_archive(on, workdir, packed, "k2", MB, 100 * MB)
+    placed = store.put_archive(on, workdir, packed, "k2", MB, 100 * MB)
     assert placed.fresh
     assert (Path(placed.path) / "sub ü" / "-n").read_text() == "x" * 1000
     assert os.access(Path(placed.path) / "sub ü" / "run", os.X_OK)
     assert not (Path(placed.path).parent / "it.tar.gz").exists()
-    again = devicestore.put_archive(on, workdir, packed, "k2", MB, 100 * MB)
-    assert again == devicestore.Placed(placed.path, False)
+    again = store.put_archive(on, workdir, packed, "k2", MB, 100 * MB)
+    assert again == store.Placed(placed.path, False)
 
 
 def test_the_entry_that_was_not_used_longest_makes_room(
@@ -158,18 +158,18 @@ def test_the_entry_that_was_not_used_longest_makes_room(
 ) -> None:
     for key in ("a", "b", "c"):
         (tmp_path / key).write_bytes(os.urandom(MB))
-        devicestore.put(on, workdir, tmp_path / key, key, 100 * MB)
-    devicestore._IN_USE.pop(on)  # another run, over a new connection
-    assert devicestore.there(on, workdir, ("a", "x")) == {"a"}
+        store.put(on, workdir, tmp_path / key, key, 100 * MB)
+    store._IN_USE.pop(on)  # another run, over a new connection
+    assert store.there(on, workdir, ("a", "x")) == {"a"}
     (tmp_path / "d").write_bytes(os.urandom(MB))
-    devicestore.put(on, workdir, tmp_path / "d", "d", 3 * MB + 4096)
+    store.put(on, workdir, tmp_path / "d", "d", 3 * MB + 4096)
     left = {path.name for path in Path(workdir / "store").iterdir() if path.is_dir()}
     assert left == {"a", "c", "d"}
 
 
 def test_clean_leaves_nothing(on: Transport, workdir: PurePosixPath, folder: Path) -> None:
-    devicestore.put(on, workdir, folder, "k1", 100 * MB)
-    devicestore.clean(on, workdir)
+    store.put(on, workdir, folder, "k1", 100 * MB)
+    store.clean(on, workdir)
     assert not Path(workdir).exists()
     assert list(Path(workdir).parent.iterdir()) == []
 
@@ -178,9 +178,9 @@ def test_asking_for_many_is_one_round_trip(workdir: PurePosixPath, tmp_path: Pat
     on = Tools()
     for key in ("a", "b"):
         (tmp_path / key).write_text(key)
-        devicestore.put(on, workdir, tmp_path / key, key, MB)
+        store.put(on, workdir, tmp_path / key, key, MB)
     on.commands = 0
-    assert devicestore.there(on, workdir, [*"abcdef"]) == {"a", "b"}
+    assert store.there(on, workdir, [*"abcdef"]) == {"a", "b"}
     assert on.commands == 1
 
 
@@ -188,13 +188,13 @@ def test_what_the_run_uses_is_never_removed(workdir: PurePosixPath, tmp_path: Pa
     on = Tools()
     for key in ("a", "b"):
         (tmp_path / key).write_bytes(os.urandom(MB))
-    devicestore.put(on, workdir, tmp_path / "a", "a", MB + 4096)
+    store.put(on, workdir, tmp_path / "a", "a", MB + 4096)
     with pytest.raises(StepFailed) as caught:
-        devicestore.put(on, workdir, tmp_path / "b", "b", MB + 4096)
+        store.put(on, workdir, tmp_path / "b", "b", MB + 4096)
     assert caught.value.message == (
         "phone: no room for b: it needs 1 MB, and of the quota of 1 MB this run itself uses 1 MB"
     )
-    assert devicestore.there(on, workdir, ["a", "b"]) == {"a"}
+    assert store.there(on, workdir, ["a", "b"]) == {"a"}
 
 
 def test_damage_on_the_way_is_seen_and_does_not_count(
@@ -202,9 +202,9 @@ def test_damage_on_the_way_is_seen_and_does_not_count(
 ) -> None:
     (tmp_path / "a").write_text("content")
     with pytest.raises(StepFailed) as caught:
-        devicestore.put(Damaging(), workdir, tmp_path / "a", "a", MB)
+        store.put(Damaging(), workdir, tmp_path / "a", "a", MB)
     assert caught.value.message == "phone: a arrived damaged (sha256)"
-    assert devicestore.there(Tools(), workdir, ["a"]) == set()
+    assert store.there(Tools(), workdir, ["a"]) == set()
     assert list(Path(workdir / "store").glob(".part*")) == []
 
 
@@ -213,12 +213,12 @@ def test_an_interrupted_push_counts_for_nothing_and_is_swept(
 ) -> None:
     (tmp_path / "a").write_text("content of the file")
     with pytest.raises(ConnectionError):
-        devicestore.put(Breaking(), workdir, tmp_path / "a", "a", MB)
+        store.put(Breaking(), workdir, tmp_path / "a", "a", MB)
     assert list(Path(workdir / "store").glob(".part*"))
     on = Tools()
-    assert devicestore.there(on, workdir, ["a"]) == set()
-    monkeypatch.setattr(devicestore, "_PROCESS", "another")
-    path = devicestore.put(on, workdir, tmp_path / "a", "a", MB)
+    assert store.there(on, workdir, ["a"]) == set()
+    monkeypatch.setattr(store, "_PROCESS", "another")
+    path = store.put(on, workdir, tmp_path / "a", "a", MB)
     assert Path(path).read_text() == "content of the file"
     assert list(Path(workdir / "store").glob(".part*")) == []
 
@@ -235,9 +235,9 @@ def test_without_sha256sum_cksum_has_to_do_and_is_named(
     on = Damaging(tools) if damaged else Tools(tools)
     if damaged:
         with pytest.raises(StepFailed, match=r"arrived damaged \(cksum\)"):
-            devicestore.put(on, workdir, folder / "B.txt", "k", MB, said.append)
+            store.put(on, workdir, folder / "B.txt", "k", MB, said.append)
     else:
-        devicestore.put(on, workdir, folder, "k", MB, said.append)
+        store.put(on, workdir, folder, "k", MB, said.append)
         assert said[-1] == ("phone has no sha256sum: data set is verified by cksum (CRC-32) only")
 
 
@@ -250,15 +250,15 @@ def test_a_full_disk_says_what_is_needed_and_free(tmp_path: Path) -> None:
         on, workdir = Tools(), PurePosixPath(disk / "bench")
         (tmp_path / "small").write_bytes(os.urandom(6 * MB))
         (tmp_path / "big").write_bytes(os.urandom(11 * MB))
-        devicestore.put(on, workdir, tmp_path / "small", "small", 100 * MB)
+        store.put(on, workdir, tmp_path / "small", "small", 100 * MB)
         with pytest.raises(StepFailed) as caught:
-            devicestore.put(on, workdir, tmp_path / "big", "big", 100 * MB)
+            store.put(on, workdir, tmp_path / "big", "big", 100 * MB)
         assert caught.value.message.startswith(
             "phone: no room for big: it needs 20 MB, and 15 MB are free at "
         )
-        devicestore._IN_USE.pop(on)  # another run: now the small one may go
-        devicestore.put(on, workdir, tmp_path / "big", "big", 100 * MB)
-        assert devicestore.there(on, workdir, ["small", "big"]) == {"big"}
+        store._IN_USE.pop(on)  # another run: now the small one may go
+        store.put(on, workdir, tmp_path / "big", "big", 100 * MB)
+        assert store.there(on, workdir, ["small", "big"]) == {"big"}
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -267,5 +267,5 @@ def test_a_full_disk_says_what_is_needed_and_free(tmp_path: Path) -> None:
 def test_clean_refuses_a_folder_that_is_not_ours(path: str) -> None:
     on = Tools()
     with pytest.raises(StepFailed, match="its name does not say bench"):
-        devicestore.clean(on, PurePosixPath(path))
+        store.clean(on, PurePosixPath(path))
     assert on.commands == 0

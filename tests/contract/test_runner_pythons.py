@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import datasets
-from harness.config import Model
 from harness.containers import Completed, JobSpec, Mount, OnLine
-from harness.infer import Loadable
-from harness.jobs import Limits, Place, pinned
-from harness.measure import run_trial
 from harness.records import Cell, Image, ModelSpec, TensorSpec
 from harness.runner.job import PROFILES, TrialAnswer
+from harness.scenario.config import Model
 from harness.serial import loads
+from harness.steps import datasets
+from harness.steps.infer import Loadable
+from harness.steps.jobs import Limits, Place, pinned
+from harness.steps.measure import run_trial
 
 ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")

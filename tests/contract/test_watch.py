@@ -15,15 +15,15 @@ from transport_servers import Device, processes, wait_for
 from transport_servers.phone import Phone
 from transport_servers.sshd import Sshd
 
+from harness.monitor import state_file
+from harness.monitor.energy import energy_of, window_of
+from harness.monitor.judge import UNALIGNED, Verdicts, judge_state
+from harness.monitor.parse import Parser
+from harness.monitor.retry import run_with_redo
+from harness.monitor.sampler import Watch
+from harness.monitor.sampler_script import command
 from harness.records import DeviceSpec, DeviceState, Reading, Watched
 from harness.transports import Transport, connect
-from harness.watching import files
-from harness.watching.energy import energy_of, window_of
-from harness.watching.parse import Parser
-from harness.watching.redo import run_with_redo
-from harness.watching.script import command
-from harness.watching.verdicts import UNALIGNED, Verdicts, judge_state
-from harness.watching.watch import Watch
 
 pytestmark = pytest.mark.servers  # and the shells of scripts/system-packages
 
@@ -261,8 +261,8 @@ def test_this_machine_says_what_it_can(tmp_path: Path) -> None:
     assert last.memory_available_bytes
     assert last.at_s == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=5)
     assert watching.watched.notes == ()
-    files.write(tmp_path / "state.jsonl", watching.watched)
-    assert files.read(tmp_path / "state.jsonl") == watching.watched
+    state_file.write(tmp_path / "state.jsonl", watching.watched)
+    assert state_file.read(tmp_path / "state.jsonl") == watching.watched
 
 
 BUSY = """\

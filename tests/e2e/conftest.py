@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from harness.config import read_device
 from harness.records import DeviceSpec
+from harness.scenario.config import read_device
 from harness.transports import Transport, connect
 
 #: a shell's background jobs start with Ctrl-C ignored; the lab and the containers are to be ended

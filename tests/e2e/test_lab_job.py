@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, Lab, Project, wait_for
 
-from harness.lease import hold, holder
+from harness.ondevice.lease import hold, holder
 from harness.records import CellResult
 from harness.store import Run, read_devices, read_run
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from shapes import MEDIAN_NS, SHAPES, autoregressive, draw, shown, true_median
 
-from harness import stats
+from harness.analysis import summary
 from harness.runner.loop import _half_width_percent as half_width_percent
 
 RUNS = 2000
@@ -23,7 +23,7 @@ def test_the_headline_covers_at_95_percent(
 ) -> None:
     truth = true_median(shape, between)
     runs = draw(shape, (RUNS, trials, samples), between, seed=trials)
-    intervals = [stats.headline(list(run)) for run in runs]
+    intervals = [summary.headline(list(run)) for run in runs]
     hits = [i.low <= truth <= i.high for i in intervals]
     assert shown("coverage", float(np.mean(hits))) >= LEAST
 
@@ -33,7 +33,7 @@ def test_the_headline_covers_when_each_trial_ends_as_soon_as_it_looks_narrow(wit
     """The loop's own rule: at least 64 samples, and half of the interval within 1 %."""
     truth = true_median("log-normal", 0.005, within)
     runs = draw("log-normal", (RUNS, 3, 512), 0.005, within, seed=17)
-    intervals = [stats.headline([_until_narrow(trial) for trial in run]) for run in runs]
+    intervals = [summary.headline([_until_narrow(trial) for trial in run]) for run in runs]
     hits = [i.low <= truth <= i.high for i in intervals]
     assert shown("coverage", float(np.mean(hits))) >= LEAST
 
@@ -74,7 +74,7 @@ def test_a_hierarchical_bootstrap_would_not_cover_with_three_trials() -> None:
 
 
 def _covered(trials: np.ndarray, worth: float | None = None) -> float:
-    intervals = [stats.median_interval(samples, worth) for samples in trials]
+    intervals = [summary.median_interval(samples, worth) for samples in trials]
     return shown("coverage", float(np.mean([i.low <= MEDIAN_NS <= i.high for i in intervals])))
 
 

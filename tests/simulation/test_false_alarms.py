@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shapes import MEDIAN_NS, autoregressive, draw, shown
 
-from harness.flags import sample_flags
+from harness.analysis.flags import sample_flags
 
 #: at 1 in 1,000 the chance of more alarms than this among 2,000 cells is under 1 %
 CELLS, MOST = 2000, 6

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from shapes import MEDIAN_NS, SHAPES, draw, shown
 
-from harness import comparison, noise
-from harness.comparison import Comparison, compare, decide
+from harness.analysis import noise_floor, ratio
+from harness.analysis.ratio import Comparison, compare, decide
 
 #: at 1 in 1,000 the chance of more alarms than this among 20,000 pairs is under 1 %
 PAIRS, MOST = 20_000, 31
@@ -128,14 +128,14 @@ def test_equal_cells_stay_under_the_noise_floor_19_times_in_20(trials: int) -> N
     old, new = rng.normal(0, 0.01, (2, 4000, trials)).mean(axis=2)
     apart = 100 * np.expm1(np.abs(new - old))
     under = [
-        a <= noise.floor_percent(float(sd), 2 * trials - 1, trials, trials)
+        a <= noise_floor.floor_percent(float(sd), 2 * trials - 1, trials, trials)
         for a, sd in zip(apart, sds, strict=True)
     ]
     assert math.isclose(shown("under the floor", float(np.mean(under))), 0.95, abs_tol=0.012)
 
 
 def test_the_power_formula_agrees_with_the_simulation() -> None:
-    shift = 1 + comparison.detectable_percent(0.01, 5) / 100
+    shift = 1 + ratio.detectable_percent(0.01, 5) / 100
     logs = [np.random.default_rng(s).normal(0, 0.01, (4000, 5)) for s in (91, 92)]
     medians = [MEDIAN_NS * np.exp(x) * f for x, f in zip(logs, (1.0, shift), strict=True)]
     difference = np.log(medians[1]).mean(1) - np.log(medians[0]).mean(1)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import bundles
+from harness.bundling import bundle as bundles
 from harness.bundling import contents, debian, elf, pack, wheels
 from harness.containers import recipe
 from harness.containers.venv import VenvEngine
 from harness.errors import StepFailed, UsageError
-from harness.listing import cksum
+from harness.ondevice.folder_hash import cksum
 from harness.records import DeviceFacts, DeviceSpec
 from harness.runtimes import There, Wanted, bundle, venv
 

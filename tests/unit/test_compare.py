@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from records_for_tests import OK, failed_result, ok_result, skipped_result, trial
 
-from harness import cli, stats, tables
-from harness.compare import compare_named, compare_runs
+from harness import cli
+from harness.analysis import summary as stats
+from harness.analysis.compare_runs import compare_named, compare_runs
+from harness.analysis.differences import Difference
+from harness.cli import comparison_text
 from harness.errors import BenchError, UsageError
-from harness.provenance import Difference
 from harness.records import Arrivals, Cell, CellResult, Plan, RunInfo
 from harness.store import Run, RunFolder, read_run
 
@@ -171,7 +173,7 @@ def test_differences_of_provenance_are_said_once(tmp_path: Path) -> None:
     ]
     info = replace(new.info, git="def")
     compared = compare_runs(old, replace(new, info=info, results=tuple(changed)))
-    assert tables.comparison_notes(compared) == [
+    assert comparison_text.comparison_notes(compared) == [
         "differs: git: abc → def",
         "differs: image digest: sha256:aa → sha256:bbbbbbbbbbbb…",
     ]
@@ -209,12 +211,13 @@ def test_a_ratio_that_is_not_that_of_the_numbers_beside_it_says_why(tmp_path: Pa
     old = write(tmp_path / "old", {OK: 10.0})
     new = write(tmp_path / "new", {OK: 10.0})
     assert not any(
-        "trials disagree" in line for line in tables.comparison_notes(compare_runs(old, new))
+        "trials disagree" in line
+        for line in comparison_text.comparison_notes(compare_runs(old, new))
     )
     for one in new.results[0].trials[:2]:
         path = new.folder / one.folder / "samples.npz"
         np.savez(path, latency_ns=3 * np.load(path)["latency_ns"])
-    notes = tables.comparison_notes(compare_runs(old, new))
+    notes = comparison_text.comparison_notes(compare_runs(old, new))
     assert notes[0].startswith(f"{OK.id}: trials disagree: the ratio is of their medians; ")
 
 
@@ -223,11 +226,11 @@ def test_notes_of_many_pairs_are_counted_not_repeated(tmp_path: Path) -> None:
     old, new = write(tmp_path / "old", cells), write(tmp_path / "new", cells)
     doubted = tuple(replace(r, verdict="suspect", reasons=("noisy",)) for r in new.results[:4])
     compared = compare_runs(old, replace(new, results=(*doubted, new.results[4])))
-    assert tables.comparison_notes(compared)[0] == (
+    assert comparison_text.comparison_notes(compared)[0] == (
         "4 of 5 cells: suspect in one run or both, `--cells A B` says why"
     )
     few = replace(compared, pairs=compared.pairs[:3])
-    assert tables.comparison_notes(few)[0] == (
+    assert comparison_text.comparison_notes(few)[0] == (
         f"{compared.pairs[0].new.cell_id}: suspect in new: noisy"  # type: ignore[union-attr]
     )
 

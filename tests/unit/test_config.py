@@ -10,9 +10,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import config, yamlfile
 from harness.errors import ConfigError
 from harness.runner.job import PROFILES
+from harness.scenario import config, yaml_lines
 
 GOOD = "name: x\nmodels: [rio]\nformats: [onnx]\n"
 ROOT = Path(__file__).parents[2]
@@ -181,6 +181,6 @@ def test_nothing_like_yaml_crashes_the_reader(parts: list[tuple[int, str, str]])
     path = Path("fuzz.yaml")
     path.write_text("".join(" " * indent + word + end for indent, word, end in parts))
     try:
-        yamlfile.read(path)
+        yaml_lines.read(path)
     except ConfigError as error:
         assert len(error.mistakes) == 1

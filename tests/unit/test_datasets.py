@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness import datasets
 from harness.errors import ConfigError
+from harness.steps import datasets
 from harness.tasks.pack import open_pack
 
 HINT = "copy the dataset again, or rewrite its manifest if the change is meant"

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, devices, devicetext, discover, kinds, lease
-from harness.config import read_device
+from harness import cli, kinds
+from harness.cli import device_text
 from harness.errors import ConfigError, DeviceLost, StepFailed, UsageError
+from harness.ondevice import lease
 from harness.records import DeviceFacts, DeviceSpec, DeviceState
+from harness.scenario.config import read_device
+from harness.targets import check as devices
+from harness.targets import discover
 from harness.transports import Transport, adb_list
 from harness.transports.adb_list import Listed
 from harness.transports.local import LocalTransport
@@ -52,11 +56,11 @@ def test_the_list_says_what_is_there_and_why_not() -> None:
     assert (ready.state, ready.reason) == ("ready", "")
     assert ready.facts is not None
     assert ready.now is not None
-    assert devicetext.why_not(ready) == ""
+    assert device_text.why_not(ready) == ""
     assert (gone.state, gone.facts) == ("unreachable", None)
     assert "127.0.0.1" in gone.reason
-    assert devicetext.why_not(gone).startswith("orin: ")
-    row = devicetext.device_row(ready)
+    assert device_text.why_not(gone).startswith("orin: ")
+    row = device_text.device_row(ready)
     assert row[:3] == ("here", "linux over local", "ready")
     assert (row[5], "load" in row[4], "CPUs" in row[3]) == ("host", True, True)
 
@@ -64,7 +68,7 @@ def test_the_list_says_what_is_there_and_why_not() -> None:
 def test_a_device_of_another_kind_is_unfit() -> None:
     (seen,) = devices.look_at_all([DeviceSpec("x", "jetson", "local")])
     assert (seen.state, seen.hint) == ("unfit", "kind: linux")
-    assert devicetext.why_not(seen).startswith("x: no Jetson: it has no /etc/nv_tegra_release")
+    assert device_text.why_not(seen).startswith("x: no Jetson: it has no /etc/nv_tegra_release")
 
 
 def test_one_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +103,7 @@ def test_one_that_is_leased_is_busy(here: Path) -> None:
     with lease.hold(LocalTransport("here"), str(here), "ann@desk pid 7, run r1"):
         seen = devices.look_at(LOCAL)
     assert seen.state == "busy"
-    assert devicetext.why_not(seen).startswith("here is in use by ann@desk pid 7, run r1; ")
+    assert device_text.why_not(seen).startswith("here is in use by ann@desk pid 7, run r1; ")
 
 
 FACTS = DeviceFacts("android", "aarch64", "Android 14", workdir="/data/local/tmp/bench")
@@ -163,7 +167,7 @@ def test_what_comes_after_a_failed_step_is_skipped() -> None:
 
     done = devices.check(LOCAL, trial, trial)
     assert outcomes(done[-2:]) == "runtime:failed inference:skipped"
-    assert devicetext.check_lines(done[-2]) == [
+    assert device_text.check_lines(done[-2]) == [
         "!! runtime    the bundle does not fit",
         "   → free some space",
     ]
@@ -234,7 +238,7 @@ def test_cleaning_removes_all_of_ours_and_nothing_else(here: Path) -> None:
     ]  # fmt: skip
     assert done.bytes >= 15000
     assert [path.name for path in here.parent.iterdir()] == ["other"]
-    assert devicetext.cleaned_lines(devices.Cleaned("p", (), (), 0)) == [
+    assert device_text.cleaned_lines(devices.Cleaned("p", (), (), 0)) == [
         "p: nothing of ours was there"
     ]
 

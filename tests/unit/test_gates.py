@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from records_for_tests import ok_result, write_run
 
-from harness.config import Scenario, ScenarioFile
+from harness.analysis.verdict import broken_gates, exit_code
 from harness.records import CellResult
+from harness.scenario.config import Scenario, ScenarioFile
+from harness.scenario.yaml_lines import YamlFile
 from harness.store import read_run
-from harness.verdict import broken_gates, exit_code
-from harness.yamlfile import YamlFile
 
 
 def broken(folder: Path, gates: dict[str, float], result: CellResult) -> list[str]:

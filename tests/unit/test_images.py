@@ -11,12 +11,13 @@ from typing import Literal
 
 import pytest
 
-from harness import containers, images
+from harness import containers
 from harness.containers import Built, Completed, JobSpec, Mount, OnLine, recipe
 from harness.containers.base import root_tar
 from harness.containers.output import Output, to_file
 from harness.errors import StepFailed, UsageError
 from harness.records import Image
+from harness.steps import images
 
 OURS = recipe.dockerfiles()
 PIN = re.compile(r"^([\w.-]+)==(\S+)", re.M)

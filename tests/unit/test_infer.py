@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from test_jobs import IMAGE, MODEL, FakeEngine
 
-from harness.config import Model
 from harness.errors import StepFailed
-from harness.infer import Loadable, infer, placement_of
-from harness.jobs import Limits, Place
 from harness.records import Layer, Placed, Placement
 from harness.runner.job import Job, ProfileAnswer
+from harness.scenario.config import Model
 from harness.serial import dumps, loads
+from harness.steps.infer import Loadable, infer, placement_of
+from harness.steps.jobs import Limits, Place
 
 PLACED = Placement("CPU", (Placed("CPU", 2, 1.0, 1.0),), (), False, "tool", 20, 3.0)
 LAYERS = (Layer("a", "Conv", "CPU", 2.0, 2 / 3), Layer("b", "Add", "CPU", 1.0, 1 / 3, 2))

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from harness import jobs
 from harness.containers import Completed, JobSpec, Mount
 from harness.errors import StepFailed
-from harness.jobs import Limits, Place, last_words, run_job
 from harness.records import Image, ModelSpec, TensorSpec
 from harness.runner.job import VERSION, Answer, Job
+from harness.steps import jobs
+from harness.steps.jobs import Limits, Place, last_words, run_job
 
 MODEL = ModelSpec(
     "m", "detection", "n.py", "b", "w.pt", "0", TensorSpec("i", (1, 3, 8, 8)), ("o",), ("c",)

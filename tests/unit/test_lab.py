@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import read_device
 from harness.errors import StepFailed, UsageError
 from harness.lab import binfmt, control, packages, roots, sysfs, upkeep
+from harness.scenario.config import read_device
 from harness.workspace import Workspace
 
 

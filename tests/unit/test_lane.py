@@ -16,12 +16,7 @@ from records_for_tests import STATE
 from harness import kinds
 from harness.containers import Completed, JobSpec, Mount
 from harness.errors import CannotRun, DeviceLost, StepFailed
-from harness.infer import Loadable
-from harness.jobs import Place
 from harness.kinds import Kind
-from harness.lane import Lane, Rules, Stopped
-from harness.ledger import Ledger, Work
-from harness.prepare import Pictures, Prepared
 from harness.records import (
     Cell,
     DeviceFacts,
@@ -32,8 +27,13 @@ from harness.records import (
     RunInfo,
     TensorSpec,
 )
+from harness.run.device_worker import Lane, Rules, Stopped
+from harness.run.prepare import Pictures, Prepared
+from harness.run.recorder import Ledger, Work
 from harness.runner.job import PROFILES, TrialAnswer
 from harness.serial import dumps
+from harness.steps.infer import Loadable
+from harness.steps.jobs import Place
 from harness.store import RunFolder, read_run
 from harness.transports import Transport
 from harness.transports.local import LocalTransport

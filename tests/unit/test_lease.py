@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import lease
 from harness.errors import DeviceLost, StepFailed
+from harness.ondevice import lease
 from harness.transports import Completed, OnLine
 from harness.transports.local import LocalTransport
 
@@ -227,7 +227,7 @@ def test_of_many_at_once_one_has_it_at_a_time(workdir: str) -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.2])
 def test_a_killed_holder_s_lease_runs_out(on: Cable, workdir: str, seconds: float) -> None:
     code = (
-        "import sys\nfrom harness import lease\n"
+        "import sys\nfrom harness.ondevice import lease\n"
         "from harness.transports.local import LocalTransport\n"
         f"with lease.hold(LocalTransport('pixel'), {workdir!r}, 'ann', lasts_s=2):\n"
         "    print('held', flush=True); sys.stdin.read()\n"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.measure import deadline_s, schedule
 from harness.records import Cell
 from harness.runner.job import PROFILES
+from harness.steps.measure import deadline_s, schedule
 
 CELLS = [Cell("m", name, "fp32", "local") for name in "abcdefgh"]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.parity import check_metric, check_metrics, compare, split
 from harness.records import PRECISIONS, ModelSpec, Parity, Precision, TensorSpec
+from harness.steps.parity import check_metric, check_metrics, compare, split
 from harness.tasks.letterbox import fit
 
 SPEC = ModelSpec(

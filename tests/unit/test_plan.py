@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import config, plan
-from harness.config import Model
 from harness.errors import ConfigError
-from harness.plan import Inventory
 from harness.records import DeviceSpec, ModelSpec, TensorSpec
+from harness.scenario import config, plan
+from harness.scenario.config import Model
+from harness.scenario.plan import Inventory
 
 
 def model(name: str) -> Model:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from records_for_tests import trial
 
-from harness import proof
+from harness.analysis import proof
 from harness.records import Placed, Placement
 
 WHOLE = Placement("CPU", (Placed("CPU", 9, 1.0, 1.0),), (), False, "tool", 20, 3.0)

@@ -15,20 +15,28 @@ from records_for_tests import OK, STATE
 from test_compare import measured
 
 from harness import kinds
+from harness.analysis.differences import Difference
 from harness.cache import file_sha256
-from harness.config import Model, read_model
 from harness.containers import Completed, JobSpec, Mount
 from harness.errors import BenchError, UsageError
-from harness.jobs import Place, machine_cpus, pinned
 from harness.kinds import Kind
-from harness.provenance import Difference
-from harness.records import Artifact, DeviceFacts, DeviceSpec, Image, Placement, Plan, RunInfo
-from harness.replay import find_artifact, read_original, replay
-from harness.replay import here as local_site
+from harness.records import (
+    Artifact,
+    DeviceFacts,
+    DeviceSpec,
+    Image,
+    Placement,
+    Plan,
+    RunInfo,
+)
+from harness.run.replay import find_artifact, read_original, replay
+from harness.run.replay import here as local_site
 from harness.runner.job import PROFILES, SMOKE_REASON, VERSION, Job, TrialAnswer
+from harness.scenario.config import Model, read_model
 from harness.serial import dumps
-from harness.sites import LocalSite
+from harness.steps.jobs import Place, machine_cpus, pinned
 from harness.store import RunFolder, read_run
+from harness.targets.target import LocalSite
 from harness.transports import Transport
 from harness.transports.local import LocalTransport
 

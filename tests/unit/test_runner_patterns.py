@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.analysis.summary import ENOUGH, percentile
 from harness.records import Pattern
 from harness.runner import loop
 from harness.runner.job import PROFILES, SEARCH_STEPS, MeasureOptions, PatternOptions
 from harness.runner.patterns import REGISTRY, Timed, camera, figures, find, offline, server
 from harness.serial import dumps, loads
-from harness.stats import ENOUGH, percentile
 
 MS = 1_000_000
 RULES = MeasureOptions(min_samples=64, min_s=0.5, cap_s=10.0)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.datasets import Dataset
 from harness.errors import StepFailed
 from harness.records import ModelSpec, Scores, TensorSpec
-from harness.score import read_predictions, score
+from harness.steps.datasets import Dataset
+from harness.steps.score import read_predictions, score
 from harness.tasks import Detections, rle
 from harness.tasks.detections import pack
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import flags, shape, stats
-from harness.dependence import effective_size
-from harness.quantiles import Confidence, student
+from harness.analysis import drift, flags
+from harness.analysis import summary as stats
+from harness.analysis.effective_sample_size import effective_size
+from harness.analysis.student_t import Confidence, student
+from harness.analysis.verdict import judge
 from harness.records import Cell, DeviceState, Interval, Trial
-from harness.verdict import judge
 
 RNG = np.random.default_rng(7)
 
@@ -38,16 +39,16 @@ def test_a_percentile_is_printed_from_enough_samples_only(percent: float, least:
 
 def test_drift_is_flagged_and_noise_is_not() -> None:
     steady = lognormal(600, sigma=0.005)
-    assert abs(shape.drift_percent(steady)) < 2
+    assert abs(drift.drift_percent(steady)) < 2
     heating = (steady * np.linspace(1, 1.1, 600)).astype(np.int64)
-    assert shape.drift_percent(heating) == pytest.approx(6.7, abs=1)
+    assert drift.drift_percent(heating) == pytest.approx(6.7, abs=1)
     assert any("drifted" in flag for flag in flags.sample_flags([heating]))
 
 
 def test_two_modes_are_seen_and_one_is_not() -> None:
     both = np.concatenate([lognormal(300, 10, 0.01), lognormal(100, 12, 0.01)])
-    assert shape.has_two_modes(both)
-    assert not shape.has_two_modes(lognormal(200, 10, 0.03))
+    assert drift.has_two_modes(both)
+    assert not drift.has_two_modes(lognormal(200, 10, 0.03))
 
 
 def test_trials_that_disagree_are_flagged() -> None:
@@ -92,7 +93,7 @@ def test_stages_are_medians_over_all_trials() -> None:
 
 def test_two_modes_are_seen_through_a_few_interruptions() -> None:
     both = np.concatenate([lognormal(300, 10, 0.01), lognormal(100, 12, 0.01), [10**9]])
-    assert shape.has_two_modes(both)
+    assert drift.has_two_modes(both)
 
 
 def test_samples_that_repeat_themselves_count_less() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from series_for_tests import BEGAN_S, series
 
+from harness.monitor.energy import energy_of, window_of
 from harness.records import Energy, Reading, Watched
-from harness.watching.energy import energy_of, window_of
 
 IDLE = (BEGAN_S, BEGAN_S + 3)
 LOOP = (BEGAN_S + 4, BEGAN_S + 14)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from series_for_tests import series
 
+from harness.monitor.state_file import read, write
 from harness.records import Watched
 from harness.serial import Malformed
-from harness.watching.files import read, write
 
 WATCHED = Watched(
     tuple(series(3)), ("a note",), 0.4, {"RAPL package-0": 262143328850}, ("temperature",)

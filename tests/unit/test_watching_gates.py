@@ -7,8 +7,8 @@ import pytest
 from series_for_tests import STATE, series
 
 from harness.errors import StepFailed
+from harness.monitor.preconditions import Limits, limits_of, wait_until_quiet, wait_until_ready
 from harness.records import DeviceSpec, DeviceState, Reading
-from harness.watching.gates import Limits, limits_of, wait_until_quiet, wait_until_ready
 
 COOL = Limits(cool_below_c=45.0)
 WARM = replace(STATE, hottest_c=61.0, temperatures_c={"skin": 38.0, "cpu-1": 61.0})

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from harness.monitor.parse import Parser
 from harness.records import Reading
-from harness.watching.parse import Parser
 
 PHONE = """\
 B 4711 0.5

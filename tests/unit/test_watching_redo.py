@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import DeviceLost
-from harness.watching.redo import Redone, run_with_redo
+from harness.monitor.retry import Redone, run_with_redo
 
 HOT = "throttled: the clock fell"
 

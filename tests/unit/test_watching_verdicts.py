@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from series_for_tests import BEGAN_S, STATE, series
 
+from harness.monitor.judge import UNALIGNED, Verdicts, judge_state
 from harness.records import DeviceState, Reading
-from harness.watching.verdicts import UNALIGNED, Verdicts, judge_state
 
 WINDOW = (BEGAN_S, BEGAN_S + 9.5)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.flags import LEAST_TRIALS
+from harness.analysis.drift import Samples
+from harness.analysis.flags import LEAST_TRIALS
+from harness.analysis.summary import headline
 from harness.records import Arrivals, Interval
 from harness.report.data import Entry, TrialSamples
 from harness.report.marks import BADGES, Badge
@@ -16,8 +18,6 @@ from harness.report.page import Chart, Maker, Page, Report, cell_href
 from harness.report.patterns import curve
 from harness.report.plots import colour, plain
 from harness.runner.patterns.sustained import MINUTE_S
-from harness.shape import Samples
-from harness.stats import headline
 
 _DASHES = ("solid", "dash", "dot")
 _COLOURS = 7

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...records import Arrivals
 
-#: fewest samples for a percentile, as in harness/stats.py, which does not travel to devices
+#: fewest samples for a percentile, as in analysis/summary.py, which does not travel to devices
 ENOUGH: Dict[float, int] = {50.0: 1, 90.0: 64, 99.0: 662}
 
 

@@ -1,0 +1,218 @@
+"""What speaks against a number: one line each, with its figure and what to do. Pure.
+
+A flag never removes a sample. Each has a limit that matters and, where noise could reach the
+limit by chance, a test that it did not: on quiet log-normal samples each is raised in at most
+1 of 1,000 cells (tests/simulation).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..records import DeviceState, Trial
+from .drift import (
+    SURELY,
+    Samples,
+    drift_between,
+    has_two_modes,
+    surely_shifted,
+    thinned,
+)
+from .effective_sample_size import effective_size
+
+VARIATION_PERCENT = 2.5
+DRIFT_PERCENT = 2.0
+DISAGREE_PERCENT = 3.0
+FREQUENCY_PERCENT = 5.0
+PRESSURE_PERCENT = 10.0
+BATTERY_PERCENT = 30.0
+PLAUSIBLE_C = (-40.0, 150.0)
+
+_NONE = np.empty(0, np.int64)
+
+#: fewer samples have no 95 % interval of the median at all: 1 - 2 · 0.5^n
+LEAST_SAMPLES = 6
+#: fewer do not show how processes differ, which is what the headline's interval must cover
+LEAST_TRIALS = 3
+#: samples that count for a tenth of themselves at most
+LEAST_INDEPENDENT = 0.1
+
+
+def impossible(trials: Sequence[Samples]) -> list[str]:
+    """What no clock can have measured; such a number is invalid, not suspect."""
+    wrong = sum(int((samples <= 0).sum()) for samples in trials)
+    if not wrong:
+        return []
+    total = sum(len(samples) for samples in trials)
+    return [
+        f"{wrong} of {total} samples took no time or less: the clock stood still or went "
+        "backwards; keep the raw samples, measure again"
+    ]
+
+
+#: spans of time beside the headline's that a trial keeps
+SPANS = ("warmup_ns", "pre_ns", "infer_ns", "post_ns", "e2e_ns")
+
+
+def backwards(trials: Sequence[Mapping[str, Samples]]) -> list[str]:
+    """`impossible` of every span that the trials keep; a stage may be too short for the clock."""
+    wrong = impossible([trial["latency_ns"] for trial in trials])
+    if wrong:
+        return wrong
+    found = [name for name in SPANS if any((t.get(name, _NONE) < 0).any() for t in trials)]
+    if not found:
+        return []
+    return [f"{found[0]} has spans of less than no time: the clock went backwards; measure again"]
+
+
+def sample_flags(trials: Sequence[Samples], worth: float | None = None) -> list[str]:
+    """What in the samples makes the number suspect; every trial has at least one sample.
+
+    `worth`: how many independent samples there are, where that is known already.
+    """
+    found = (_few(trials), _variation(trials), _order(trials), _modes(trials))
+    return [flag for flag in (*found, _dependence(trials, worth), _disagreement(trials)) if flag]
+
+
+def trial_flags(trials: Sequence[Trial]) -> list[str]:
+    """What the processes and the device's state say against the number."""
+    found = (_processes(trials), _warmup(trials), _cap(trials), _pressure(trials), _clock(trials))
+    seen = (flag for trial in trials for flag in trial.state_flags)
+    return [
+        flag for flag in (*found, _battery(trials), _sensor(trials), *dict.fromkeys(seen)) if flag
+    ]
+
+
+def _few(trials: Sequence[Samples]) -> str:
+    count = sum(len(samples) for samples in trials)
+    if count >= LEAST_SAMPLES:
+        return ""
+    return f"{count} samples are too few for a 95 % interval (at least {LEAST_SAMPLES})"
+
+
+def _variation(trials: Sequence[Samples]) -> str:
+    """All trials together over the limit, or one that is over it by more than chance."""
+    each = [100 * float(s.std() / max(1.0, abs(s.mean()))) for s in trials]
+    surely = [v / (1 + SURELY / math.sqrt(2 * len(s))) for v, s in zip(each, trials, strict=True)]
+    if max(math.sqrt(float(np.mean(np.square(each)))), *surely) <= VARIATION_PERCENT:
+        return ""
+    limit = f"(coefficient of variation, limit {VARIATION_PERCENT} %)"
+    return f"samples vary by {max(each):.1f} % {limit}"
+
+
+def _order(trials: Sequence[Samples]) -> str:
+    """Drift if there is one; else a start that was not yet steady."""
+    series = [thinned(samples) for samples in trials]
+    drifts = [_moved(s, len(s) // 3, len(s) // 3) for s in series]
+    worst = max(drifts, key=abs)
+    if worst:
+        return f"drifted by {worst:+.1f} % within a trial; let the device cool, use profile full"
+    starts = [_moved(s, len(s) // 10, len(s) // 2) for s in series]
+    worst = max(starts, key=abs)
+    if worst:
+        return (
+            f"not steady at its start: {worst:+.1f} % between a trial's first tenth and its last "
+            "half; warm up for longer"
+        )
+    return ""
+
+
+def _moved(samples: Samples, first: int, last: int) -> float:
+    """Percent from the first to the last samples; 0 if small, or chance, or from too few."""
+    if first < 10:
+        return 0.0
+    head, tail = samples[:first], samples[-last:]
+    percent = drift_between(head, tail)
+    return percent if abs(percent) > DRIFT_PERCENT and surely_shifted(head, tail) else 0.0
+
+
+def _modes(trials: Sequence[Samples]) -> str:
+    if not any(has_two_modes(samples) for samples in trials):
+        return ""
+    return "two modes: latency jumps between two levels; look at the histogram, pin the clocks"
+
+
+def _dependence(trials: Sequence[Samples], worth: float | None) -> str:
+    count = sum(len(samples) for samples in trials)
+    if worth is None:
+        worth = sum(effective_size(samples, float(np.median(samples))) for samples in trials)
+    if count < LEAST_SAMPLES or worth >= LEAST_INDEPENDENT * count:
+        return ""
+    return (
+        f"samples depend on each other: {count} are worth {worth:.0f}; something slows the device "
+        "for seconds at a time, look at the samples in order"
+    )
+
+
+def _disagreement(trials: Sequence[Samples]) -> str:
+    medians = [float(np.median(samples)) for samples in trials]
+    spread = 100 * (max(medians) - min(medians)) / max(1.0, abs(float(np.median(medians))))
+    if spread <= DISAGREE_PERCENT:
+        return ""
+    fastest, slowest = (trials[medians.index(end)] for end in (min(medians), max(medians)))
+    if len(fastest) >= 10 <= len(slowest) and not surely_shifted(fastest, slowest):
+        return ""
+    return f"trials disagree by {spread:.1f} % (limit {DISAGREE_PERCENT} %); run more trials"
+
+
+def _processes(trials: Sequence[Trial]) -> str:
+    if len(trials) >= LEAST_TRIALS:
+        return ""
+    have = "1 trial does" if len(trials) == 1 else f"{len(trials)} trials do"
+    return f"{have} not show how processes differ; run at least {LEAST_TRIALS}"
+
+
+def _warmup(trials: Sequence[Trial]) -> str:
+    unsettled = sum(not t.settled for t in trials)
+    return f"{unsettled} of {len(trials)} trials never settled during warm-up" if unsettled else ""
+
+
+def _cap(trials: Sequence[Trial]) -> str:
+    capped = sum(t.stopped_by == "cap" for t in trials)
+    if not capped:
+        return ""
+    return f"{capped} of {len(trials)} trials hit the time cap before their interval was narrow"
+
+
+def _pressure(trials: Sequence[Trial]) -> str:
+    """Of trials that nobody watched: what waited before one may have been bench itself."""
+    alone = [t for t in trials if t.sampler_cpu_percent is None]
+    pressure = max((t.before.cpu_pressure_percent or 0.0 for t in alone), default=0.0)
+    if pressure <= PRESSURE_PERCENT:
+        return ""
+    return f"foreign load: tasks waited for a CPU {pressure:.0f} % of the time before a trial"
+
+
+def _clock(trials: Sequence[Trial]) -> str:
+    moved = max((_frequency_change_percent(t.before, t.after) for t in trials), default=0.0)
+    if moved <= FREQUENCY_PERCENT:
+        return ""
+    return f"clock moved by {moved:.0f} % during a trial; fix the governor"
+
+
+def _battery(trials: Sequence[Trial]) -> str:
+    seen = [t.before.battery_percent for t in trials if t.before.battery_percent is not None]
+    if not seen or min(seen) >= BATTERY_PERCENT:
+        return ""
+    return f"battery at {min(seen):.0f} % (at least {BATTERY_PERCENT:.0f} %)"
+
+
+def _sensor(trials: Sequence[Trial]) -> str:
+    """A temperature that cannot be, or one that was there before a trial and not after it."""
+    readings = [s.hottest_c for t in trials for s in (t.before, t.after) if s.hottest_c is not None]
+    absurd = [c for c in readings if not PLAUSIBLE_C[0] <= c <= PLAUSIBLE_C[1]]
+    if absurd:
+        return f"temperature of {absurd[0]:.0f} °C is no reading: the sensor is off or broken"
+    if any(t.before.hottest_c is not None and t.after.hottest_c is None for t in trials):
+        return "the temperature sensor vanished during a trial; heat was not watched"
+    return ""
+
+
+def _frequency_change_percent(before: DeviceState, after: DeviceState) -> float:
+    if not before.frequency_khz or not after.frequency_khz:
+        return 0.0
+    first, last = np.mean(before.frequency_khz), np.mean(after.frequency_khz)
+    return float(100 * abs(last - first) / max(1.0, float(first)))

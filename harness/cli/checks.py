@@ -1,0 +1,169 @@
+"""What this machine has of all that bench can use, and how to get the rest. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from .. import formats
+from ..containers import docker_available
+from ..workspace import cache_root
+
+State = Literal["ok", "optional", "missing"]
+MARKS = {"ok": "ok", "optional": "--", "missing": "!!"}
+LEAST_FREE_BYTES = 12 * 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `optional`: bench works without it, less well."""
+
+    state: State
+    what: str
+    seen: str
+    advice: str = ""
+
+    def texts(self) -> tuple[str, str, str, str]:
+        """For a table: mark, what, seen, what to do."""
+        return MARKS[self.state], self.what, self.seen, self.advice
+
+
+def examine() -> list[Finding]:
+    """Every finding, in the order in which a run needs the things."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        _python, _packages, _docker, _debootstrap, _venv_tools,
+        _cache, _cpus, _memory, _governor, _load,
+    )  # fmt: skip
+    return [check() for check in checks] + _formats()
+
+
+def _python() -> Finding:
+    good = sys.version_info >= (3, 11)
+    return Finding(
+        "ok" if good else "missing",
+        "Python",
+        platform.python_version(),
+        "" if good else "3.11 or newer",
+    )
+
+
+def _packages() -> Finding:
+    lacking = []
+    for requirement in metadata.requires("bench-harness") or []:
+        name = requirement.split(";")[0].split(">")[0].strip()
+        if "extra ==" not in requirement and not _installed(name):
+            lacking.append(name)
+    if lacking:
+        return Finding(
+            "missing", "packages", f"without {', '.join(lacking)}", "pip install bench-harness"
+        )
+    return Finding("ok", "packages", "all there")
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _docker() -> Finding:
+    reason = docker_available()
+    if reason is None:
+        return Finding("ok", "Docker", "a daemon answers")
+    return Finding(
+        "optional", "Docker", "cannot be used; environments (venv) are used instead", reason
+    )
+
+
+def _debootstrap() -> Finding:
+    path = shutil.which("debootstrap")
+    if path:
+        return Finding("ok", "debootstrap", path)
+    advice = "only to make the base image without a registry: apt-get install debootstrap"
+    return Finding("optional", "debootstrap", "not found", advice)
+
+
+def _venv_tools() -> Finding:
+    lacking = [tool for tool in ("taskset", "prlimit") if not shutil.which(tool)]
+    if lacking:
+        return Finding(
+            "missing", "util-linux", f"no {', '.join(lacking)}", "apt-get install util-linux"
+        )
+    return Finding("ok", "util-linux", "taskset and prlimit")
+
+
+def _cache() -> Finding:
+    root = cache_root()
+    existing = next(p for p in (root, *root.parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding(
+            "missing",
+            "cache",
+            f"{root} cannot be written",
+            "point BENCH_CACHE at a writable folder",
+        )
+    free = shutil.disk_usage(existing).free
+    seen = f"{root}, {free / 1e9:.0f} GB free"
+    if free < LEAST_FREE_BYTES:
+        return Finding(
+            "missing", "cache", seen, "all images need about 12 GB; free some or set BENCH_CACHE"
+        )
+    return Finding("ok", "cache", seen)
+
+
+def _cpus() -> Finding:
+    return Finding("ok", "CPUs", f"{len(os.sched_getaffinity(0))} usable, {platform.machine()}")
+
+
+def _memory() -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    good = total >= 4e9
+    return Finding(
+        "ok" if good else "optional",
+        "memory",
+        f"{total / 1e9:.1f} GB",
+        "" if good else "converters need about 4 GB",
+    )
+
+
+def _governor() -> Finding:
+    from ..runner.state import read_state
+
+    state = read_state()
+    if state.governor is None:
+        return Finding(
+            "optional", "clock", "no cpufreq here (a virtual machine?)", "expect more noise"
+        )
+    good = state.governor == "performance"
+    advice = "" if good else "for steady numbers: cpupower frequency-set -g performance"
+    return Finding("ok" if good else "optional", "clock", f"governor {state.governor}", advice)
+
+
+def _load() -> Finding:
+    load = os.getloadavg()[0]
+    quiet = load < 0.5
+    return Finding(
+        "ok" if quiet else "optional",
+        "load",
+        f"{load:.2f} over the last minute",
+        "" if quiet else "measure when idle",
+    )
+
+
+def _formats() -> list[Finding]:
+    there = [
+        Finding("ok", f"format {name}", ", ".join(module.SPEC.precisions))
+        for name, module in formats.REGISTRY.items()
+    ]
+    return there + [
+        Finding("optional", f"format {name}", "skipped", reason)
+        for name, reason in formats.PLANNED.items()
+    ]

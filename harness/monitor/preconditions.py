@@ -1,0 +1,167 @@
+"""Before a trial: wait until the device is cool and quiet; stop when it cannot be measured.
+
+    ready = wait_until_ready(lambda: kind.read_state(on), limits_of(device))      before the watch
+    flags = wait_until_quiet(lambda: watch.readings, lambda: watch.over)           inside of it
+
+Decisions are pure; clock and sleep can be given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..analysis.flags import PRESSURE_PERCENT
+from ..analysis.host_noise import STEAL_PERCENT
+from ..errors import StepFailed
+from ..records import DeviceSpec, DeviceState, Reading
+from .series import mean, plausible
+
+#: measurement.md: poll every 5 s, wait at most 600 s
+POLL_S, COOL_WAIT_S = 5.0, 600.0
+#: others end or they do not; a nightly job is not to wait for them
+QUIET_WAIT_S = 30.0
+#: what foreign load is judged from: the last two seconds
+QUIET_SPAN_S = 2.0
+#: a quarter of all CPUs is busy though nothing of ours runs: someone works there
+BUSY_PERCENT = 25.0
+#: sensors that always say the same (100 °C on Jetsons): nothing gets cooler by waiting
+FALSE_SENSORS = ("PMIC-Die",)
+#: a trial's samples, logs and job fit in this
+FREE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a device must be like for a trial; `cool_below_c` None: its heat is not waited for."""
+
+    cool_below_c: float | None = None
+    min_battery_percent: float = 30.0
+    free_bytes: int = FREE_BYTES
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The device may be measured. Flags make the number suspect, notes only say something."""
+
+    state: DeviceState
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    waited_s: float = 0.0
+
+
+def limits_of(device: DeviceSpec, free_bytes: int = FREE_BYTES) -> Limits:
+    """As the device's file has them."""
+    return Limits(device.cool_below_c, device.min_battery_percent, free_bytes)
+
+
+def stop_if_unfit(state: DeviceState, limits: Limits) -> None:
+    """Raises StepFailed for a battery that is too low, or a full storage."""
+    battery, free = state.battery_percent, state.storage_free_bytes
+    if battery is not None and battery < limits.min_battery_percent:
+        charging = "it is charging" if state.charging else "it is not charging"
+        raise StepFailed(
+            f"battery at {battery:.0f} %, at least {limits.min_battery_percent:.0f} % are needed; "
+            f"{charging}",
+            "Charge it; a low battery makes a device save power. `min_battery_percent` in its file "
+            "is the limit.",
+        )
+    if free is not None and free < limits.free_bytes:
+        raise StepFailed(
+            f"{free / 1e6:.0f} MB free there, a trial needs {limits.free_bytes / 1e6:.0f} MB",
+            "Make room: `bench devices clean NAME` removes all that bench keeps there.",
+        )
+
+
+def too_hot(state: DeviceState, limits: Limits) -> str:
+    """What it has to wait for; empty when it is cool, or nobody knows."""
+    limit = limits.cool_below_c
+    seen = state.temperatures_c or {"hottest sensor": state.hottest_c or 0.0}
+    real = [(c, name) for name, c in seen.items() if plausible(c) and name not in FALSE_SENSORS]
+    hottest, name = max(real, default=(0.0, ""))
+    if limit is None or not name or hottest < limit:
+        return ""
+    return f"{name} at {hottest:.0f} °C, limit {limit:.0f} °C"
+
+
+def notes_of(state: DeviceState, limits: Limits) -> tuple[str, ...]:
+    """What could not be asked, and what is to be known of the battery."""
+    notes: list[str] = []
+    if limits.cool_below_c is not None and state.hottest_c is None:
+        notes.append("no temperature can be read: it was not waited for the device to be cool")
+    elif limits.cool_below_c is not None and not plausible(state.hottest_c or 0.0):
+        notes.append(
+            f"its sensor reads {state.hottest_c:g} °C, which is none: it was not waited for the "
+            "device to be cool"
+        )
+    if state.charging:
+        notes.append("it was charging: that heats, and lifts power limits")
+    return tuple(notes)
+
+
+def wait_until_ready(
+    read: Callable[[], DeviceState],
+    limits: Limits,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    on_wait: Callable[[str], None] | None = None,
+) -> Ready:
+    """Read the state until it is cool, at most 600 s; then it goes on with a flag.
+
+    Raises StepFailed (`stop_if_unfit`), and what `read` raises.
+    """
+    began = clock()
+    while True:
+        state = read()
+        stop_if_unfit(state, limits)
+        reason, waited_s = too_hot(state, limits), clock() - began
+        if not reason or waited_s >= COOL_WAIT_S:
+            break
+        if on_wait:
+            on_wait(f"waits to cool: {reason}")
+        sleep(POLL_S)
+    flags = (f"still hot after {waited_s:.0f} s of waiting: {reason}",) if reason else ()
+    return Ready(state, flags, notes_of(state, limits), waited_s)
+
+
+def foreign_load(readings: Sequence[Reading]) -> str:
+    """What others do on the device while nothing of ours runs; empty when it is little."""
+    recent = [r for r in readings if r.busy_percent and r.at_s >= readings[-1].at_s - QUIET_SPAN_S]
+    pressure = mean(r.cpu_pressure_percent for r in recent)
+    stolen = mean(r.steal_percent for r in recent)
+    busy = mean(value for r in recent for value in r.busy_percent.values())
+    if pressure > PRESSURE_PERCENT:
+        return f"foreign load: tasks waited for a CPU {pressure:.0f} % of the time before the trial"
+    if busy > BUSY_PERCENT:
+        return f"foreign load: the CPUs were {busy:.0f} % busy before the trial"
+    if stolen > STEAL_PERCENT:
+        return f"foreign load: the hypervisor took {stolen:.1f} % of the time before the trial"
+    return ""
+
+
+def wait_until_quiet(
+    seen: Callable[[], Sequence[Reading]],
+    over: Callable[[], bool] = lambda: False,
+    *,
+    most_s: float = QUIET_WAIT_S,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    on_wait: Callable[[str], None] | None = None,
+) -> tuple[str, ...]:
+    """Two seconds of readings, and more while others work there; then it goes on with a flag.
+
+    With `most_s` 0 it does not look at all: what others do during the trial is judged after it.
+    `over` says that no more readings will come: nothing is waited for then.
+    """
+    began = clock()
+    while True:
+        readings, waited_s = seen(), clock() - began
+        spanned = bool(readings) and readings[-1].at_s - readings[0].at_s >= QUIET_SPAN_S
+        reason = foreign_load(readings) if spanned else ""
+        if over() or waited_s >= most_s or (spanned and not reason):
+            return (reason,) if reason else ()
+        if reason and on_wait:
+            on_wait(f"waits for others: {reason}")
+        sleep(POLL_S if reason else QUIET_SPAN_S / 4)

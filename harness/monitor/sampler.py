@@ -1,0 +1,160 @@
+"""Watches a device from outside of the timed process, for as long as a `with` block runs."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from types import TracebackType
+
+from ..errors import BenchError
+from ..records import Reading, Watched
+from ..transports import Transport
+from .parse import Parser
+from .sampler_script import PERIOD_S, command
+
+#: until the first reading, after the end was asked for; seconds
+START_S, STOP_S = 10.0, 15.0
+#: by so much our deadline is later than the sampler's own
+GRACE_S = 15
+#: one small command there
+ASK_S = 10.0
+
+
+class Watch:
+    """`with Watch(…) as watch:` samples until the block ends, at most `deadline_s`.
+
+    Nothing that happens to the sampler is raised: a lost connection or a device without sensors is
+    a note. The device ends it at its deadline, or as soon as nobody takes its lines any more.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        kind: str,
+        workdir: str | PurePosixPath,
+        deadline_s: float,
+        *,
+        cpus: Sequence[int] = (),
+        apart: Sequence[int] = (),
+        root: str = "",
+        period_s: float = PERIOD_S,
+    ) -> None:
+        self._transport = transport
+        self._on = PurePosixPath(workdir) / f"watch-{secrets.token_hex(8)}"
+        self._deadline_s = int(deadline_s)
+        self._command = command(
+            kind, self._on, self._deadline_s, cpus=cpus, apart=apart, root=root, period_s=period_s
+        )
+        self._parser = Parser()
+        self._readings: list[Reading] = []
+        self._heard_at = 0.0
+        self._notes: list[str] = []
+        self._changed = threading.Condition()
+        self._over = False
+        self._thread = threading.Thread(target=self._follow, name="watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._readings or self._over, START_S)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        until = time.monotonic() + STOP_S
+        while not self._over and time.monotonic() < until:
+            self._ask_to_end()
+            self._thread.join(2.0)
+        if not self._over:
+            self._note("the sampler did not end when it was told to; its own deadline ends it")
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """Those so far."""
+        with self._changed:
+            return tuple(self._readings)
+
+    @property
+    def watched(self) -> Watched:
+        """All of it, to be kept; whole once the block has ended."""
+        with self._changed:
+            parser = self._parser
+            damaged = [f"{parser.damaged} lines of the sampler were damaged"]
+            return Watched(
+                readings=tuple(self._readings),
+                notes=(*parser.notes, *(damaged if parser.damaged else ()), *self._notes),
+                sampler_cpu_percent=parser.cpu_percent,
+                counter_range_uj=dict(parser.counter_range_uj),
+                unreadable=tuple(parser.unreadable),
+            )
+
+    @property
+    def over(self) -> bool:
+        """Whether no more readings will come."""
+        return self._over
+
+    def now_s(self) -> float | None:
+        """The device's time since boot, as `Reading.at_s`; None before the first reading."""
+        with self._changed:
+            if not self._readings:
+                return None
+            return self._readings[-1].at_s + time.monotonic() - self._heard_at
+
+    def idle(self, seconds: float) -> tuple[float, float] | None:
+        """Let the device be watched for so long before the job; that window, for `energy`.
+
+        Returns at once, with None, where no sensor of power was seen.
+        """
+        seen = self.readings
+        if not any(r.power_w or r.energy_uj for r in seen):
+            return None
+        began_s = seen[-1].at_s
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._over or self._readings[-1].at_s >= began_s + seconds, seconds + 5
+            )
+            return began_s, self._readings[-1].at_s
+
+    def _follow(self) -> None:
+        try:
+            done = self._transport.run(
+                self._command, timeout_s=self._deadline_s + GRACE_S, on_line=self._take
+            )
+            if done.exit_code or not self._parser.ended:
+                said = (done.stderr or done.stdout)[-200:].decode("utf-8", "backslashreplace")
+                reason = said.strip().splitlines()[-1:] or ["no output"]
+                if not self._parser.notes:
+                    self._note(f"the sampler ended with code {done.exit_code}: {reason[0]}")
+        except BenchError as error:
+            self._note(f"the sampler was lost: {error.message}; state is unknown from there on")
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
+
+    def _take(self, line: str) -> None:
+        with self._changed:
+            reading = self._parser.feed(line)
+            if reading is not None:
+                self._readings.append(reading)
+                self._heard_at = time.monotonic()
+                self._changed.notify_all()
+
+    def _ask_to_end(self) -> None:
+        try:
+            self._transport.run(["rm", "-f", str(self._on)], timeout_s=ASK_S)
+        except BenchError as error:
+            self._note(f"the sampler could not be told to end: {error.message}")
+            self._thread.join(1.0)
+
+    def _note(self, text: str) -> None:
+        with self._changed:
+            if text not in self._notes:
+                self._notes.append(text)

@@ -1,0 +1,1 @@
+"""What bench keeps on a device: its lease, its content-addressed store."""

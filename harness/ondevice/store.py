@@ -1,0 +1,231 @@
+"""What bench keeps on a device: `<workdir>/store/<key>/`, whole, verified there, unchanged.
+
+Old entries make room for new ones under the device's quota. What was asked for or put through a
+connection stays until that connection is closed. The caller holds the device's lease: two of us
+at once would take each other's unfinished entries for leftovers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from ..errors import StepFailed
+from ..transports import Transport
+from . import store_scripts as scripts
+from .folder_hash import local_listing, sizes
+
+OnLine = Callable[[str], None]
+#: file systems round up and have their own books: what must be left beside an entry
+SPARE_BYTES: Final = 8 << 20
+#: what a device may take to hash and unpack, beside the seconds below
+BYTES_PER_S: Final = 1 << 20
+PATIENCE_S: Final = 120.0
+
+_PROCESS: Final = secrets.token_hex(4)
+_NUMBERS = itertools.count()
+_IN_USE: WeakKeyDictionary[Transport, set[str]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An entry on the device; `fresh`: it was not there before."""
+
+    path: PurePosixPath
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class _New:
+    """What is to become an entry; sizes in bytes, `peak` while it is being made."""
+
+    local: Path
+    key: str
+    name: str
+    is_archive: bool
+    size: int
+    peak: int
+
+
+def there(on: Transport, workdir: PurePosixPath, keys: Collection[str]) -> frozenset[str]:
+    """Which of the entries are there, in one round trip; all of them count as used now."""
+    _IN_USE.setdefault(on, set()).update(keys)
+    said = _ask(on, scripts.ASK, _store(workdir), *keys)
+    return frozenset(said.split())
+
+
+def place_of(workdir: PurePosixPath, local: Path, key: str) -> PurePosixPath:
+    """Where `put` puts it; nothing is asked or sent."""
+    return _store(workdir) / key / local.name
+
+
+def put(
+    on: Transport,
+    workdir: PurePosixPath,
+    local: Path,
+    key: str,
+    quota_bytes: int,
+    on_line: OnLine | None = None,
+) -> PurePosixPath:
+    """The file or folder `local` on the device, under its own name; not sent when it is there.
+
+    Raises StepFailed (no room, with what is needed and free; damaged on the way), DeviceLost.
+    """
+    path = place_of(workdir, local, key)
+    if key not in there(on, workdir, (key,)):
+        size = sizes(local)
+        _place(on, workdir, _New(local, key, local.name, False, size, size), quota_bytes, on_line)
+    return path
+
+
+def put_archive(
+    on: Transport,
+    workdir: PurePosixPath,
+    archive: Path,
+    key: str,
+    unpacked_bytes: int,
+    quota_bytes: int,
+    on_line: OnLine | None = None,
+) -> Placed:
+    """A .tar.gz, unpacked on the device; raises as `put` does, and without tar there."""
+    path = _store(workdir) / key / "tree"
+    if key in there(on, workdir, (key,)):
+        return Placed(path, False)
+    peak = archive.stat().st_size + unpacked_bytes
+    _place(
+        on, workdir, _New(archive, key, "tree", True, unpacked_bytes, peak), quota_bytes, on_line
+    )
+    return Placed(path, True)
+
+
+def remove(on: Transport, workdir: PurePosixPath, keys: Collection[str]) -> None:
+    """Delete entries; one that is not there is no error."""
+    if keys:
+        _ask(on, scripts.REMOVE, _store(workdir), *keys)
+        _IN_USE.setdefault(on, set()).difference_update(keys)
+
+
+def clean(on: Transport, workdir: PurePosixPath) -> None:
+    """Delete the whole of our folder on the device.
+
+    Raises StepFailed for a folder that can hardly be ours alone, and when something stays.
+    """
+    if len(workdir.parts) < 3 or "bench" not in workdir.name or ".." in workdir.parts:
+        raise StepFailed(f"{on.name}: {workdir} is not removed: its name does not say bench")
+    _ask(on, scripts.CLEAN, workdir)
+    _IN_USE.pop(on, None)
+
+
+def _store(workdir: PurePosixPath) -> PurePosixPath:
+    return workdir / "store"
+
+
+def _place(
+    on: Transport, workdir: PurePosixPath, new: _New, quota_bytes: int, on_line: OnLine | None
+) -> None:
+    store = _store(workdir)
+    part = store / f".part-{_PROCESS}-{next(_NUMBERS)}"
+    free = _make_room(on, store, new, quota_bytes)
+    say = on_line or (lambda line: None)
+    say(f"sending {new.local.name} to {on.name}: {sizes(new.local) / 1e6:.1f} MB")
+    try:
+        on.push(new.local, part / new.local.name)
+        _verify(on, part, new, say)
+        if new.is_archive:
+            _ask(on, scripts.UNPACK, part, new.local.name, timeout_s=_patience_s(new.peak))
+        kb = str(-(-new.size // 1024))
+        _ask(on, scripts.FINISH, store, part, new.key, kb, timeout_s=_patience_s(new.peak))
+    except StepFailed as error:
+        _ask(on, scripts.DROP, part)
+        if "no space left" in error.message.lower():
+            raise _no_room(on, store, new, free) from error
+        raise
+
+
+def _make_room(on: Transport, store: PurePosixPath, new: _New, quota_bytes: int) -> int | None:
+    """Evict what was not used longest until quota and disk have room; bytes free then."""
+    said = _ask(on, scripts.LIST, store, _PROCESS)
+    entries = sorted(_entries(said))
+    free = _free(said)
+    used = sum(size for _, size, _ in entries)
+    needed = new.peak + SPARE_BYTES
+    old = [entry for entry in entries if entry[2] not in _IN_USE.get(on, ())]
+    gone = []
+    while old and (used + new.size > quota_bytes or (free is not None and free < needed)):
+        _, size, key = old.pop(0)
+        gone.append(key)
+        used, free = used - size, None if free is None else free + size
+    if used + new.size > quota_bytes:
+        raise StepFailed(
+            f"{on.name}: no room for {new.local.name}: it needs {_mb(new.size)}, and of the quota "
+            f"of {_mb(quota_bytes)} this run itself uses {_mb(used)}",
+            "raise storage_mb in the device's file, or run fewer formats at once",
+        )
+    if free is not None and free < needed:
+        raise _no_room(on, store, new, free)
+    remove(on, store.parent, gone)
+    return free
+
+
+def _no_room(on: Transport, store: PurePosixPath, new: _New, free: int | None) -> StepFailed:
+    there = "an unknown size is" if free is None else f"{_mb(free)} are"
+    return StepFailed(
+        f"{on.name}: no room for {new.local.name}: it needs {_mb(new.peak + SPARE_BYTES)}, and "
+        f"{there} free at {store} with everything old of ours removed",
+        "free space on the device, or let its workdir be where there is room",
+    )
+
+
+def _entries(said: str) -> list[tuple[int, int, str]]:
+    """When it was last used (a count of uses), bytes, key."""
+    found = re.findall(r"^entry (\d+) (\d+) (\S+)$", said, re.M)
+    return [(int(used), int(kb) * 1024, key) for used, kb, key in found]
+
+
+def _free(said: str) -> int | None:
+    """Bytes; None where df cannot say it, as in a root without /proc/mounts."""
+    found = re.search(r"^df .*?\s\d+\s+\d+\s+(\d+)\s+\d+%", said, re.M)
+    return int(found[1]) * 1024 if found else None
+
+
+def _verify(on: Transport, part: PurePosixPath, new: _New, say: OnLine) -> None:
+    said = _ask(on, scripts.DIGEST, part, timeout_s=_patience_s(new.peak)).split()
+    if len(said) < 2 or said[0] not in ("sha256", "cksum"):
+        raise StepFailed(f"{on.name}: {new.local.name} cannot be verified there: {said}")
+    tool, seen = said[0], said[1]
+    if tool == "cksum":
+        say(f"{on.name} has no sha256sum: {new.local.name} is verified by cksum (CRC-32) only")
+    if seen != local_listing(new.local, tool):
+        raise StepFailed(
+            f"{on.name}: {new.local.name} arrived damaged ({tool})",
+            "try again; if it happens again, the connection or the storage is faulty",
+        )
+
+
+def _patience_s(size: int) -> float:
+    return PATIENCE_S + size / BYTES_PER_S
+
+
+def _ask(
+    on: Transport, script: str, *arguments: str | PurePosixPath, timeout_s: float = PATIENCE_S
+) -> str:
+    argv: Sequence[str] = ("sh", "-c", script, "sh", *map(str, arguments))
+    done = on.run(argv, timeout_s=timeout_s)
+    if done.exit_code:
+        words = (done.stderr or done.stdout).decode("utf-8", "backslashreplace").strip()
+        raise StepFailed(
+            f"{on.name}: {words.splitlines()[-1] if words else 'failed without a word'}",
+            f"while working in {shlex.quote(str(arguments[0]))}",
+        )
+    return done.text
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"

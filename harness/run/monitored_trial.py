@@ -1,0 +1,129 @@
+"""One trial on a device that is watched: gates before it, a sampler beside it, a verdict after it.
+
+A trial whose device throttled is void and measured again, at most twice; if it is void then, too,
+the cell is invalid. The timed process knows nothing of this.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..monitor import energy, preconditions, state_file
+from ..monitor.judge import Verdicts, judge_state
+from ..monitor.retry import run_with_redo
+from ..monitor.sampler import Watch
+from ..records import DeviceState, Trial
+from ..runner.job import MeasureOptions
+from ..store import read_samples
+from ..targets.target import Site
+
+#: the sampler's deadline is later than the job's by so much, seconds
+AFTER_S = 60.0
+#: trials of at least so many seconds wait for a quiet device; load during any trial is judged
+LONG_S = 10.0
+
+
+@dataclass(frozen=True)
+class Attention:
+    """How a trial is attended. `quiet_s`: how long foreign load is waited for before; 0: not."""
+
+    site: Site
+    #: the run's folder
+    run: Path
+    cpus: tuple[int, ...]
+    deadline_s: float
+    quiet_s: float
+    on_wait: Callable[[str], None]
+
+
+def quiet_s(rules: MeasureOptions) -> float:
+    """How long other load is waited for: a profile of long trials has the time to."""
+    return preconditions.QUIET_WAIT_S if rules.min_s >= LONG_S else 0.0
+
+
+@dataclass(frozen=True)
+class _Done:
+    trial: Trial
+    verdicts: Verdicts
+    held: tuple[str, ...]
+
+
+def attended(how: Attention, measure: Callable[[], Trial]) -> tuple[Trial, tuple[str, ...]]:
+    """The trial with what its device says of it, and the measures that held the device.
+
+    Raises StepFailed for a device that is not fit (battery, storage), and what `measure` raises.
+    """
+
+    def again(attempt: int) -> _Done:
+        if attempt:
+            _set_apart(how.run, done_before[-1].trial, attempt)
+        done_before.append(_once(how, measure))
+        return done_before[-1]
+
+    done_before: list[_Done] = []
+    done = run_with_redo(again, lambda one: one.verdicts.void)
+    last = done.result
+    trial = replace(last.trial, voided=done.voided, void=done.invalid or "")
+    return trial, last.held
+
+
+def _set_apart(run: Path, void: Trial, attempt: int) -> None:
+    """A void trial's samples are kept beside those that count: `trial-0-void-1`."""
+    folder = run / void.folder
+    aside = folder.with_name(f"{folder.name}-void-{attempt}")
+    shutil.rmtree(aside, ignore_errors=True)  # of an interrupted run
+    folder.rename(aside)
+
+
+def _once(how: Attention, measure: Callable[[], Trial]) -> _Done:
+    site = how.site
+    limits = preconditions.limits_of(site.spec)
+    ready = preconditions.wait_until_ready(lambda: _state(site), limits, on_wait=how.on_wait)
+    with site.steady() as held, _watch(how) as watch:
+        loaded = preconditions.wait_until_quiet(
+            lambda: watch.readings, lambda: watch.over, most_s=how.quiet_s, on_wait=how.on_wait
+        )
+        idle = watch.idle(energy.IDLE_S)
+        trial = measure()
+    watched = watch.watched
+    state_file.write(how.run / trial.folder / "state.jsonl", watched)
+    samples = read_samples(how.run, trial)
+    ends = [0, -1] if len(samples["latency_ns"]) else []
+    starts, latencies = (samples[name][ends].tolist() for name in ("start_ns", "latency_ns"))
+    window = energy.window_of(starts, latencies, trial.boot_offset_s)
+    verdicts = judge_state(
+        watched.readings,
+        ready.state,
+        _state(site),
+        cpus=how.cpus,
+        window=window,
+        min_battery_percent=site.spec.min_battery_percent,
+    )
+    trial = replace(
+        trial,
+        sampler_cpu_percent=watched.sampler_cpu_percent,
+        energy=energy.energy_of(watched, window, len(samples["latency_ns"]), idle),
+        state_flags=(*ready.flags, *loaded, *verdicts.flags),
+        state_notes=(*ready.notes, *watched.notes, *verdicts.notes),
+    )
+    return _Done(trial, verdicts, held)
+
+
+def _state(site: Site) -> DeviceState:
+    return site.kind.read_state(site.transport)
+
+
+def _watch(how: Attention) -> Watch:
+    site = how.site
+    apart = tuple(cpu for cpu in site.all_cpus() if cpu not in how.cpus)
+    return Watch(
+        site.transport,
+        site.spec.kind,
+        site.workdir,
+        how.deadline_s + how.quiet_s + AFTER_S,
+        cpus=how.cpus,
+        apart=apart,
+    )

@@ -1,0 +1,143 @@
+"""One thing at a time, for the commands beside `run`: convert one model, look after the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from ..bundling import bundle
+from ..cache import unusable
+from ..containers import ContainerEngine, choose
+from ..errors import UsageError
+from ..formats import PLANNED, REGISTRY
+from ..records import PRECISIONS, Artifact, FormatSpec, Image, Precision
+from ..scenario.config import neighbours
+from ..scenario.plan import Inventory
+from ..steps import images
+from ..steps.convert import convert, copy_out
+from ..steps.jobs import Limits, Place, machine_cpus
+from ..workspace import cache_root
+
+CONVERT_LIMITS = Limits(machine_cpus(), 8 * 10**9, 900.0)
+
+
+def convert_one(
+    inventory: Inventory, model: str, format: str, precision: str, engine: str, out: Path
+) -> Artifact:
+    """Convert into `out`; raises UsageError for an unknown name, StepFailed if converting fails."""
+    if model not in inventory.models:
+        raise UsageError(f"no model '{model}'{neighbours(model, list(inventory.models))}")
+    spec = _format(format, precision)
+    chosen = choose(engine)
+    try:
+        place = Place(chosen, chosen.build(spec.converter, logs() / f"image-{spec.converter}.log"))
+        made = convert(
+            cache_root(),
+            place,
+            inventory.models[model],
+            spec,
+            cast(Precision, precision),
+            CONVERT_LIMITS,
+        )
+    finally:
+        chosen.close()
+    copy_out(made, out)
+    return made
+
+
+def _format(name: str, precision: str) -> FormatSpec:
+    if name in PLANNED:
+        raise UsageError(f"{name}: {PLANNED[name]}")
+    if name not in REGISTRY:
+        raise UsageError(f"no format '{name}'{neighbours(name, list(REGISTRY))}")
+    spec = REGISTRY[name].SPEC
+    if precision not in PRECISIONS:
+        raise UsageError(f"no precision '{precision}'{neighbours(precision, list(PRECISIONS))}")
+    if precision not in spec.precisions:
+        raise UsageError(f"{name} has no {precision}: {spec.lacks.get(precision, 'not offered')}")
+    return spec
+
+
+def logs() -> Path:
+    """Where the logs of commands go that have no run folder."""
+    folder = cache_root() / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(folder, error) from error
+    return folder
+
+
+def image_names() -> tuple[str, ...]:
+    """Every image that some format runs or converts in."""
+    specs = [module.SPEC for module in REGISTRY.values()]
+    return tuple(dict.fromkeys(name for spec in specs for name in (spec.image, spec.converter)))
+
+
+def list_images(engine: str) -> list[tuple[str, str, str, str]]:
+    """Name, engine, reference and size of each image; `not built` where it is not."""
+    chosen = choose(engine)
+    try:
+        states = images.states(chosen, image_names())
+    finally:
+        chosen.close()
+    return [
+        (
+            s.name,
+            chosen.name,
+            s.reference,
+            f"{s.size_bytes / 1e6:.0f} MB" if s.size_bytes else "not built",
+        )
+        for s in states
+    ]
+
+
+def build_images(names: Sequence[str], engine: str, say: Callable[[str], None]) -> list[Image]:
+    """Build `names`, or all; a failure is raised after the others were tried."""
+    chosen = choose(engine)
+    try:
+        built = images.build_all(
+            chosen,
+            names or image_names(),
+            logs(),
+            lambda name, line: say(f"{name}: {line.rstrip()}"),
+        )
+    finally:
+        chosen.close()
+    failed = [result for result in built.values() if not isinstance(result, Image)]
+    if failed:
+        raise failed[0]
+    return [result for result in built.values() if isinstance(result, Image)]
+
+
+def make_base(say: Callable[[str], None]) -> str:
+    """Make the local base image with Docker; its id."""
+    chosen = choose("docker")
+    try:
+        return images.make_base(chosen, logs() / "image-base.log", say)
+    finally:
+        chosen.close()
+
+
+def make_bundle(name: str, arch: str, again: bool, say: Callable[[str], None]) -> bundle.Bundle:
+    """The runner of the image `name` as one file for `arch`; `again` makes it anew."""
+    if arch not in bundle.ARCHITECTURES:
+        raise UsageError(f"--arch {arch}: is not one of {', '.join(bundle.ARCHITECTURES)}")
+    log = logs() / f"bundle-{name}-{arch}.log"
+    return bundle.make(name, arch, cache_root(), log, say, again=again)
+
+
+def prune_images(engine: str) -> list[str]:
+    """References of all that was deleted, and the bytes that no image had."""
+    chosen: ContainerEngine = choose(engine)
+    try:
+        pruned = images.prune(chosen, image_names())
+    finally:
+        chosen.close()
+    left = (
+        [f"{pruned.leftover_bytes / 1e6:.0f} MB of unfinished builds"]
+        if pruned.leftover_bytes
+        else []
+    )
+    return [image.reference for image in pruned.images] + left

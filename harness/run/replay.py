@@ -1,0 +1,264 @@
+"""One cell of a finished run once more, from its folder: does the number repeat?
+
+Same artifact (by its sha256), same image, threads and rules; only the trials are new. Nothing is
+converted, checked or scored again.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .. import __version__
+from ..analysis import flags
+from ..analysis import summary as stats
+from ..analysis.compare_runs import Pair, compare_cells
+from ..analysis.verdict import judge
+from ..cache import digest, tree_sha256
+from ..containers import ContainerEngine
+from ..errors import BenchError, UsageError
+from ..formats import REGISTRY
+from ..payload import payload
+from ..records import Artifact, Cell, CellResult, DeviceSpec, Plan, RunInfo, Trial
+from ..runner.job import VERSION, Job, MeasureOptions
+from ..scenario import config
+from ..scenario.config import Model
+from ..serial import Malformed, loads
+from ..steps import datasets, measure
+from ..steps.convert import check_weights
+from ..steps.infer import Loadable
+from ..steps.jobs import Limits, Place
+from ..store import Run, RunFolder, read_run, read_samples
+from ..targets.target import LocalSite, Site
+from .monitored_trial import Attention, attended, quiet_s
+from .pipeline import git_state, new_run_id
+from .recorder import now
+
+OnTrial = Callable[[int, int], None]
+
+
+@contextmanager
+def connected(spec: DeviceSpec, engine: ContainerEngine, cache: Path) -> Iterator[Site]:
+    """The device, connected and leased until the body ends; this machine needs neither.
+
+    Raises DeviceLost and what else connecting raises.
+    """
+    logs = cache / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    if spec.transport == "local":
+        yield here(spec, engine, logs)
+        return
+    from ..targets.remote import RemoteSite
+
+    site = RemoteSite(spec, engine, cache, logs, new_run_id("replay"))
+    site.connect()
+    with site:
+        yield site
+
+
+def here(spec: DeviceSpec, engine: ContainerEngine, logs: Path) -> LocalSite:
+    """This machine; an image is built if it is not there."""
+
+    def place(image: str) -> Place:
+        built = engine.build(image, logs / f"image-{image}.log", lambda line: None)
+        return Place(engine, built)
+
+    return LocalSite(spec, place)
+
+
+@dataclass(frozen=True)
+class Original:
+    """A measured cell as its run's folder has it."""
+
+    run: Run
+    result: CellResult
+    artifact: Artifact
+    rules: MeasureOptions
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The new run, and the old result against the new one."""
+
+    folder: Path
+    pair: Pair
+
+
+def read_original(cell: Path) -> Original:
+    """Read `runs/<run>/cells/<cell>`; raises UsageError or BenchError with what is not there."""
+    cell = cell.resolve()
+    run = read_run(cell.parent.parent)
+    result = next((r for r in run.results if r.cell.id == cell.name), None)
+    if result is None:
+        known = ", ".join(r.cell.id for r in run.results if r.trials) or "none"
+        raise UsageError(f"{cell}: not a cell of {run.info.run_id}", f"Measured: {known}")
+    if not result.trials or result.artifact is None or result.status != "ok":
+        why = "; ".join(result.reasons) or result.status
+        raise BenchError(f"{cell.name} was not measured: {why}", "There is nothing to repeat.")
+    job = _job(run.folder / result.trials[0].folder / "job.json")
+    assert job.measure
+    memory = config.read_scenario(run.folder / "scenario.yaml").file.measure.memory_mb
+    return Original(run, result, result.artifact, job.measure, memory * 10**6)
+
+
+def replay(
+    original: Original,
+    models: dict[str, Model],
+    target: Site,
+    cache: Path,
+    runs: Path,
+    trials: int | None = None,
+    on: OnTrial = lambda index, count: None,
+) -> Replayed:
+    """Measure again on `target` into a new run; `trials`: as many as the original had.
+
+    Raises BenchError when model or artifact are gone or changed, StepFailed when a trial fails,
+    and what `target` raises.
+    """
+    result, rules = original.result, original.rules
+    cell = replace(result.cell, device=target.spec.name)
+    model = _model(original, models)
+    path = find_artifact(original, cache)
+    place = target.place(REGISTRY[cell.format].SPEC.image)
+    what = Loadable(model, cell.format, cell.precision, path, original.artifact.sha256, place)
+    pack = _pack(original, model, cache)
+    folder = _create(original, cell, place, runs)
+    memory = (target.spec.memory_mb or 0) * 10**6 or original.memory_bytes
+    limits = Limits(
+        target.cpus(cell.threads), memory, measure.deadline_s(rules, target.spec.emulated)
+    )
+    how = Attention(
+        target, folder.folder, limits.cpus, limits.timeout_s, quiet_s(rules), on_wait=lambda _: None
+    )
+    done: list[Trial] = []
+    count = trials or len(result.trials)
+    for index in range(count):
+        on(index, count)
+        trial, _ = attended(
+            how,
+            lambda: measure.run_trial(folder.folder, cell, index, what, pack, rules, limits),  # noqa: B023
+        )
+        done.append(measure.keep_trial(folder.folder, trial))
+    folder.add(_result(original, cell, target, place, folder.folder, done))
+    folder.write_info(replace(read_run(folder.folder).info, finished_at=now()))
+    new = read_run(folder.folder)
+    return Replayed(new.folder, compare_cells((original.run, result), (new, new.results[0])))
+
+
+def find_artifact(original: Original, cache: Path) -> Path:
+    """The converted model in the cache, unchanged; raises BenchError with how to get it back."""
+    known = original.artifact
+    path = cache / "artifacts" / known.key / Path(known.path).name
+    scenario = original.run.folder / "scenario.yaml"
+    again = f"`bench run {scenario} --only {original.result.cell.id}` converts it again"
+    if not path.exists():
+        raise BenchError(f"{path}: the artifact is gone from the cache", again)
+    seen = tree_sha256(path)
+    if seen != known.sha256:
+        what = f"{path}: sha256 is {seen}, the run measured {known.sha256}"
+        raise BenchError(what, f"Remove {path.parent}; then {again}.")
+    return path
+
+
+def _job(path: Path) -> Job:
+    try:
+        job = loads(Job, path.read_bytes(), "job.json")
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}", "The trial's folder is not whole.") from None
+    except Malformed as error:
+        raise BenchError(f"{path}: {error}", "It was changed, or is of another version.") from None
+    if job.version != VERSION or job.measure is None:
+        what = f"{path}: a {job.mode} job of version {job.version}; this bench runs {VERSION}"
+        raise BenchError(what, "Replay it with the bench that made it.")
+    return job
+
+
+def _model(original: Original, models: dict[str, Model]) -> Model:
+    name = original.result.cell.model
+    if name not in models:
+        raise UsageError(f"no model '{name}'{config.neighbours(name, list(models))}")
+    job = _job(original.run.folder / original.result.trials[0].folder / "job.json")
+    if job.model != models[name].spec:
+        raise BenchError(
+            f"{name}: its model.yaml is not that of the run any more",
+            f"The run's is in {original.result.trials[0].folder}/job.json; check out "
+            f"{original.run.info.git or 'the commit of the run'}.",
+        )
+    check_weights(models[name])
+    return models[name]
+
+
+def _pack(original: Original, model: Model, cache: Path) -> Path:
+    """The pictures that the run's trials rotated through."""
+    name = original.run.info.dataset or next(iter(model.datasets))
+    if name not in model.datasets:
+        known = config.neighbours(name, list(model.datasets))
+        raise BenchError(f"{model.spec.name} has no dataset '{name}' any more{known}")
+    dataset = datasets.read(model.datasets[name])
+    few = datasets.evenly(len(dataset.images), measure.IMAGES)
+    return datasets.pack(dataset, cache / "packs", few)
+
+
+def _create(original: Original, cell: Cell, place: Place, runs: Path) -> RunFolder:
+    old, before = original.run.info, original.result.cell
+    where = f" --device {cell.device}" if cell.device != before.device else ""
+    plan = Plan((cell,), ())
+    info = RunInfo(
+        run_id=new_run_id("replay"),
+        scenario=old.scenario,
+        profile=old.profile,
+        started_at=now(),
+        harness_version=__version__,
+        harness_sha256=payload().sha256,
+        git=git_state(Path(__file__).parent),
+        engine=old.engine if place.image.engine == "bundle" else place.image.engine,
+        plan_sha256=digest("replay", old.run_id, plan),
+        command=f"bench replay {original.run.folder / 'cells' / before.id}{where}",
+        host=platform.node(),
+        dataset=old.dataset,
+        notes=(
+            f"repeats {before.id} of {old.run_id}; parity, accuracy and placement are that run's",
+        ),
+    )
+    text = (original.run.folder / "scenario.yaml").read_text(encoding="utf-8")
+    return RunFolder.create(runs / info.run_id, info, plan, text)
+
+
+def _result(
+    original: Original,
+    cell: Cell,
+    target: Site,
+    place: Place,
+    folder: Path,
+    trials: list[Trial],
+) -> CellResult:
+    """Parity, scores and placement go along only where the same image ran on the same device."""
+    old = original.result
+    samples = [read_samples(folder, trial) for trial in trials]
+    summary = stats.summarise(trials, samples)
+    wrong = flags.backwards(samples)
+    same = old.image is not None and old.image.digest == place.image.digest
+    same = same and cell.device == old.cell.device
+    placement = old.placement if same else None
+    verdict, reasons = judge(cell, trials, summary, wrong, placement, original.run.info.profile)
+    return replace(
+        old,
+        run_id=folder.name,
+        cell=cell,
+        verdict=verdict,
+        reasons=reasons,
+        started_at=trials[0].before.taken_at,
+        finished_at=now(),
+        image=place.image,
+        parity=old.parity if same else None,
+        scores=old.scores if same else None,
+        placement=placement,
+        trials=tuple(trials),
+        summary=summary,
+        emulated=target.spec.emulated,
+        wall_s={"measure": sum(t.wall_s for t in trials)},
+    )

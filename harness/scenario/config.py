@@ -1,0 +1,371 @@
+"""The user's YAML files, checked: scenarios, models, devices. The one place that knows pydantic.
+
+All the mistakes of a file are found in one go, each as `path:line: what`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .. import kinds
+from ..errors import ConfigError
+from ..records import DeviceSpec, ModelSpec, Pattern, Precision, TensorSpec
+from ..runner.job import PROFILES, MeasureOptions
+from . import yaml_lines
+from .yaml_lines import KeyPath, YamlFile, shown
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Matrix(_Strict):
+    """Options that multiply the matrix."""
+
+    threads: list[Annotated[int, Field(ge=1, le=256)]] = Field(
+        [1], min_length=1, description="Threads of the runtime; one cell each."
+    )
+    batch: list[Annotated[int, Field(ge=1, le=1024)]] = Field(
+        [1], min_length=1, description="Batch sizes; a model with a fixed batch skips the others."
+    )
+
+
+class Camera(_Strict):
+    """Pictures at a fixed rate, with idle gaps; read by `pattern: camera`."""
+
+    rate_hz: float = Field(30.0, gt=0, le=10_000, description="Pictures a second.")
+
+
+class Server(_Strict):
+    """Requests at random in one queue; read by `pattern: server`."""
+
+    bound_ms: float = Field(
+        100.0, gt=0, description="p99 of the responses, queue included, must stay under it."
+    )
+    rates_hz: list[Annotated[float, Field(gt=0, le=1e6)]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Rates to try; default: search for the highest that keeps the bound.",
+    )
+    cap_s: float = Field(
+        60.0,
+        gt=0,
+        le=7200,
+        description="Most time for the 662 responses of one rate; a model slower than about 45 ms "
+        "needs more, or whether it keeps the bound is not known.",
+    )
+
+
+class Sustained(_Strict):
+    """The tight loop for minutes; read by `pattern: sustained`."""
+
+    minutes: float = Field(10.0, gt=0, le=1440)
+
+
+class Measure(_Strict):
+    """How carefully to measure; see docs/measurement.md."""
+
+    profile: Literal["quick", "full", "smoke", "mlperf"] = Field(
+        "quick",
+        description="quick: 3 trials of at least 1 s. full: 5 trials of at least 10 s. "
+        "smoke: 1 trial of 8 samples, to see that it runs; never for numbers. "
+        "mlperf: 3 trials driven by MLCommons LoadGen, where the image has it.",
+    )
+    pattern: Pattern = Field(
+        "single",
+        description="How samples arrive: one after the other, offline (throughput), at a camera's "
+        "rate, at random as to a server, or sustained for minutes.",
+    )
+    camera: Camera = Field(default_factory=Camera)  # type: ignore[arg-type]
+    server: Server = Field(default_factory=Server)  # type: ignore[arg-type]
+    sustained: Sustained = Field(default_factory=Sustained)  # type: ignore[arg-type]
+    trials: int | None = Field(None, ge=1, le=100, description="Fresh processes per cell.")
+    seed: int = Field(0, description="Seeds the order in which trials of a device interleave.")
+    memory_mb: int = Field(8192, ge=64, description="Memory limit of a container, MB.")
+    timeout_s: float = Field(
+        900, gt=0, description="Deadline of one conversion or prediction pass, s."
+    )
+
+
+class Accuracy(_Strict):
+    """What accuracy is scored on."""
+
+    dataset: Name = Field(description="A dataset that the model's model.yaml names.")
+    images: int | None = Field(None, ge=1, description="Only so many, evenly spaced; default all.")
+
+
+class Gates(_Strict):
+    """Limits; a cell outside one, or whose latency is invalid, fails the run's exit code."""
+
+    map50_95_drop: float | None = Field(
+        None, ge=0, description="Largest drop against fp32 PyTorch."
+    )
+    p50_ms: float | None = Field(None, gt=0, description="Largest median latency, ms.")
+    size_mb: float | None = Field(None, gt=0, description="Largest artifact, MB (10^6 bytes).")
+
+
+class ScenarioFile(_Strict):
+    """A matrix model × format × precision × device and how to measure it."""
+
+    name: Name
+    models: list[Name] = Field(min_length=1, description="Folders of models/.")
+    formats: list[Name] = Field(min_length=1, description="Formats; see `bench doctor`.")
+    precisions: list[Precision] = Field(default_factory=lambda: ["fp32"], min_length=1)  # type: ignore[arg-type]
+    devices: list[Annotated[str, Field(pattern=r"^(label:)?[A-Za-z0-9][A-Za-z0-9._-]*$")]] = Field(
+        default_factory=lambda: ["local"],
+        min_length=1,
+        description="Files of devices/, or label:NAME for all that carry the label.",
+    )
+    matrix: Matrix = Field(default_factory=Matrix)  # type: ignore[arg-type]
+    exclude: list[str] = Field(default_factory=list, description="Globs on cell ids.")
+    measure: Measure = Field(default_factory=Measure)  # type: ignore[arg-type]
+    accuracy: Accuracy | None = None
+    gates: Gates = Field(default_factory=Gates)  # type: ignore[arg-type]
+
+
+class InputFile(_Strict):
+    """The model's input tensor."""
+
+    name: str
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=4, max_length=4)
+
+
+class ModelFile(_Strict):
+    """models/<name>/model.yaml."""
+
+    task: str
+    module: str = Field("network.py", description="Python file with the architecture.")
+    function: str = Field("build", description="Function of it that returns the torch module.")
+    weights: str = Field(description="State dict, loaded with weights_only=True.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the weights.")
+    input: InputFile
+    outputs: list[str] = Field(min_length=1)
+    classes: list[str] = Field(min_length=1)
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    datasets: dict[Name, str] = Field(default_factory=dict)
+
+
+class DeviceFile(_Strict):
+    """devices/<name>.yaml."""
+
+    kind: Literal["linux", "jetson", "android", "macos"]
+    transport: Literal["local", "ssh", "adb"]
+    address: str = ""
+    labels: list[Name] = Field(default_factory=list)
+    description: str = ""
+    emulated: bool = False
+    cool_below_c: float | None = Field(
+        None, gt=0, lt=120, description="Trials wait until it is cooler."
+    )
+    memory_mb: int | None = Field(None, ge=64, description="Memory limit of a job there, MB.")
+    storage_mb: int = Field(2000, ge=50, description="Quota for what bench keeps there, MB.")
+    min_battery_percent: float = Field(30.0, ge=0, le=100)
+    steady: list[Name] = Field(
+        default_factory=list, description="Measures that may hold it steady; see docs/devices.md."
+    )
+    cpus: list[Annotated[int, Field(ge=0, le=1023)]] = Field(
+        default_factory=list, description="CPUs for measured jobs; default: the fastest ones."
+    )
+
+
+class Scenario(BaseModel):
+    """A checked scenario with the file it came from."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    file: ScenarioFile
+    source: YamlFile
+
+
+class Model(BaseModel):
+    """A checked model: its record, folder and datasets (name -> folder)."""
+
+    spec: ModelSpec
+    folder: Path
+    datasets: dict[str, Path]
+
+
+FileType = TypeVar("FileType", bound=_Strict)
+
+
+def read_scenario(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Scenario:
+    """Raises ConfigError with every mistake in the file; `known` as for `unknown_names`."""
+    source = yaml_lines.read(path)
+    try:
+        return Scenario(file=_checked(ScenarioFile, source), source=source)
+    except ConfigError as error:
+        raise ConfigError([*error.mistakes, *unknown_names(source, known or {})]) from None
+
+
+def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each name of a list (`models`, say) that `known` does not have under its key."""
+    data = source.data if isinstance(source.data, dict) else {}
+    lists = {key: data[key] for key in known if isinstance(data.get(key), list)}
+    return [
+        f"{source.where((key, i))}: {key}: no {key[:-1]} '{name}'{neighbours(name, known[key])}"
+        for key, names in lists.items()
+        for i, name in enumerate(names)
+        if isinstance(name, str) and name not in known[key] and not name.startswith("label:")
+    ]
+
+
+def rules(measure: Measure) -> MeasureOptions:
+    """The rules of one trial: the profile's, with the pattern's options; `seed` draws arrivals."""
+    profile = PROFILES[measure.profile]
+    asked = replace(
+        profile.arrivals,
+        pattern=measure.pattern,
+        rate_hz=measure.camera.rate_hz,
+        rates_hz=tuple(measure.server.rates_hz),
+        bound_ms=measure.server.bound_ms,
+        seed=measure.seed,
+    )
+    if measure.profile != "smoke":
+        asked = replace(asked, minutes=measure.sustained.minutes, rate_cap_s=measure.server.cap_s)
+    return replace(profile, arrivals=asked)
+
+
+def read_model(folder: Path) -> Model:
+    """Raises ConfigError with mistakes in model.yaml and files of it that are missing."""
+    source = yaml_lines.read(folder / "model.yaml")
+    file = _checked(ModelFile, source)
+    mistakes = [
+        f"{source.where((key,))}: {key}: no file {shown(folder / name)}"
+        for key, name in (("module", file.module), ("weights", file.weights))
+        if not (folder / name).is_file()
+    ]
+    if mistakes:
+        raise ConfigError(mistakes, "Paths in model.yaml are relative to its folder.")
+    spec = ModelSpec(
+        name=folder.name,
+        task=file.task,
+        module=file.module,
+        function=file.function,
+        weights=file.weights,
+        weights_sha256=file.sha256,
+        input=TensorSpec(file.input.name, tuple(file.input.shape)),
+        outputs=tuple(file.outputs),
+        classes=tuple(file.classes),
+        task_options=dict(file.options),
+    )
+    return Model(
+        spec=spec, folder=folder, datasets={k: folder / v for k, v in file.datasets.items()}
+    )
+
+
+def read_device(path: Path) -> DeviceSpec:
+    """Raises ConfigError with every mistake in the file."""
+    source = yaml_lines.read(path)
+    file = _checked(DeviceFile, source)
+    if mistakes := _unknown_measures(file, source):
+        raise ConfigError(mistakes)
+    return DeviceSpec(
+        name=path.stem,
+        kind=file.kind,
+        transport=file.transport,
+        address=file.address,
+        labels=tuple(file.labels),
+        description=file.description,
+        emulated=file.emulated,
+        cool_below_c=file.cool_below_c,
+        memory_mb=file.memory_mb,
+        storage_mb=file.storage_mb,
+        min_battery_percent=file.min_battery_percent,
+        steady=tuple(file.steady),
+        cpus=tuple(file.cpus),
+    )
+
+
+def _unknown_measures(file: DeviceFile, source: YamlFile) -> list[str]:
+    """Entries of `steady` that the kind does not have."""
+    known = list(kinds.find(file.kind).SPEC.measures)
+    return [
+        f"{source.where(('steady', i))}: steady[{i}]: {file.kind} has no measure '{name}'"
+        + neighbours(name, known)
+        for i, name in enumerate(file.steady)
+        if name not in known
+    ]
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of a scenario, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **ScenarioFile.model_json_schema(),
+        "title": "bench scenario",
+    }
+
+
+def neighbours(word: str, known: Sequence[str]) -> str:
+    """`; did you mean 'x'?`, or the list of what there is."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def _checked(kind: type[FileType], source: YamlFile) -> FileType:
+    if not isinstance(source.data, dict):
+        raise ConfigError(
+            [f"{source.where(())}: expected keys and values, got {_seen(source.data)}"]
+        )
+    try:
+        return kind.model_validate(source.data)
+    except ValidationError as error:
+        raise ConfigError([_line(kind, source, item) for item in error.errors()]) from None
+
+
+def _line(kind: type[BaseModel], source: YamlFile, error: Any) -> str:
+    path: KeyPath = tuple(error["loc"])
+    if error["type"] == "missing":
+        return f"{source.where(path[:-1])}: {_dotted(path)}: missing"
+    if error["type"] == "extra_forbidden":
+        known = _keys(kind, path[:-1])
+        return (
+            f"{source.where(path)}: {_dotted(path)}: unknown key{neighbours(str(path[-1]), known)}"
+        )
+    return f"{source.where(path)}: {_dotted(path)}: {_complaint(error)}"
+
+
+def _complaint(error: Any) -> str:
+    seen = _seen(error["input"])
+    if error["type"] == "literal_error":
+        choices = re.sub(
+            "'| or ", lambda m: ", " if "or" in m.group() else "", error["ctx"]["expected"]
+        )
+        return f"{seen} is not one of {choices}"
+    if error["type"] == "string_pattern_mismatch":
+        return (
+            f"{seen} is not a name (letters, digits, '.', '_' and '-')"
+            if "A-Z" in str(error["ctx"])
+            else f"{seen} does not match {error['ctx']['pattern']}"
+        )
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {seen}"
+
+
+def _keys(kind: type[BaseModel], path: KeyPath) -> list[str]:
+    for step in path:
+        field = kind.model_fields.get(str(step))
+        for candidate in _models(field.annotation) if field else []:
+            kind = candidate
+    return list(kind.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    options = (annotation, *getattr(annotation, "__args__", ()))
+    return [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+
+
+def _dotted(path: KeyPath) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
+
+
+def _seen(value: Any) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

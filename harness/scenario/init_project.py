@@ -1,0 +1,66 @@
+"""`bench init`: the files that a new project starts with, commented for a person to edit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..errors import BenchError, UsageError
+from .config import schema
+
+SCENARIO = """\
+# yaml-language-server: $schema=schema.json
+# What to run: model x format x precision x device. `bench plan scenarios/mine.yaml` shows it.
+name: mine
+models: [mine]                       # folders of models/
+formats: [pytorch, torchscript, onnx, openvino, tflite]
+precisions: [fp32, fp16, int8]       # what a format lacks is skipped, with the reason
+devices: [local]                     # files of devices/, or label:NAME
+matrix: {threads: [1]}               # one cell for each
+# exclude: ["*-int8-*"]              # globs on cell ids, such as mine-onnx-int8-local-t1-b1
+measure: {profile: quick}            # quick | full
+accuracy: {dataset: mine-val}        # a dataset of the model; without it nothing is scored
+# gates: {map50_95_drop: 0.01, p50_ms: 40, size_mb: 10}   # a broken gate fails the exit code
+"""
+
+MODEL = """\
+# Your model. Paths are relative to this folder.
+task: instance-segmentation          # instance-segmentation | detection | classification
+module: network.py                   # Python file with the architecture; imports torch only
+function: build                      # function of it that returns the torch.nn.Module
+weights: weights.pt                  # a state dict, read with torch.load(weights_only=True)
+sha256: "{zeros}"                    # of the weights: sha256sum weights.pt
+input: {{name: images, shape: [1, 3, 320, 320]}}
+outputs: [boxes, scores, coeffs, protos]   # names of what forward() returns, in its order
+classes: [thing]
+options: {{score_threshold: 0.25, nms_iou: 0.7}}
+datasets:
+  mine-val: data/val                 # annotations.json (COCO), images/, manifest.json (sha256)
+"""
+
+DEVICE = """\
+# This machine.
+kind: linux
+transport: local
+labels: [host]
+"""
+
+
+def write(folder: Path) -> list[Path]:
+    """Write the starter files and return them; raises UsageError rather than overwrite one."""
+    files = {
+        folder / "scenarios" / "mine.yaml": SCENARIO,
+        folder / "scenarios" / "schema.json": json.dumps(schema(), indent=2) + "\n",
+        folder / "models" / "mine" / "model.yaml": MODEL.format(zeros="0" * 64),
+        folder / "devices" / "local.yaml": DEVICE,
+    }
+    there = [path for path in files if path.exists()]
+    if there:
+        raise UsageError(f"{there[0]} is already there", "Give `bench init` a new folder.")
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"{folder}: {error.strerror or error}") from None
+    return list(files)

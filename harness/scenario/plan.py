@@ -1,0 +1,203 @@
+"""From a scenario to cells: what will run, what is skipped and why, where the mistakes are."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import ConfigError
+from ..formats import PLANNED, REGISTRY
+from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
+from .config import (
+    Model,
+    Scenario,
+    neighbours,
+    read_device,
+    read_model,
+    unknown_names,
+)
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a plan may choose from, already read."""
+
+    models: dict[str, Model]
+    devices: dict[str, DeviceSpec]
+    formats: dict[str, FormatSpec]
+    #: names of all models there are, read or not
+    known_models: tuple[str, ...]
+
+
+def formats() -> dict[str, FormatSpec]:
+    """Every registered format's SPEC by name."""
+    return {name: module.SPEC for name, module in REGISTRY.items()}
+
+
+def known_names(models: Iterable[str], devices: Iterable[str]) -> dict[str, list[str]]:
+    """What a scenario's lists may name, by their keys."""
+    return {
+        "models": list(models),
+        "formats": [*REGISTRY, *PLANNED],
+        "devices": list(devices),
+    }
+
+
+def make_plan(scenario: Scenario, inventory: Inventory, only: Sequence[str] = ()) -> Plan:
+    """All cells in the scenario's order; raises ConfigError with every unknown name at once."""
+    _check_names(scenario, inventory)
+    devices, notes = _choose_devices(scenario, inventory)
+    excluded, wanted = _matcher(scenario.file.exclude), _matcher(only)
+    cells: list[Cell] = []
+    skipped: list[Skipped] = []
+    for cell in _matrix(scenario, [d.name for d in devices]):
+        if excluded(cell.id) or (only and not wanted(cell.id)):
+            continue
+        reason = _why_not(cell, inventory)
+        if reason:
+            skipped.append(Skipped(cell, reason))
+        else:
+            cells.append(cell)
+    if not cells and not skipped:
+        raise ConfigError([_empty(scenario, only, notes)], "Nothing is left to run.")
+    return Plan(tuple(cells), tuple(skipped), tuple(notes))
+
+
+def _matrix(scenario: Scenario, devices: Sequence[str]) -> Iterable[Cell]:
+    file = scenario.file
+    axes = (
+        file.models,
+        file.formats,
+        file.precisions,
+        devices,
+        file.matrix.threads,
+        file.matrix.batch,
+    )
+    return itertools.starmap(Cell, itertools.product(*axes))
+
+
+def _matcher(globs: Sequence[str]) -> Callable[[str], object]:
+    if not globs:
+        return lambda _: None
+    return re.compile("|".join(fnmatch.translate(glob) for glob in globs)).match
+
+
+def _check_names(scenario: Scenario, inventory: Inventory) -> None:
+    file, where = scenario.file, scenario.source.where
+    known = known_names(inventory.known_models, inventory.devices)
+    mistakes = [*unknown_names(scenario.source, known), *_duplicates(scenario)]
+    if file.accuracy:
+        for model in (
+            inventory.models[m] for m in dict.fromkeys(file.models) if m in inventory.models
+        ):
+            if file.accuracy.dataset not in model.datasets:
+                wanted = file.accuracy.dataset
+                mistakes.append(
+                    f"{where(('accuracy', 'dataset'))}: accuracy.dataset: {model.spec.name} has no "
+                    f"dataset '{wanted}'{neighbours(wanted, list(model.datasets))}"
+                )
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+def _duplicates(scenario: Scenario) -> list[str]:
+    file = scenario.file
+    axes: dict[tuple[str, ...], Sequence[object]] = {
+        ("models",): file.models,
+        ("formats",): file.formats,
+        ("precisions",): file.precisions,
+        ("devices",): file.devices,
+        ("matrix", "threads"): file.matrix.threads,
+        ("matrix", "batch"): file.matrix.batch,
+    }
+    return [
+        f"{scenario.source.where((*path, i))}: {'.'.join(path)}: {value!r} stands there twice, "
+        "its cells would too"
+        for path, values in axes.items()
+        for i, value in enumerate(values)
+        if value in values[:i]
+    ]
+
+
+def _choose_devices(scenario: Scenario, inventory: Inventory) -> tuple[list[DeviceSpec], list[str]]:
+    chosen: dict[str, DeviceSpec] = {}
+    notes: list[str] = []
+    for word in scenario.file.devices:
+        if not word.startswith("label:"):
+            chosen[word] = inventory.devices[word]
+            continue
+        matching = [d for d in inventory.devices.values() if word[6:] in d.labels]
+        chosen.update((device.name, device) for device in matching)
+        notes.append(_why_these(word, matching, list(inventory.devices.values())))
+    return list(chosen.values()), notes
+
+
+def _why_these(word: str, matching: Sequence[DeviceSpec], known: Sequence[DeviceSpec]) -> str:
+    """Which devices a label chose, which not, and what those have instead."""
+    others = [f"{d.name} ({', '.join(d.labels) or 'no label'})" for d in known if d not in matching]
+    rest = f"; not {', '.join(others)}" if others else ""
+    if not matching:
+        return f"{word}: no device file has this label; nothing is run for it{rest}"
+    return f"{word}: chose {', '.join(d.name for d in matching)}{rest}"
+
+
+def _why_not(cell: Cell, inventory: Inventory) -> str | None:
+    if cell.format in PLANNED:
+        return PLANNED[cell.format]
+    spec = inventory.formats[cell.format]
+    if cell.precision not in spec.precisions:
+        return spec.lacks.get(cell.precision, f"{spec.title} has no {cell.precision} here")
+    fixed = inventory.models[cell.model].spec.input.shape[0]
+    if cell.batch != fixed:
+        return f"the model's input has a fixed batch of {fixed}"
+    return None
+
+
+def _empty(scenario: Scenario, only: Sequence[str], notes: Sequence[str]) -> str:
+    where = scenario.source.where(("exclude",) if scenario.file.exclude else ())
+    causes = [f"--only {' '.join(only)}"] if only else []
+    causes += ["exclude"] if scenario.file.exclude else []
+    return (
+        f"{where}: the matrix is empty"
+        + (f" after {' and '.join(causes)}" if causes else "")
+        + "".join(f"; {note}" for note in notes)
+    )
+
+
+def read_inventory(
+    models: dict[str, Path], devices: dict[str, Path], wanted: Sequence[str] | None = None
+) -> Inventory:
+    """Read every device, and the models in `wanted` (all for None).
+
+    Raises ConfigError with the mistakes of all files.
+    """
+    chosen = {name: path for name, path in models.items() if wanted is None or name in wanted}
+    mistakes: list[str] = []
+    inventory = Inventory(
+        _read_all(read_model, chosen, mistakes),
+        _read_all(read_device, devices, mistakes),
+        formats(),
+        tuple(models),
+    )
+    if mistakes:
+        raise ConfigError(mistakes)
+    return inventory
+
+
+def _read_all(
+    read: Callable[[Path], Found], paths: dict[str, Path], mistakes: list[str]
+) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    for name, path in paths.items():
+        try:
+            found[name] = read(path)
+        except ConfigError as error:
+            mistakes += error.mistakes
+    return found

@@ -1,0 +1,106 @@
+"""YAML with line numbers: plain data, and the line on which each value stands.
+
+Only safe tags; duplicate keys, several documents and alias bombs are mistakes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import ConfigError
+
+MAX_BYTES = 1 << 20
+MAX_NODES = 100_000
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass
+class YamlFile:
+    """`data` as SafeLoader would build it; `lines` maps a key path to its 1-based line."""
+
+    path: Path
+    data: Any
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+
+    def where(self, path: KeyPath) -> str:
+        """`file:line` of the value at `path`, or of its nearest parent."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return f"{shown(self.path)}:{self.lines.get(path, 1)}"
+
+
+def shown(path: Path) -> str:
+    """The path as a person at the current folder would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def read(path: Path) -> YamlFile:
+    """Raises ConfigError with file and line for a file that cannot be read or is no safe YAML."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{shown(path)}: {error.strerror or error}"]) from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigError([f"{shown(path)}: {len(raw)} bytes, at most {MAX_BYTES} are read"])
+    try:
+        return _Reader(path).read(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ConfigError([f"{shown(path)}:{line}: not UTF-8 text"]) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise ConfigError([f"{shown(path)}:{line}: {error.problem or 'not YAML'}"]) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError([f"{shown(path)}:1: not YAML: {what}"]) from None
+
+
+class _Reader:
+    def __init__(self, path: Path) -> None:
+        self._file = YamlFile(path, None)
+        self._nodes = 0
+
+    def read(self, text: str) -> YamlFile:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            self._loader = loader
+            self._file.data = None if node is None else self._value(node, ())
+        finally:
+            loader.dispose()
+        return self._file
+
+    def _value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise yaml.YAMLError(f"more than {MAX_NODES} values; aliases of aliases?")
+        self._file.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
+        return self._loader.construct_object(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[Any, Any]:
+        result: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = self._key(key_node)
+            if key in result:
+                raise yaml.MarkedYAMLError(None, None, f"{key}: given twice", key_node.start_mark)
+            self._file.lines[(*path, key)] = key_node.start_mark.line + 1
+            result[key] = self._value(value_node, (*path, key))
+        return result
+
+    def _key(self, node: yaml.Node) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(None, None, "a key must be a word", node.start_mark)
+        return str(node.value)

@@ -1,0 +1,96 @@
+"""Convert a model to one format at one precision, inside the format's image; cached by content."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..cache import digest, file_sha256, made, tree_bytes, tree_sha256
+from ..errors import BenchError, StepFailed
+from ..payload import format_sha256
+from ..records import Artifact, FormatSpec, ModelSpec, Precision
+from ..runner.job import VERSION, Answer, Job
+from ..scenario.config import Model
+from ..serial import loads
+from .jobs import Limits, Place, run_job
+
+
+def check_weights(model: Model) -> None:
+    """Raises StepFailed if the weights are not the ones that model.yaml vouches for."""
+    path = model.folder / model.spec.weights
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise StepFailed(
+            f"{path}: {error.strerror}", "Put the weights where model.yaml says."
+        ) from None
+    if found != model.spec.weights_sha256:
+        raise StepFailed(
+            f"{path}: sha256 is {found}, model.yaml says {model.spec.weights_sha256}",
+            "Fetch the weights again, or put the new hash into model.yaml if you changed them.",
+        )
+
+
+def convert(
+    cache: Path, place: Place, model: Model, spec: FormatSpec, precision: Precision, limits: Limits
+) -> Artifact:
+    """The artifact from the cache, or made now. `place` is the converter's.
+
+    Raises StepFailed when the converter fails; its log stays under the cache's `failed/`.
+    """
+    check_weights(model)
+    key = digest(
+        "artifact",
+        VERSION,
+        spec.converter,
+        format_sha256(spec.converter),
+        place.image.digest,
+        without_task(model.spec),
+        file_sha256(model.folder / model.spec.module),
+        precision,
+    )
+
+    def make(part: Path) -> None:
+        job = Job(
+            version=VERSION,
+            mode="convert",
+            format=spec.converter,  # its image may lack the runtime that will load the file
+            precision=precision,
+            threads=len(limits.cpus),
+            model=model.spec,
+            source=str(model.folder),
+            artifact=str(part / f"model{spec.suffix}"),
+        )
+        run_job(place, part, job, limits, Answer, keep=[f"model{spec.suffix}"])
+
+    folder, cached = made(cache, "artifacts", key, make)
+    path = folder / f"model{spec.suffix}"
+    answer = loads(Answer, (folder / "result.json").read_bytes(), "result.json")
+    return Artifact(
+        path=str(path),
+        sha256=tree_sha256(path),
+        size_bytes=tree_bytes(path),
+        key=key,
+        seconds=answer.seconds,
+        cached=cached,
+        log=str(folder / "log.txt"),
+    )
+
+
+def without_task(spec: ModelSpec) -> object:
+    """What of a model decides its conversion: not its name, classes or thresholds."""
+    return [spec.function, spec.weights_sha256, spec.input, list(spec.outputs)]
+
+
+def copy_out(artifact: Artifact, out: Path) -> Path:
+    """Copy the converted file or folder to `out`; raises BenchError if that cannot be written."""
+    source = Path(artifact.path)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, out, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, out)
+    except OSError as error:
+        raise BenchError(f"{out}: {error.strerror or error}") from None
+    return out

@@ -1,0 +1,88 @@
+"""The images of a run: what there is, what is built, what is old. It returns data, prints nothing.
+
+How an image is built and run is the engine's (`harness/containers`); what it is made from is in
+`dockerfiles/<name>/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..containers import Built, ContainerEngine, OnLine
+from ..containers.recipe import available
+from ..errors import StepFailed
+from ..records import Image
+
+__all__ = ["ImageState", "Pruned", "available", "build_all", "make_base", "prune", "states"]
+
+#: name of the image, line of its build
+OnBuildLine = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class ImageState:
+    """An image that can be built; `size_bytes` is None until it is."""
+
+    name: str
+    reference: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `prune` has deleted; `leftover_bytes` were not in any image."""
+
+    images: tuple[Built, ...]
+    leftover_bytes: int
+
+
+def states(engine: ContainerEngine, names: Iterable[str]) -> tuple[ImageState, ...]:
+    """Of each name, what a build makes now and whether that is there."""
+    sizes = {built.reference: built.size_bytes for built in engine.built()}
+    references = {name: engine.reference(name) for name in names}
+    return tuple(ImageState(name, word, sizes.get(word)) for name, word in references.items())
+
+
+def build_all(
+    engine: ContainerEngine,
+    names: Iterable[str],
+    logs: Path,
+    on_line: OnBuildLine | None = None,
+) -> dict[str, Image | StepFailed]:
+    """Build one after another, each with its log `<logs>/<name>.log`; a failure stops no other.
+
+    Raises UsageError, before anything is built, when a name has no folder.
+    """
+    wanted = tuple(names)
+    for name in wanted:
+        engine.reference(name)
+    return {name: _build(engine, name, logs, on_line) for name in wanted}
+
+
+def make_base(engine: ContainerEngine, log: Path, on_line: OnLine | None = None) -> str:
+    """Make the local base image again, with debootstrap; its id.
+
+    Raises UsageError for the venv engine, StepFailed without root or debootstrap.
+    """
+    return engine.make_base(log, on_line)
+
+
+def prune(engine: ContainerEngine, names: Iterable[str]) -> Pruned:
+    """Delete every image that no build would make now, and what builds have left."""
+    current = {engine.reference(name) for name in names}
+    old = tuple(built for built in engine.built() if built.reference not in current)
+    for built in old:
+        engine.remove(built)
+    return Pruned(old, engine.sweep())
+
+
+def _build(
+    engine: ContainerEngine, name: str, logs: Path, on_line: OnBuildLine | None
+) -> Image | StepFailed:
+    tell = (lambda line: on_line(name, line)) if on_line else None
+    try:
+        return engine.build(name, logs / f"{name}.log", tell)
+    except StepFailed as error:
+        return error

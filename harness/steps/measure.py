@@ -1,0 +1,125 @@
+"""Trials: a fresh process each, interleaved over the cells of a device in a seeded random order."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..cache import digest
+from ..payload import payload
+from ..records import Cell, Trial
+from ..runner.job import VERSION, Job, MeasureOptions, TrialAnswer
+from ..serial import Malformed, dumps, loads
+from .infer import Loadable
+from .jobs import Limits, run_job
+
+#: pictures that a trial rotates through, at most
+IMAGES = 16
+EMULATED_PATIENCE = 10
+
+
+def schedule(cells: Sequence[Cell], trials: int, seed: int) -> list[tuple[Cell, int]]:
+    """`trials` rounds; each round has every cell once, in its own shuffled order."""
+    order = random.Random(seed)
+    rounds = [[(cell, index) for cell in cells] for index in range(trials)]
+    for entries in rounds:
+        order.shuffle(entries)
+    return [entry for entries in rounds for entry in entries]
+
+
+def deadline_s(rules: MeasureOptions, emulated: bool = False) -> float:
+    """A trial that runs longer than this hangs: three times all its caps, and a minute to load.
+
+    An emulated processor is 20 to 40 times slower, and may not even get through a chunk in time.
+    """
+    caps_s = 3 * (rules.warmup_cap_s + rules.longest_loop_s + rules.stages_cap_s) + 60
+    return EMULATED_PATIENCE * caps_s if emulated else caps_s
+
+
+def run_trial(
+    run: Path,
+    cell: Cell,
+    index: int,
+    what: Loadable,
+    pack: Path,
+    rules: MeasureOptions,
+    limits: Limits,
+) -> Trial:
+    """Measure once into `run/cells/<id>/trial-<index>`; raises like `run_job`.
+
+    It counts when `keep_trial` has written it down.
+    """
+    relative = f"cells/{cell.id}/trial-{index}"
+    folder = run / relative
+    shutil.rmtree(folder, ignore_errors=True)  # an unfinished one of an interrupted run
+    folder.mkdir(parents=True)
+    job = Job(
+        version=VERSION,
+        mode="trial",
+        format=what.format,
+        precision=what.precision,
+        threads=cell.threads,
+        model=what.model.spec,
+        source=str(what.model.folder),
+        artifact=str(what.path),
+        pack=str(pack),
+        images=min(IMAGES, rules.pictures),
+        measure=rules,
+    )
+    began = time.monotonic()
+    answer = run_job(what.place, folder, job, limits, TrialAnswer, keep=["samples.npz"])
+    trial = _record(index, relative, answer, time.monotonic() - began)
+    return replace(trial, made_of=made_of(what, pack, rules))
+
+
+def made_of(what: Loadable, pack: Path, rules: MeasureOptions) -> str:
+    """Hash of the artifact, the runtime, the runner, the pictures and the rules of a trial."""
+    return digest(what.key, payload().sha256, pack.name, rules)
+
+
+def keep_trial(run: Path, trial: Trial) -> Trial:
+    """Write it down: from now on a resumed run does not measure it again."""
+    (run / trial.folder / "trial.json").write_text(dumps(trial), encoding="utf-8")
+    return trial
+
+
+def finished_trial(run: Path, cell: Cell, index: int, made_of: str) -> Trial | None:
+    """A trial that an interrupted run already has, whole and of the same things; else None."""
+    try:
+        path = run / f"cells/{cell.id}/trial-{index}/trial.json"
+        trial = loads(Trial, path.read_bytes())
+    except (OSError, Malformed):
+        return None
+    return trial if trial.made_of == made_of else None
+
+
+def _record(index: int, folder: str, answer: TrialAnswer, wall_s: float) -> Trial:
+    return Trial(
+        index=index,
+        folder=folder,
+        load_ms=answer.load_ms,
+        first_ms=answer.first_ms,
+        import_ms=answer.import_ms,
+        warmup_s=answer.warmup_s,
+        loop_s=answer.loop_s,
+        stages_s=answer.stages_s,
+        settled=answer.settled,
+        stopped_by=answer.stopped_by,
+        peak_rss_bytes=answer.peak_rss_bytes,
+        os_threads=answer.os_threads,
+        affinity=answer.affinity,
+        runtime_version=answer.runtime_version,
+        python_version=answer.python_version,
+        wall_s=wall_s,
+        before=answer.before,
+        after=answer.after,
+        memory=answer.memory,
+        busy_threads=answer.busy_threads,
+        thread_percent=answer.thread_percent,
+        arrivals=answer.arrivals,
+        boot_offset_s=answer.boot_offset_s,
+    )

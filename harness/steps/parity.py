@@ -1,0 +1,248 @@
+"""Is a converted model still the model? Raw outputs and decoded boxes against the fp32 reference.
+
+Rules, by precision, on the same real pictures through both models:
+
+| precision | every raw output | boxes at the task's score threshold that have a partner |
+|---|---|---|
+| fp32 | max abs <= 1e-4 x max(1, largest in the reference), cosine >= 0.9999 | all, IoU >= 0.99 |
+| fp16 | cosine >= 0.999 | 99 %, IoU >= 0.9 |
+| int8 | cosine >= 0.95 | 90 %, IoU >= 0.8 |
+
+At every precision outputs have the reference's names and shapes and are finite; boxes that only
+the converted model has are at most as many as may lack a partner; scores of partners do not shift,
+on average, by more than the margin (0.001, 0.02, 0.1). A box whose score is within the margin of
+the threshold is not missing, and not extra, when it has no partner.
+
+A partner has the same label; pairs are made greedily, best overlap first. `check_metric` is the
+rule on accuracy, for after scoring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..records import ModelSpec, OutputParity, Parity, Precision
+from ..tasks import REGISTRY, Detections, Geometry, number
+from ..tasks.nms import iou
+
+Outputs = Mapping[str, NDArray[np.float32]]
+#: metrics that are held against the reference's; the first that a task has is the cell's ratio
+HELD: Final = ("map50_95", "top1", "mask_map50_95")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a precision must keep; None: not asked of it."""
+
+    max_abs: float | None
+    cosine: float
+    matched: float
+    iou: float
+    score_margin: float
+    metric_drop: float
+
+
+RULES: Final[dict[Precision, Rules]] = {
+    "fp32": Rules(1e-4, 0.9999, 1.0, 0.99, 0.001, 0.001),
+    "fp16": Rules(None, 0.999, 0.99, 0.9, 0.02, 0.01),
+    "int8": Rules(None, 0.95, 0.9, 0.8, 0.1, 0.02),
+}
+
+
+@dataclass
+class Tally:
+    """Boxes counted over all pictures; `ious` and `shifts` (candidate - reference) of partners."""
+
+    missing: int = 0
+    extra: int = 0
+    ious: list[float] = field(default_factory=list)
+    shifts: list[float] = field(default_factory=list)
+
+
+def compare(
+    spec: ModelSpec,
+    precision: Precision,
+    reference: Sequence[Outputs],
+    candidate: Sequence[Outputs],
+    geometries: Sequence[Geometry],
+) -> Parity:
+    """Hold `candidate` against `reference`, raw outputs (batch axis 1) of the same pictures."""
+    rules = RULES[precision]
+    reasons = different_structure(spec, reference, candidate)
+    if reasons:
+        return Parity(False, len(reference), (), 0, 0, 0, None, None, tuple(reasons))
+    outputs = tuple(output_parity(name, reference, candidate) for name in spec.outputs)
+    tally = Tally()
+    for wanted, seen, geometry in zip(reference, candidate, geometries, strict=True):
+        count_boxes(spec, rules, wanted, seen, geometry, tally)
+    reasons = [*output_reasons(outputs, rules), *box_reasons(tally, rules)]
+    matched = len(tally.ious)
+    return Parity(
+        ok=not reasons,
+        images=len(reference),
+        outputs=outputs,
+        reference_boxes=matched + tally.missing,
+        matched_boxes=matched,
+        extra_boxes=tally.extra,
+        min_iou=min(tally.ious, default=None),
+        max_score_difference=max(map(abs, tally.shifts), default=None),
+        reasons=tuple(reasons),
+    )
+
+
+def check_metrics(
+    precision: Precision, values: Mapping[str, float], reference: Mapping[str, float]
+) -> tuple[float | None, list[str]]:
+    """First metric over the reference's, and each metric's broken rule; masks count as boxes do."""
+    held = [name for name in HELD if name in values and name in reference]
+    found = ((name, check_metric(precision, values[name], reference[name])) for name in held)
+    reasons = [f"{name} {reason}" for name, reason in found if reason]
+    ratio = values[held[0]] / reference[held[0]] if held and reference[held[0]] else None
+    return ratio, reasons
+
+
+def check_metric(precision: Precision, value: float, reference: float) -> str | None:
+    """The broken rule, if accuracy fell by more, relative to the fp32 reference's, than it may.
+
+    0.1 % for fp32, 1 % for fp16, 2 % for int8. A reference of 0 allows no comparison.
+    """
+    limit = RULES[precision].metric_drop
+    drop = (reference - value) / reference if reference > 0 else 0.0
+    if drop <= limit:
+        return None
+    return (
+        f"metric {value:.4g} is {drop:.2%} under the fp32 reference's {reference:.4g}; "
+        f"{precision} may lose {limit:.1%}"
+    )
+
+
+def split(stacked: Mapping[str, NDArray[np.float32]]) -> list[dict[str, NDArray[np.float32]]]:
+    """Outputs stacked by name, (n, ...) each, as n pictures' outputs with batch axis 1."""
+    count = min((len(value) for value in stacked.values()), default=0)
+    return [{name: value[at : at + 1] for name, value in stacked.items()} for at in range(count)]
+
+
+# ---- raw outputs -------------------------------------------------------------------------------
+
+
+def different_structure(
+    spec: ModelSpec, reference: Sequence[Outputs], candidate: Sequence[Outputs]
+) -> list[str]:
+    """Reasons why the two cannot be compared at all: pictures, names, shapes, NaN or infinity."""
+    if not reference or len(reference) != len(candidate):
+        return [f"{len(candidate)} pictures, the reference has {len(reference)}"]
+    reasons: list[str] = []
+    for name in spec.outputs:
+        if any(name not in outputs for outputs in (*reference, *candidate)):
+            reasons.append(f"{name}: output is missing; there are {', '.join(candidate[0])}")
+            continue
+        shapes = {outputs[name].shape for outputs in (*reference, *candidate)}
+        if len(shapes) > 1:
+            seen, wanted = candidate[0][name].shape, reference[0][name].shape
+            reasons.append(f"{name}: shape {seen}, the reference has {wanted}")
+            continue
+        for whose, rows in (("the reference's ", reference), ("", candidate)):
+            wrong = sum(int(np.sum(~np.isfinite(outputs[name]))) for outputs in rows)
+            if wrong:
+                reasons.append(f"{name}: {whose}{wrong} values are NaN or infinite")
+    return reasons
+
+
+def output_parity(
+    name: str, reference: Sequence[Outputs], candidate: Sequence[Outputs]
+) -> OutputParity:
+    """One output over all pictures; `max_rel` has a floor of 0.1 % of the scale under it."""
+    wanted = np.concatenate([np.ravel(outputs[name]) for outputs in reference]).astype(np.float64)
+    seen = np.concatenate([np.ravel(outputs[name]) for outputs in candidate]).astype(np.float64)
+    difference, size = np.abs(seen - wanted), np.abs(wanted)
+    scale = float(size.max(initial=0.0))
+    relative = difference / np.maximum(size, max(1e-3 * scale, 1e-12))
+    # sums, not BLAS: pairwise, so more exact, and no threads
+    norms = float(np.sqrt(np.sum(wanted * wanted) * np.sum(seen * seen)))
+    return OutputParity(
+        name=name,
+        max_abs=float(difference.max(initial=0.0)),
+        max_rel=float(relative.max(initial=0.0)),
+        cosine=float(np.sum(wanted * seen)) / norms if norms else float(not difference.any()),
+        scale=scale,
+    )
+
+
+def output_reasons(outputs: Sequence[OutputParity], rules: Rules) -> list[str]:
+    """The rules on raw outputs that are broken, with their figures."""
+    reasons = []
+    for one in outputs:
+        if rules.max_abs is not None and one.max_abs > rules.max_abs * max(1.0, one.scale):
+            limit = rules.max_abs * max(1.0, one.scale)
+            reasons.append(f"{one.name}: max abs difference {one.max_abs:.3g} is over {limit:.3g}")
+        if one.cosine < rules.cosine:
+            reasons.append(f"{one.name}: cosine {one.cosine:.6f} is under {rules.cosine}")
+    return reasons
+
+
+# ---- boxes -------------------------------------------------------------------------------------
+
+
+def count_boxes(
+    spec: ModelSpec,
+    rules: Rules,
+    reference: Outputs,
+    candidate: Outputs,
+    geometry: Geometry,
+    tally: Tally,
+) -> None:
+    """Add one picture to `tally`. Both are decoded a margin below the threshold, for partners."""
+    # masks are not compared here, so they need not be assembled
+    task = REGISTRY["detection" if "boxes" in spec.outputs else spec.task]
+    threshold = number(spec, "score_threshold")
+    low, high = threshold - rules.score_margin, threshold + rules.score_margin
+    wanted = task.postprocess(reference, geometry, spec, score_threshold=low)
+    seen = task.postprocess(candidate, geometry, spec, score_threshold=low)
+    pairs = partners(wanted, seen, rules.iou)
+    certain = [(a, b, v) for a, b, v in pairs if wanted.scores[a] >= threshold]
+    tally.ious += [overlap for _, _, overlap in certain]
+    tally.shifts += [float(seen.scores[b] - wanted.scores[a]) for a, b, _ in certain]
+    paired_wanted, paired_seen = {a for a, _, _ in pairs}, {b for _, b, _ in pairs}
+    tally.missing += len(set(np.flatnonzero(wanted.scores >= high).tolist()) - paired_wanted)
+    tally.extra += len(set(np.flatnonzero(seen.scores >= high).tolist()) - paired_seen)
+
+
+def partners(a: Detections, b: Detections, least_iou: float) -> list[tuple[int, int, float]]:
+    """Pairs (index in a, index in b, IoU) of one label, greedily, best overlap first."""
+    overlaps = np.where(a.labels[:, None] == b.labels[None, :], iou(a.boxes, b.boxes), 0)
+    pairs = []
+    while overlaps.size:
+        first, second = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
+        best = float(overlaps[first, second])
+        if best < least_iou:
+            break
+        pairs.append((int(first), int(second), best))
+        overlaps[first, :] = overlaps[:, second] = -1
+    return pairs
+
+
+def box_reasons(tally: Tally, rules: Rules) -> list[str]:
+    """The rules on boxes that are broken, with their figures."""
+    matched, wanted = len(tally.ious), len(tally.ious) + tally.missing
+    reasons = []
+    if matched < rules.matched * wanted - 1e-9:
+        reasons.append(
+            f"boxes: {matched} of the reference's {wanted} have a partner with IoU >= {rules.iou}; "
+            f"{rules.matched:.0%} must"
+        )
+    if tally.extra > (1 - rules.matched) * wanted + 1e-9:
+        reasons.append(
+            f"boxes: {tally.extra} that the reference lacks, beside its {wanted}; "
+            f"{1 - rules.matched:.0%} may"
+        )
+    shift = float(np.mean(tally.shifts)) if tally.shifts else 0.0
+    if abs(shift) > rules.score_margin:
+        reasons.append(
+            f"boxes: scores shift by {shift:+.3g} on average, over {rules.score_margin:g}"
+        )
+    return reasons

@@ -1,0 +1,51 @@
+"""Accuracy of a cell's decoded predictions against its dataset."""
+
+from __future__ import annotations
+
+import tokenize
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import StepFailed
+from ..metrics import FOR_TASK, REGISTRY
+from ..records import ModelSpec, Scores
+from .datasets import Dataset
+
+COLUMNS = ("image_id", "box", "score", "label", "image_size")
+
+DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError),
+    *(MemoryError, OverflowError, SyntaxError, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What numpy and zipfile raise over a damaged archive: fuzzing found every one of them."""
+
+
+def score(spec: ModelSpec, predictions: Path, dataset: Dataset) -> Scores:
+    """Score `predictions` (see docs/design.md) over the pictures that it says were looked at."""
+    arrays = read_predictions(predictions)
+    metric = REGISTRY[FOR_TASK[spec.task]]
+    values = metric.score(arrays, dataset.annotations, spec.classes)
+    return Scores(dataset.name, len(arrays["image_size"]), values)
+
+
+def read_predictions(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of `path`; raises StepFailed if it is damaged or its columns do not fit."""
+    try:
+        with path.open("rb") as file, np.load(file) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except DAMAGE as error:
+        reason = str(error) or type(error).__name__
+        raise StepFailed(f"{path}: cannot be read: {reason}", "run the cell again") from error
+    lacking = [name for name in COLUMNS if name not in arrays]
+    if lacking:
+        raise StepFailed(f"{path}: lacks {', '.join(lacking)}", "run the cell again")
+    lengths = {name: len(arrays[name]) for name in (*COLUMNS[:4], "rle_end") if name in arrays}
+    if len(set(lengths.values())) > 1:
+        raise StepFailed(f"{path}: columns differ in length: {lengths}", "run the cell again")
+    return arrays

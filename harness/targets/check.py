@@ -1,0 +1,398 @@
+"""`bench devices`: what is there, why one cannot be used, walk through one, clean one.
+
+Returns records, prints nothing. Devices are looked at side by side, each with little patience.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from .. import kinds, transports
+from ..errors import BenchError, DeviceLost, StepFailed
+from ..kinds import KindSpec
+from ..ondevice import lease
+from ..records import DeviceFacts, DeviceSpec, DeviceState
+from ..transports import Transport
+from ..workspace import cache_root
+
+State = Literal["ready", "busy", "unfit", "unreachable"]
+Outcome = Literal["ok", "failed", "skipped"]
+
+#: a device that has not told all by then is listed as one that does not answer
+PATIENCE_S = 20.0
+#: room for one bundle, one model and one dataset of pictures
+LEAST_FREE_BYTES = 300 * 10**6
+#: what `check` walks through, in order
+STEPS = ("connect", "authorise", "kind", "lease", "space", "steady", "runtime", "inference")
+
+
+@dataclass(frozen=True)
+class Device:
+    """One line of the list."""
+
+    name: str
+    kind: str
+    transport: str
+    address: str
+    labels: tuple[str, ...]
+    emulated: bool
+    state: State
+    #: why it cannot be used, and what to do about it
+    reason: str = ""
+    hint: str = ""
+    facts: DeviceFacts | None = None
+    now: DeviceState | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One step of a walk through a device."""
+
+    step: str
+    outcome: Outcome
+    #: what was seen, or what went wrong
+    seen: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was put back and removed."""
+
+    name: str
+    restored: tuple[str, ...]
+    removed: tuple[str, ...]
+    bytes: int
+
+
+#: makes a runtime ready on a device, or runs one inference with it; says what was seen.
+#: Raises BenchError
+Trial = Callable[[Transport, DeviceSpec, DeviceFacts], str]
+
+
+def workdir_of(spec: DeviceSpec, facts: DeviceFacts) -> str:
+    """Where all of ours is; on the machine at hand that is the cache."""
+    return str(cache_root() / "device") if spec.transport == "local" else facts.workdir
+
+
+# ---- the list ----------------------------------------------------------------------------------
+
+
+def look_at_all(specs: Sequence[DeviceSpec], patience_s: float = PATIENCE_S) -> list[Device]:
+    """Every device with its state, in the order given; none is waited for longer than that."""
+    answers: queue.SimpleQueue[tuple[str, Device | BaseException]] = queue.SimpleQueue()
+    for spec in specs:
+        threading.Thread(target=_answer, args=(spec, answers), daemon=True).start()
+    found: dict[str, Device] = {}
+    until = time.monotonic() + patience_s
+    while len(found) < len(specs):
+        try:
+            name, answer = answers.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            break
+        if isinstance(answer, BaseException):
+            raise answer
+        found[name] = answer
+    silent = f"it has not answered within {patience_s:g} s"
+    return [found.get(s.name) or _device(s, "unreachable", silent, "is it on?") for s in specs]
+
+
+def _answer(
+    spec: DeviceSpec, answers: queue.SimpleQueue[tuple[str, Device | BaseException]]
+) -> None:
+    try:
+        answers.put((spec.name, look_at(spec)))
+    except BaseException as error:  # a bug: raised again where all the answers are collected
+        answers.put((spec.name, error))
+
+
+def look_at(spec: DeviceSpec) -> Device:
+    """One device; nothing on it is changed, and what hinders is its state."""
+    try:
+        on = transports.connect(spec)
+    except BenchError as error:
+        return _device(spec, "unreachable", error.message, error.hint)
+    try:
+        return _look_at(on, spec)
+    except DeviceLost as error:
+        return _device(spec, "unreachable", error.message, error.hint)
+    except BenchError as error:
+        return _device(spec, "unfit", error.message, error.hint)
+    finally:
+        on.close()
+
+
+def _look_at(on: Transport, spec: DeviceSpec) -> Device:
+    kind = kinds.find(spec.kind)
+    facts = kind.read_facts(on)
+    now = kind.read_state(on)
+    holder = lease.holder(on, workdir_of(spec, facts))
+    if holder is not None:
+        why = lease.held(spec.name, holder)
+        return _device(spec, "busy", why.message, why.hint, facts, now)
+    reasons = unfit(spec, facts, now)
+    if reasons:
+        return _device(spec, "unfit", "; ".join(reasons), "", facts, now)
+    return _device(spec, "ready", "", "", facts, now)
+
+
+def _device(
+    spec: DeviceSpec,
+    state: State,
+    reason: str,
+    hint: str,
+    facts: DeviceFacts | None = None,
+    now: DeviceState | None = None,
+) -> Device:
+    return Device(
+        spec.name, spec.kind, spec.transport, spec.address, spec.labels, spec.emulated,
+        state, reason, hint, facts, now,
+    )  # fmt: skip
+
+
+def unfit(spec: DeviceSpec, facts: DeviceFacts, now: DeviceState) -> list[str]:
+    """Every reason why nothing could be measured on it at this moment; empty when it could."""
+    reasons = []
+    if now.battery_percent is not None and now.battery_percent < spec.min_battery_percent:
+        reasons.append(
+            f"battery at {now.battery_percent:.0f} %, min_battery_percent is "
+            f"{spec.min_battery_percent:.0f}: charge it"
+        )
+    if facts.free_bytes is not None and facts.free_bytes < LEAST_FREE_BYTES:
+        reasons.append(
+            f"{facts.free_bytes / 1e6:.0f} MB free in {facts.workdir}, at least "
+            f"{LEAST_FREE_BYTES / 1e6:.0f} MB are needed: free some"
+        )
+    if not usable_runtimes(kinds.find(spec.kind).SPEC, facts):
+        reasons.append("no runtime: " + "; ".join(_lacking(kinds.find(spec.kind).SPEC, facts)))
+    return reasons
+
+
+def usable_runtimes(kind: KindSpec, facts: DeviceFacts) -> list[str]:
+    """Of the kind's runtimes those that the device has what it takes for, best first."""
+    return [name for name in kind.runtimes if _why_not(name, facts) is None]
+
+
+def _lacking(kind: KindSpec, facts: DeviceFacts) -> list[str]:
+    return [f"{name}: {_why_not(name, facts)}" for name in kind.runtimes]
+
+
+def _why_not(runtime: str, facts: DeviceFacts) -> str | None:
+    if runtime == "image":
+        return None if facts.docker else "no Docker daemon answers this user"
+    if runtime == "venv":
+        return None if facts.python else "no Python 3.8 or newer"
+    known = facts.arch in ("aarch64", "x86_64")
+    return None if known else f"bundles are for aarch64 and x86_64, this is {facts.arch}"
+
+
+# ---- the walk ----------------------------------------------------------------------------------
+
+
+class _Stop(Exception):
+    """A step failed, so that the ones after it cannot be looked at."""
+
+
+def check(
+    spec: DeviceSpec,
+    runtime: Trial | None = None,
+    infer: Trial | None = None,
+    tell: Callable[[Check], None] = lambda check: None,
+) -> list[Check]:
+    """Walks through STEPS; those after a failed one are skipped. `tell` gets each at once.
+
+    The device is ours meanwhile; what a crashed holder left is put back.
+    """
+    walk = _Walk(spec, tell)
+    try:
+        walk.through(runtime, infer)
+    except _Stop:
+        failed = walk.done[-1].step
+        for step in STEPS[STEPS.index(failed) + 1 :]:
+            walk.add(Check(step, "skipped", f"not looked at after `{failed}`"))
+    return walk.done
+
+
+class _Walk:
+    def __init__(self, spec: DeviceSpec, tell: Callable[[Check], None]) -> None:
+        self.spec, self._tell = spec, tell
+        self.done: list[Check] = []
+
+    def add(self, check: Check) -> None:
+        self.done.append(check)
+        self._tell(check)
+
+    def _ok(self, step: str, seen: str) -> None:
+        self.add(Check(step, "ok", seen))
+
+    def _failed(self, step: str, error: BenchError) -> _Stop:
+        self.add(Check(step, "failed", error.message, error.hint))
+        return _Stop()
+
+    def through(self, runtime: Trial | None, infer: Trial | None) -> None:
+        on = self._connect()
+        try:
+            kind = kinds.find(self.spec.kind)
+            facts = self._step("kind", lambda: kind.read_facts(on), _facts_seen)
+            workdir = workdir_of(self.spec, facts)
+            with self._leased(on, workdir):
+                self._step("space", lambda: space(on, facts, workdir), str)
+                self._step("steady", lambda: self._steady(on, workdir), str)
+                self._try("runtime", runtime, on, facts, _runtimes_seen(kind.SPEC, facts))
+                self._try("inference", infer, on, facts, "nothing here runs one")
+        finally:
+            on.close()
+
+    def _connect(self) -> Transport:
+        try:
+            on = transports.connect(self.spec)
+        except DeviceLost as error:
+            raise self._failed("connect", error) from error
+        except StepFailed as error:  # somebody answered, and said no
+            self._ok("connect", "it answers")
+            raise self._failed("authorise", error) from error
+        except BenchError as error:
+            raise self._failed("connect", error) from error
+        self._ok("connect", self.spec.address or "this machine")
+        self._ok("authorise", "accepted")
+        return on
+
+    def _step(self, step: str, do: Callable[[], object], seen: Callable[..., str]) -> DeviceFacts:
+        try:
+            result = do()
+        except BenchError as error:
+            raise self._failed(step, error) from error
+        self._ok(step, seen(result))
+        return result  # type: ignore[return-value]
+
+    @contextmanager
+    def _leased(self, on: Transport, workdir: str) -> Iterator[None]:
+        held = lease.hold(on, workdir, lease.owner())
+        try:
+            held.__enter__()
+        except BenchError as error:
+            raise self._failed("lease", error) from error
+        self._ok("lease", "nobody else measures on it")
+        try:
+            yield
+        finally:
+            held.__exit__(None, None, None)
+
+    def _steady(self, on: Transport, workdir: str) -> str:
+        kind = kinds.find(self.spec.kind)
+        restored = kind.restore(on, workdir)
+        said = f"put back: {', '.join(restored)}; " if restored else ""
+        with kind.steady(on, self.spec.steady, workdir) as in_force:
+            held = ", ".join(in_force)
+        return said + (f"held by {held}, and let go" if held else "nothing is held (no `steady`)")
+
+    def _try(
+        self, step: str, trial: Trial | None, on: Transport, facts: DeviceFacts, otherwise: str
+    ) -> None:
+        if trial is None:
+            self.add(Check(step, "skipped", otherwise))
+            return
+        self._step(step, lambda: trial(on, self.spec, facts), str)
+
+
+def space(on: Transport, facts: DeviceFacts, workdir: str) -> str:
+    """Room, and a folder in which programs may be written and run. Raises StepFailed."""
+    if facts.free_bytes is not None and facts.free_bytes < LEAST_FREE_BYTES:
+        raise StepFailed(
+            f"{facts.free_bytes / 1e6:.0f} MB free in {workdir}, at least "
+            f"{LEAST_FREE_BYTES / 1e6:.0f} MB are needed",
+            "free some there; `bench devices clean` removes what is ours",
+        )
+    done = on.run(["sh", "-c", _TRY_OUT, "sh", workdir], timeout_s=30.0)
+    if done.text.strip() != "runs":
+        said = (done.stderr + done.stdout).decode("utf-8", "backslashreplace").strip()
+        raise StepFailed(
+            f"a program in {workdir} does not run: {said or 'it says nothing'}",
+            "may this user write there, and is the file system mounted without noexec?",
+        )
+    free = "" if facts.free_bytes is None else f", {facts.free_bytes / 1e9:.1f} GB free"
+    return f"{workdir} can be used{free}"
+
+
+#: workdir: writes a program there and runs it
+_TRY_OUT = r"""
+mkdir -p "$1" || exit 1
+trial=$1/.trial.$$
+shell=/bin/sh; [ -x "$shell" ] || shell=/system/bin/sh
+printf '#!%s\necho runs\n' "$shell" >"$trial" && chmod 755 "$trial" && "$trial"
+code=$?
+rm -f "$trial"
+exit $code
+"""
+
+
+def _facts_seen(facts: DeviceFacts) -> str:
+    parts = (facts.model, facts.soc, facts.arch, facts.os, facts.build, facts.driver)
+    return ", ".join(dict.fromkeys(part for part in parts if part))
+
+
+def _runtimes_seen(kind: KindSpec, facts: DeviceFacts) -> str:
+    return "none was tried; it could have: " + (
+        ", ".join(usable_runtimes(kind, facts)) or "none of " + "; ".join(_lacking(kind, facts))
+    )
+
+
+# ---- cleaning ----------------------------------------------------------------------------------
+
+#: workdir, whether images of ours are to go: removes it and what is beside it, says what
+_CLEAN = r"""
+folder=${1%/*} base=${1##*/}
+case $base in bench|bench-device|device) ;; *) echo "not ours: $1" >&2; exit 1 ;; esac
+kib=0
+for path in "$1" "$folder/.$base.pushed" "$folder/.$base".*.part; do
+  [ -e "$path" ] || continue
+  size=$(du -sk "$path" 2>/dev/null) && kib=$((kib + ${size%%[!0-9]*}))
+  rm -rf "$path" && echo "removed=$path"
+  [ ! -e "$path" ] || exit 1
+done
+if [ "$2" = images ] && command -v docker >/dev/null 2>&1; then
+  for image in $(docker images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null </dev/null); do
+    case $image in bench/*)
+      docker rmi --force "$image" >/dev/null 2>&1 </dev/null && echo "removed=image $image" ;;
+    esac
+  done
+fi
+echo "kib=$kib"
+"""
+
+
+def clean(spec: DeviceSpec) -> Cleaned:
+    """Puts back what is held, and removes everything of ours. Raises StepFailed, DeviceLost.
+
+    On the machine at hand, images and caches stay: they are not the device's but the project's.
+    """
+    on = transports.connect(spec)
+    try:
+        kind = kinds.find(spec.kind)
+        workdir = workdir_of(spec, kind.read_facts(on))
+        with lease.hold(on, workdir, lease.owner()):
+            restored = kind.restore(on, workdir)
+            removed, size = _remove(on, spec, workdir)
+        return Cleaned(spec.name, restored, removed, size)
+    finally:
+        on.close()
+
+
+def _remove(on: Transport, spec: DeviceSpec, workdir: str) -> tuple[tuple[str, ...], int]:
+    images = "" if spec.transport == "local" else "images"
+    done = on.run(["sh", "-c", _CLEAN, "sh", workdir, images], timeout_s=600.0)
+    pairs = [line.partition("=")[::2] for line in done.text.splitlines()]
+    if done.exit_code != 0:
+        said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
+        raise StepFailed(
+            f"{spec.name}: not all of {workdir} could be removed: {said[-1] if said else ''}",
+            "files of another user (a container's root)? Remove the folder there as that user",
+        )
+    kib = next((int(value) for key, value in pairs if key == "kib"), 0)
+    return tuple(value for key, value in pairs if key == "removed"), kib * 1024

@@ -1,0 +1,125 @@
+"""Finds phones on a running adb server, and writes a device file for each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import kinds, transports
+from ..errors import BenchError, UsageError
+from ..records import DeviceSpec
+
+#: what adb says of a device -> what to do
+ADVICE = {
+    "unauthorized": "unlock it and say Allow to 'Allow USB debugging?'",
+    "authorizing": "unlock it and say Allow to 'Allow USB debugging?'",
+    "offline": "unplug it and plug it in again, or restart it",
+    "no permissions": "this user may not use the USB port: adb's udev rules, or the group plugdev",
+    "recovery": "it is in recovery: restart it",
+    "bootloader": "it is in the bootloader: restart it",
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A device that was found; `yaml` is empty where there is nothing to write."""
+
+    serial: str
+    address: str
+    name: str
+    yaml: str = ""
+    #: the device file that has it already
+    known_as: str = ""
+    #: why it cannot be used yet
+    reason: str = ""
+    hint: str = ""
+
+
+def discover(known: Mapping[str, DeviceSpec]) -> list[Offer]:
+    """Every device of the adb server. Raises DeviceLost when no server answers."""
+    from ..transports.adb_list import listed
+
+    taken = set(known)
+    offers = []
+    for seen in listed():
+        address = f"server:{seen.serial}"
+        if already := _known(seen.serial, known.values()):
+            offers.append(Offer(seen.serial, address, already, known_as=already))
+            continue
+        name = _free(slug(seen.model or seen.serial), taken)
+        if seen.state != "device":
+            hint = ADVICE.get(seen.state, "`adb devices -l` has more")
+            reason = f"adb says: {seen.state}"
+            offers.append(Offer(seen.serial, address, name, reason=reason, hint=hint))
+            continue
+        offers.append(_offer(seen.serial, address, name))
+        taken.add(name)
+    return offers
+
+
+def _known(serial: str, specs: Iterable[DeviceSpec]) -> str:
+    """The device file that leads to this serial: through a server, by USB, or by its own port."""
+    for spec in specs:
+        ways = {serial, f"usb:{serial}", f"tcp:{serial}", f"server:{serial}"}
+        through_a_server = spec.address.startswith("server:") and spec.address.endswith(
+            f"/{serial}"
+        )
+        if spec.transport == "adb" and (spec.address in ways or through_a_server):
+            return spec.name
+    return ""
+
+
+def _offer(serial: str, address: str, name: str) -> Offer:
+    spec = DeviceSpec(name, "android", "adb", address)
+    try:
+        on = transports.connect(spec)
+        try:
+            facts = kinds.find("android").read_facts(on)
+        finally:
+            on.close()
+    except BenchError as error:
+        return Offer(serial, address, name, reason=error.message, hint=error.hint)
+    about = ", ".join(part for part in (facts.model, facts.soc, facts.os) if part)
+    emulated = serial.startswith("emulator-")
+    return Offer(serial, address, name, text(address, about, emulated))
+
+
+def text(address: str, about: str, emulated: bool = False) -> str:
+    """A device file for a phone."""
+    plain = re.sub(r"[^\w .,()+-]", "", about)
+    return (
+        f"# {plain}\nkind: android\ntransport: adb\naddress: {address!r}\nlabels: [phone]\n"
+        f"description: {plain!r}\n"
+        + ("emulated: true\n" if emulated else "")
+        + "# trials wait until the hottest sensor is below this\ncool_below_c: 38\n"
+        "# what may hold it steady while it is measured; see docs/devices.md\n"
+        "steady: [stay_awake]\n"
+    )
+
+
+def write(offer: Offer, folder: Path) -> Path:
+    """`folder`/NAME.yaml. Raises UsageError rather than replace a file."""
+    path = folder / f"{offer.name}.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(offer.yaml)
+    except FileExistsError:
+        raise UsageError(f"{path}: is there already", "remove or rename it first") from None
+    return path
+
+
+def slug(text: str) -> str:
+    """A device's name as its file may have it: `Pixel 7 Pro` -> `pixel-7-pro`."""
+    found = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return found[:40].strip("-") or "phone"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number = 2
+    free = name
+    while free in taken:
+        free, number = f"{name}-{number}", number + 1
+    return free

@@ -1,0 +1,75 @@
+"""The last two steps of `bench devices check`: a runtime on the device, and one inference there."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from ..containers import ContainerEngine
+from ..errors import StepFailed
+from ..formats import REGISTRY
+from ..records import DeviceFacts, DeviceSpec
+from ..scenario.config import Model
+from ..scenario.plan import Inventory
+from ..steps import datasets
+from ..steps.convert import convert
+from ..steps.infer import Loadable, infer
+from ..steps.jobs import Limits, Place, machine_cpus
+from ..transports import Transport
+from .remote import RemoteSite
+from .target import LocalSite, Site
+
+#: small, and there is a runtime of it for every kind of device
+FORMAT = "tflite"
+MEMORY_BYTES, TIMEOUT_S = 4 * 10**9, 900.0
+
+
+class FirstRun:
+    """Both steps on one device; for `devices.check`, which holds its lease meanwhile."""
+
+    def __init__(self, engine: ContainerEngine, inventory: Inventory, cache: Path) -> None:
+        self._engine, self._inventory, self._cache = engine, inventory, cache
+        self._logs = cache / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._site: Site | None = None
+
+    def runtime(self, on: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
+        """The format's runner there. Raises CannotRun, StepFailed, DeviceLost."""
+        if spec.transport == "local":
+            self._site = LocalSite(spec, self._here)
+        else:
+            site = RemoteSite(spec, self._engine, self._cache, self._logs, "devices check")
+            site.adopt(on, facts)
+            self._site = site
+        image = self._site.place(REGISTRY[FORMAT].SPEC.image).image
+        return f"{REGISTRY[FORMAT].SPEC.title} as {image.engine} {image.reference}"
+
+    def infer(self, on: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
+        """One picture of the first model that has some. Raises BenchError."""
+        assert self._site
+        model, pictures = self._model()
+        what = self._loadable(model, self._site)
+        limits = Limits(self._site.all_cpus(), MEMORY_BYTES, TIMEOUT_S)
+        with tempfile.TemporaryDirectory() as fresh:  # a result from before would prove nothing
+            path, _ = infer(Path(fresh), "outputs", what, pictures, 1, limits)
+            return f"{model.spec.name} on one picture: {path.stat().st_size} bytes of outputs"
+
+    def _here(self, image: str) -> Place:
+        log = self._logs / f"image-{image}.log"
+        return Place(self._engine, self._engine.build(image, log))
+
+    def _model(self) -> tuple[Model, Path]:
+        for model in self._inventory.models.values():
+            for folder in model.datasets.values():
+                dataset = datasets.read(folder)
+                few = datasets.evenly(len(dataset.images), 1)
+                return model, datasets.pack(dataset, self._cache / "packs", few)
+        raise StepFailed("no model names a dataset, so there is no picture to infer on")
+
+    def _loadable(self, model: Model, site: Site) -> Loadable:
+        spec = REGISTRY[FORMAT].SPEC
+        limits = Limits(machine_cpus(), MEMORY_BYTES, TIMEOUT_S)
+        converter = self._here(spec.converter)
+        artifact = convert(self._cache, converter, model, spec, "fp32", limits)
+        place = site.place(spec.image)
+        return Loadable(model, FORMAT, "fp32", Path(artifact.path), artifact.sha256, place)

@@ -1,0 +1,219 @@
+"""A device in a run: connected, leased, restored, its runtimes ready, its jobs run there.
+
+A job's read-only folders go into the device's content-addressed store, once; its own folder is
+pushed before it, pulled after it, and removed. Nothing of it is left running.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+from .. import kinds, runtimes, transports
+from ..containers import Completed, ContainerEngine, JobSpec, Mount, OnLine
+from ..errors import CannotRun, DeviceLost, OutOfMemory, StepFailed
+from ..kinds import Kind
+from ..ondevice.lease import hold, owner
+from ..ondevice.store import place_of, put
+from ..records import DeviceFacts, DeviceSpec, Image
+from ..runtimes import Ready, There, Wanted
+from ..steps.jobs import Place
+from ..transports import Transport
+from ..transports.manifest import read as read_manifest
+from .target import chosen
+
+#: what a shell says of a process that was killed by signal 9
+KILLED = (137, -9)
+#: a device that was lost gets so long to come back, seconds
+RETURN_S = 60.0
+#: kills what has our job folders in its command line; the shell's own line has them as `$1`
+KILL_JOBS = """\
+for p in /proc/[0-9]*; do
+  [ "${p#/proc/}" = "$$" ] && continue
+  if tr '\\0' ' ' < "$p/cmdline" 2>/dev/null | grep -q -F "$1/jobs/"; then
+    case $(cat "$p/comm" 2>/dev/null) in sh|mksh|busybox|toybox) ;; *) kill -9 "${p#/proc/}" ;; esac
+  fi
+done
+exit 0
+"""
+
+
+class RemoteSite:
+    """Satisfies `sites.Site`; a context manager that leaves the device as it was found."""
+
+    def __init__(
+        self,
+        spec: DeviceSpec,
+        engine: ContainerEngine,
+        cache: Path,
+        logs: Path,
+        run_id: str,
+        on_line: OnLine = lambda line: None,
+    ) -> None:
+        self.spec, self._engine, self._cache, self._logs = spec, engine, cache, logs
+        self._owner, self._on_line = owner(run_id), on_line
+        self._open = ExitStack()
+        self._ready: dict[str, Place] = {}
+        self.restored: tuple[str, ...] = ()
+        self.kind: Kind = kinds.find(spec.kind)
+
+    def connect(self) -> None:
+        """Connect, lease, restore what a crashed holder left. Raises like `transports.connect`."""
+        try:
+            self.transport: Transport = transports.connect(self.spec)
+            self._open.callback(self.transport.close)
+            self.facts: DeviceFacts = self.kind.read_facts(self.transport)
+            self.workdir = self.facts.workdir
+            self._open.enter_context(hold(self.transport, self.workdir, self._owner))
+            self.restored = self.kind.restore(self.transport, self.workdir)
+        except BaseException:
+            self._open.close()
+            raise
+
+    def adopt(self, transport: Transport, facts: DeviceFacts) -> None:
+        """Use a connection of the caller's, who holds the device's lease and closes it."""
+        self.transport, self.facts, self.workdir = transport, facts, facts.workdir
+
+    def __enter__(self) -> RemoteSite:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    @property
+    def identity(self) -> str:
+        """Changes with anything that decides what a model computes there."""
+        facts = self.facts
+        known = (self.spec.name, facts.model, facts.soc, facts.arch, facts.build, facts.driver)
+        return " ".join(part for part in known if part)
+
+    def place(self, image: str) -> Place:
+        """See `sites.Site`; the first of the kind's runtimes that the device can have."""
+        if image not in self._ready:
+            ready = self._provide(image)
+            runner = DeviceRunner(self.transport, self.spec, self.workdir, ready)
+            self._ready[image] = Place(runner, ready.image, self.identity)
+        return self._ready[image]
+
+    def cpus(self, threads: int) -> tuple[int, ...]:
+        """See `sites.Site`."""
+        return chosen(self.spec.cpus or self.facts.big_cpus or self.facts.cpus, threads)
+
+    def all_cpus(self) -> tuple[int, ...]:
+        """See `sites.Site`."""
+        return self.spec.cpus or self.facts.cpus
+
+    def steady(self) -> AbstractContextManager[tuple[str, ...]]:
+        """See `sites.Site`."""
+        return self.kind.steady(self.transport, self.spec.steady, self.workdir)
+
+    def wait_until_back(self) -> None:
+        """After DeviceLost: until it answers again; restores what was held. Raises DeviceLost."""
+        until = time.monotonic() + RETURN_S
+        while True:
+            try:
+                self.transport.run(["true"], timeout_s=10.0)
+                break
+            except (DeviceLost, StepFailed):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1.0)
+        self.kill_jobs()
+        self.kind.restore(self.transport, self.workdir)
+
+    def kill_jobs(self) -> None:
+        """End every job of ours that still runs there."""
+        self.transport.run(["sh", "-c", KILL_JOBS, "sh", self.workdir], timeout_s=30.0)
+
+    def _provide(self, image: str) -> Ready:
+        wanted = Wanted(
+            name=image,
+            device=self.spec,
+            facts=self.facts,
+            workdir=PurePosixPath(self.workdir),
+            cache=self._cache,
+            log=self._logs / f"{self.spec.name}-{image}.log",
+            engine=self._engine,
+        )
+        reasons: list[str] = []
+        for name in self.kind.SPEC.runtimes:
+            runtime = runtimes.find(name)
+            reason = runtime.why_not(wanted)
+            if reason is None:
+                return runtime.provide(self.transport, wanted, self._on_line)
+            reasons.append(f"{name}: {reason}")
+        raise CannotRun(f"{self.spec.name} can have no runner of {image}: " + "; ".join(reasons))
+
+
+class DeviceRunner:
+    """Satisfies `jobs.JobRunner` for one format's runtime on a device."""
+
+    def __init__(self, transport: Transport, spec: DeviceSpec, workdir: str, ready: Ready) -> None:
+        self._on, self._spec, self._ready = transport, spec, ready
+        self._workdir = PurePosixPath(workdir)
+
+    def locate(self, mount: Mount) -> str:
+        """The path that a job sees for a mount; pushes nothing."""
+        return self._ready.seen(self._there(mount))
+
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+        """Push, run, pull. Raises JobTimeout, OutOfMemory, StepFailed, DeviceLost."""
+        began = time.monotonic()
+        theirs = {mount: self._there(mount) for mount in job.mounts}
+        own = next(mount for mount in job.mounts if mount.writable)
+        for mount in theirs:
+            if not mount.writable:
+                self._put(mount)
+        try:
+            self._on.push(own.host, theirs[own].path)
+            exit_code, output = self._execute(job, tuple(theirs.values()), on_line)
+            self._on.pull(theirs[own].path, own.host)
+        finally:
+            self._remove(theirs[own].path)
+        job.log.write_bytes(output)
+        self._check(job, exit_code)
+        text = output[-(1 << 16) :].decode("utf-8", "backslashreplace")
+        return Completed(exit_code, text, time.monotonic() - began)
+
+    def _execute(
+        self, job: JobSpec, mounts: tuple[There, ...], on_line: OnLine | None
+    ) -> tuple[int, bytes]:
+        command = self._ready.command(job.argv, mounts, job.env, job.cpus, job.memory_bytes)
+        done = self._on.run(command, timeout_s=job.timeout_s, on_line=on_line)
+        return done.exit_code, done.stdout + done.stderr
+
+    def _there(self, mount: Mount) -> There:
+        if mount.writable:
+            token = hashlib.sha256(str(mount.host.resolve()).encode()).hexdigest()[:16]
+            return There(self._workdir / "jobs" / token, mount.target, writable=True)
+        return There(place_of(self._workdir, mount.host, _key(mount.host)), mount.target)
+
+    def _put(self, mount: Mount) -> None:
+        quota = self._spec.storage_mb * 10**6
+        put(self._on, self._workdir, mount.host, _key(mount.host), quota)
+
+    def _remove(self, path: PurePosixPath) -> None:
+        record = path.with_name(f".{path.name}.pushed")
+        with suppress(DeviceLost):  # the next job has the same path, and `clean` removes all
+            self._on.run(["rm", "-rf", str(path), str(record)], timeout_s=60.0)
+
+    def _check(self, job: JobSpec, exit_code: int) -> None:
+        if exit_code in KILLED:
+            limit = f"{job.memory_bytes / 1e6:.0f} MB"
+            raise OutOfMemory(
+                f"the job on {self._spec.name} was killed (signal 9), most often by the memory "
+                f"killer; its limit is {limit}",
+                f"its output is in {job.log}",
+            )
+
+
+def _key(path: Path) -> str:
+    return read_manifest(path.resolve()).content[:32]

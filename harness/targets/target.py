@@ -1,0 +1,116 @@
+"""Where the cells of a device run: this machine, or one at the other end of a transport.
+
+A site gives a format's place, CPUs for a measured job, and the transport and kind through which
+its state is read. `deploy` has the remote one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from ..kinds import Kind
+from ..records import DeviceFacts, DeviceSpec, RunDevice
+from ..steps.jobs import Place, machine_cpus, pinned
+from ..transports import Transport
+from ..workspace import cache_root
+
+
+class Site(Protocol):
+    """One device, connected, for the length of a run."""
+
+    @property
+    def spec(self) -> DeviceSpec: ...
+
+    @property
+    def transport(self) -> Transport: ...
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def workdir(self) -> str: ...
+
+    @property
+    def facts(self) -> DeviceFacts:
+        """What it is, as read at the start."""
+        ...
+
+    @property
+    def restored(self) -> tuple[str, ...]:
+        """What an earlier holder had left changed, and is put back."""
+        ...
+
+    def place(self, image: str) -> Place:
+        """A format's runtime there, ready. Raises CannotRun, StepFailed, DeviceLost."""
+        ...
+
+    def cpus(self, threads: int) -> tuple[int, ...]:
+        """CPUs of a measured job, at most so many."""
+        ...
+
+    def all_cpus(self) -> tuple[int, ...]:
+        """CPUs of a job that is not timed."""
+        ...
+
+    def steady(self) -> AbstractContextManager[tuple[str, ...]]:
+        """Held as the device's file allows, while the body runs."""
+        ...
+
+
+class LocalSite:
+    """This machine: jobs run in its own container engine."""
+
+    def __init__(self, spec: DeviceSpec, place: Callable[[str], Place]) -> None:
+        from .. import kinds, transports
+
+        self.spec, self._build = spec, place
+        self.transport: Transport = transports.connect(spec)
+        self.kind: Kind = kinds.find(spec.kind)
+        folder = cache_root() / "device"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.workdir = str(folder)
+        self.facts = self.kind.read_facts(self.transport)
+        self.restored = self.kind.restore(self.transport, self.workdir) if spec.steady else ()
+
+    def place(self, image: str) -> Place:
+        """See `Site`."""
+        return self._build(image)
+
+    def cpus(self, threads: int) -> tuple[int, ...]:
+        """See `Site`."""
+        return chosen(self.spec.cpus, threads) if self.spec.cpus else pinned(threads)
+
+    def all_cpus(self) -> tuple[int, ...]:
+        """See `Site`."""
+        return machine_cpus()
+
+    def steady(self) -> AbstractContextManager[tuple[str, ...]]:
+        """See `Site`."""
+        if not self.spec.steady:
+            return nullcontext(())
+        return self.kind.steady(self.transport, self.spec.steady, self.workdir)
+
+
+def record(site: Site, held: tuple[str, ...] = (), set_aside: str = "") -> RunDevice:
+    """What a run keeps of its device; no address, since runs are sent around."""
+    spec = site.spec
+    return RunDevice(
+        name=spec.name,
+        kind=spec.kind,
+        transport=spec.transport,
+        labels=spec.labels,
+        description=spec.description,
+        emulated=spec.emulated,
+        facts=site.facts,
+        held=held,
+        allowed=spec.steady,
+        restored=site.restored,
+        set_aside=set_aside,
+    )
+
+
+def chosen(cpus: Sequence[int], threads: int) -> tuple[int, ...]:
+    """The last `threads` of them: the first ones serve most interrupts."""
+    return tuple(cpus)[-threads:]

@@ -29,7 +29,7 @@ from harness.containers import ContainerEngine, JobSpec, Mount, choose
 from harness.formats import REGISTRY
 from harness.payload import payload
 from harness.runner.state import read_state
-from harness.scenario.config import Model, read_model
+from harness.scenario.model import Model, read_model
 from harness.serial import dumps
 from harness.steps import datasets
 from harness.steps.convert import convert

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.records import DeviceSpec, ModelSpec, TensorSpec
 from harness.scenario import config, plan
-from harness.scenario.config import Model
+from harness.scenario.model import Model
 from harness.scenario.plan import Inventory
 
 HELP_LIMIT_S, PLAN_LIMIT_S = 0.3, 1.0

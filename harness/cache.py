@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import BenchError
+from .errors import BenchError, RunEnds
 from .serial import dumps
 
 
@@ -76,8 +77,9 @@ def _keep_failed(part: Path, where: Path) -> None:
 
 
 def unusable(path: Path, error: OSError) -> BenchError:
-    """The error for a folder that cannot be written, with what to do."""
-    return BenchError(
+    """The error for a folder that cannot be written, with what to do; a full disk ends the run."""
+    kind = RunEnds if error.errno in (errno.ENOSPC, errno.EDQUOT) else BenchError
+    return kind(
         f"{path}: {error.strerror or error}",
         "Free some space, or point BENCH_CACHE at a writable folder with room.",
     )

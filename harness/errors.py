@@ -7,7 +7,8 @@ BenchError                  a cell, or the command, cannot go on
 │   ├── JobTimeout          a job ran past its deadline
 │   └── OutOfMemory         a job was killed by its memory limit
 ├── CannotRun               a device cannot have what a cell needs; the cell is skipped
-└── DeviceLost              the connection to a device broke; transient
+├── DeviceLost              the connection to a device broke; transient
+└── RunEnds                 no cell can go on, since the disk is full; what was measured is kept
 """
 
 from __future__ import annotations
@@ -52,3 +53,7 @@ class CannotRun(BenchError):
 
 class DeviceLost(BenchError):
     """The connection to a device broke in the middle of something."""
+
+
+class RunEnds(BenchError):
+    """Nothing can be written any more; what was measured is kept, and the run can be resumed."""

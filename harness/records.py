@@ -73,6 +73,8 @@ class FormatSpec:
     lacks: Dict[str, str] = field(default_factory=dict)
     #: whether loading needs the model's own Python code
     needs_source: bool = False
+    #: where the file is made: on this machine, or on each device for itself
+    converted_on: Literal["host", "device"] = "host"
     #: modules of the runtime that its own import leaves out, so that no import is in `load_ms`
     imports: Tuple[str, ...] = ()
 
@@ -511,12 +513,6 @@ class Trial:
     #: hash of what was measured and how: only trials with the same one make one number
     made_of: str = ""
 
-    @property
-    def overhead_s(self) -> float:
-        """Wall time beyond import, load, first run, warm-up, timed loop and stages."""
-        inside_s = (self.import_ms + self.load_ms + self.first_ms) / 1e3
-        return self.wall_s - inside_s - self.warmup_s - self.loop_s - self.stages_s
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -565,6 +561,8 @@ class Failure:
     step: Step
     reason: str
     hint: str = ""
+    #: `bug`: an exception that bench did not expect
+    kind: Literal["error", "bug"] = "error"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import math
+import types
 from typing import (
     Any,
     Dict,
@@ -23,6 +24,9 @@ from typing import (
 )
 
 Record = TypeVar("Record")
+
+#: what `X | None` is, where Python has it; what travels writes Optional
+_PIPE: Any = getattr(types, "UnionType", Union)
 
 
 class Malformed(ValueError):
@@ -76,7 +80,7 @@ def _value(kind: Any, data: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _record(kind, data, where)
     origin = get_origin(kind)
-    if origin is Union:
+    if origin is Union or origin is _PIPE:
         return _union(get_args(kind), data, where)
     if origin is Literal:
         if data not in get_args(kind) or isinstance(data, bool):

@@ -5,12 +5,15 @@ A torn last line, as a kill leaves it, is not an error; any other malformed file
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import time
 import zipfile
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BenchError, UsageError
+from .errors import BenchError, RunEnds, UsageError
 from .records import Cell, CellResult, Plan, RunDevice, RunInfo, Trial
 from .serial import Malformed, dumps, loads
 
@@ -44,6 +47,8 @@ class Run:
     info: RunInfo
     plan: Plan
     results: tuple[CellResult, ...]
+    #: of cells that have no result yet: what their trials so far amount to
+    provisional: tuple[CellResult, ...] = ()
 
 
 class RunFolder:
@@ -75,6 +80,10 @@ class RunFolder:
         """One line, on the disk when this returns."""
         _append(self.folder / "results.jsonl", dumps(result), sync=True)
 
+    def add_provisional(self, result: CellResult) -> None:
+        """What is known of a cell before its last trial; nothing of it is needed to resume."""
+        _append(self.folder / "provisional.jsonl", dumps(result))
+
     def write_device(self, device: RunDevice) -> None:
         """Replace what the run knows of a device, in one step."""
         folder = self.folder / "devices"
@@ -101,6 +110,7 @@ def read_run(folder: Path) -> Run:
         info = loads(RunInfo, (folder / "run.json").read_bytes(), "run.json")
         plan = loads(Plan, (folder / "plan.json").read_bytes(), "plan.json")
         results = {r.cell.id: r for r in _results(folder / "results.jsonl")}
+        early = {r.cell.id: r for r in _results(folder / "provisional.jsonl")}
     except OSError as error:
         raise UsageError(
             f"{folder}: not a run: {error.filename}: {error.strerror}", "See `ls runs/`."
@@ -110,10 +120,13 @@ def read_run(folder: Path) -> Run:
             f"{folder}: {error}", "The file was changed or comes from another version."
         ) from None
     order = [cell.id for cell in plan.cells] + [s.cell.id for s in plan.skipped]
-    ordered = sorted(
-        results.values(), key=lambda r: order.index(r.cell.id) if r.cell.id in order else len(order)
-    )
-    return Run(folder, info, plan, tuple(ordered))
+    place = {cell: at for at, cell in enumerate(order)}
+
+    def ordered(found: dict[str, CellResult]) -> tuple[CellResult, ...]:
+        return tuple(sorted(found.values(), key=lambda r: place.get(r.cell.id, len(order))))
+
+    early = {cell: result for cell, result in early.items() if cell not in results}
+    return Run(folder, info, plan, ordered(results), ordered(early))
 
 
 def read_devices(folder: Path) -> dict[str, RunDevice]:
@@ -174,9 +187,25 @@ def _results(path: Path) -> list[CellResult]:
     return found
 
 
+def raise_if_full(error: OSError) -> None:
+    """Raises RunEnds for a full disk: no cell is to blame, and none could be recorded."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = f"{error.filename or 'a file of the run'}: {error.strerror}"
+        raise RunEnds(what, "Free some space, then go on with --resume.") from error
+
+
+@contextmanager
+def _full_disk_ends_the_run() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise_if_full(error)
+        raise
+
+
 def _write(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
+    with _full_disk_ends_the_run(), part.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -184,7 +213,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _append(path: Path, line: str, sync: bool = False) -> None:
-    with path.open("ab+") as file:
+    with _full_disk_ends_the_run(), path.open("ab+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # other threads and processes append to it, too
         _cut_torn_line(file)
         file.write(line.encode() + b"\n")
         file.flush()

@@ -98,7 +98,9 @@ def replay(
     from ..analysis.differences import run_differences
     from ..containers import choose
     from ..run import replay
+    from ..run.pipeline import new_run_id
     from ..store import read_run
+    from ..targets.target import connected
     from ..workspace import cache_root
     from . import console
 
@@ -110,7 +112,7 @@ def replay(
     chosen = choose(engine or original.run.info.engine)
     interruptible()
     try:
-        with replay.connected(spec, chosen, cache) as target:
+        with connected(spec, chosen, cache, cache / "logs", new_run_id("replay")) as target:
             done = replay.replay(
                 original, inventory.models, target, cache, space.runs, trials, console.note_trial
             )

@@ -1,182 +1,153 @@
 """One device's share of a run: its cells are checked there, then measured, trials interleaved.
 
-A lost device is tried once more when it is back; three losses in a row set it aside. A failure of
-a cell is a result, and the others go on.
+A lost device is tried once more when it is back; three losses in a row exclude it. A failure of a
+cell is a result, and the others go on.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import TypeVar
 
-from ..errors import BenchError, DeviceLost, StepFailed
-from ..records import Trial
-from ..runner.job import MeasureOptions
-from ..steps import measure
-from ..steps.jobs import Limits
-from ..targets.target import Site, record
-from .monitored_trial import Attention, attended, quiet_s
-from .prepare import Preparation
-from .recorder import Ledger, Work
+from ..bugs import bug_report
+from ..errors import BenchError, DeviceLost, RunEnds, StepFailed
+from ..records import Cell, Failure
+from ..steps.measure import schedule
+from ..targets.target import Site, connected, record
+from .cell import CellRun, cell_steps, failed_result
+from .job import DeviceJob
+from .once import Once
+from .recorder import Recorder
 
-#: so many losses in a row set a device aside
+T = TypeVar("T")
+
+#: so many losses in a row exclude a device
 MOST_LOSSES = 3
 
 
-@dataclass(frozen=True)
-class Rules:
-    """How the cells of a run are measured."""
-
-    options: MeasureOptions
-    trials: int
-    seed: int
-    memory_bytes: int
+class Stopped(BaseException):
+    """The run is being ended; nothing is written of what was in hand."""
 
 
-class Stopped(Exception):
-    """The run is being ended; nothing is written for what was in hand."""
+def run_device(job: DeviceJob, recorder: Recorder) -> None:
+    """Check and measure every cell of the job: each has a result when this returns.
 
+    Raises RunEnds when nothing can be written any more, Stopped when the run is being ended.
+    """
+    spec = job.device
 
-class Lane:
-    """Runs `works` on `site`; `came_back` waits for a lost device or raises DeviceLost."""
+    def on_line(line: str) -> None:
+        recorder.event("log", line=f"{spec.name}: {line}")
 
-    def __init__(
-        self,
-        site: Site,
-        works: Sequence[Work],
-        rules: Rules,
-        preparation: Preparation,
-        ledger: Ledger,
-        came_back: Callable[[], None],
-        stop: threading.Event,
-    ) -> None:
-        self._site, self._works, self._rules = site, works, rules
-        self._preparation, self._ledger = preparation, ledger
-        self._came_back, self._stop = came_back, stop
-        self._losses = 0
-        self._held: tuple[str, ...] = ()
-
-    def check(self) -> None:
-        """Runtime, parity and accuracy of every cell on its device."""
-        self._record()
-        for work in self._works:
-            if not work.over:
-                self._attempt(work, lambda work=work: self._check(work))  # type: ignore[misc]
-
-    def measure(self) -> None:
-        """Every cell once a round; a cell is finished with its last trial."""
-        todo = {work.cell: work for work in self._works if not work.over}
-        order = measure.schedule(list(todo), self._rules.trials, self._rules.seed)
-        for position, (cell, index) in enumerate(order):
-            if todo[cell].over:
-                continue
-            following = order[position + 1][0].id if position + 1 < len(order) else ""
-            place = {"position": position, "total": len(order), "next": following}
-            self._ledger.tell("trial", cell=cell.id, index=index, of=self._rules.trials, **place)
-            self._attempt(todo[cell], lambda: self._measure(todo[cell], index))  # noqa: B023
-
-    def _check(self, work: Work) -> None:
-        try:
-            self._preparation.check(work.cell, work.got, self._site)
-        finally:
-            self._ledger.keep(work)
-
-    def _measure(self, work: Work, index: int) -> None:
-        work.got.at = "measure"
-        work.trials.append(self._trial(work, index))
-        if len(work.trials) == self._rules.trials:
-            self._ledger.succeed(work)
-
-    def _trial(self, work: Work, index: int) -> Trial:
-        got, cell = work.got, work.cell
-        assert got.what
-        assert got.pictures
-        what, few, run = got.what, got.pictures.few, self._ledger.folder
-        known = measure.finished_trial(
-            run, cell, index, measure.made_of(what, few, self._rules.options)
+    try:
+        target = connected(
+            spec, recorder.engine, recorder.cache, recorder.logs, job.run_id, on_line
         )
-        if known:
-            return known
-        own = self._site.spec.memory_mb
-        limits = Limits(
-            self._site.cpus(cell.threads),
-            own * 10**6 if own else self._rules.memory_bytes,
-            measure.deadline_s(self._rules.options, self._site.spec.emulated),
-        )
-        began = time.monotonic()
-        how = Attention(
-            self._site,
-            self._ledger.folder,
-            limits.cpus,
-            limits.timeout_s,
-            quiet_s(self._rules.options),
-            lambda reason: self._ledger.tell("wait", device=self._site.spec.name, reason=reason),
-        )
-        try:
-            trial, self._held = attended(
-                how,
-                lambda: measure.run_trial(run, cell, index, what, few, self._rules.options, limits),
-            )
-            self._record()
-            return measure.keep_trial(run, trial)
-        finally:
-            spent = time.monotonic() - began
-            got.wall_s["measure"] = got.wall_s.get("measure", 0.0) + spent
-
-    def _attempt(self, work: Work, do: Callable[[], None]) -> None:
-        """Once, and once more after a loss; what fails is the cell's result."""
-        if self._losses >= MOST_LOSSES:
-            self._ledger.fail(work, self._set_aside())
-            return
-        for last in (False, True):
-            if self._stop.is_set():
-                raise Stopped
-            try:
-                do()
-                self._losses = 0
-                return
-            except DeviceLost as error:
-                self._lost(work, error)
-                if last or not self._is_back():
-                    self._ledger.fail(work, error)
-                    return
-            except BenchError as error:
-                if self._stop.is_set():
-                    raise Stopped from error
-                self._ledger.fail(work, error)
-                return
-
-    def _lost(self, work: Work, error: DeviceLost) -> None:
-        if self._stop.is_set():
+        with target as site, recorder.stoppable(site.kill_jobs):
+            DeviceWorker(job, recorder, site).run()
+    except RunEnds:
+        raise
+    except Exception as error:  # no device costs another one its results
+        if recorder.stopping:
             raise Stopped from error
+        _fail_all(job, recorder, error)
+
+
+def _fail_all(job: DeviceJob, recorder: Recorder, error: Exception) -> None:
+    """Every cell that has no result yet fails for what happened to the device as a whole."""
+    if isinstance(error, BenchError):
+        failure = Failure("deploy", error.message, error.hint)
+    else:
+        report = bug_report(error, f"device {job.device.name}")
+        path = recorder.logs / f"bug-{job.device.name}.txt"
+        path.write_text(report.text, encoding="utf-8")
+        failure = Failure("deploy", report.line, f"Report it with the text in {path}.", "bug")
+    for cell in job.cells:
+        if cell.cell.id not in recorder.finished:
+            recorder.result(failed_result(job.run_id, cell.cell, failure, cell.started_at))
+
+
+class DeviceWorker:
+    """Runs the cells of a job on its connected device; satisfies `cell.Device`."""
+
+    def __init__(self, job: DeviceJob, recorder: Recorder, site: Site) -> None:
+        self._job, self._recorder, self.site = job, recorder, site
+        self._losses = 0
+        self._last_loss = ""
+        once = Once()
+        self._runs = {cell.cell: CellRun(cell, job, self, recorder, once) for cell in job.cells}
+        self._steps = {cell: cell_steps(run) for cell, run in self._runs.items()}
+
+    def run(self) -> None:
+        """Check every cell, then give each of them one trial a round."""
+        self._recorder.device(record(self.site))
+        for steps in self._steps.values():
+            next(steps, None)
+        order = schedule(
+            [cell for cell, run in self._runs.items() if not run.over],
+            self._job.rules.trials,
+            self._job.rules.seed,
+        )
+        for position, (cell, index) in enumerate(order):
+            if not self._runs[cell].over:
+                following = order[position + 1][0].id if position + 1 < len(order) else ""
+                place = {"position": position, "total": len(order), "next": following}
+                trials = self._job.rules.trials
+                self._recorder.event("trial", cell=cell.id, index=index, of=trials, **place)
+                next(self._steps[cell], None)
+
+    def attempt(self, cell: Cell, step: Callable[[], T]) -> T:
+        """See `cell.Device`; a device that was lost too often is not asked again."""
+        if self._losses >= MOST_LOSSES:
+            raise self._excluded()
+        try:
+            result = self._try(cell, step)
+        except DeviceLost:
+            if not self._is_back():
+                raise
+            result = self._try(cell, step)
+        return result
+
+    def holds(self, held: tuple[str, ...]) -> None:
+        """See `cell.Device`."""
+        self._recorder.device(record(self.site, held))
+
+    def _try(self, cell: Cell, step: Callable[[], T]) -> T:
+        if self._recorder.stopping:
+            raise Stopped
+        try:
+            result = step()
+        except BenchError as error:
+            if self._recorder.stopping:
+                raise Stopped from error
+            if isinstance(error, DeviceLost):
+                self._lost(cell, error.message)
+            raise
+        self._losses = 0
+        return result
+
+    def _lost(self, cell: Cell, reason: str) -> None:
         self._losses += 1
-        self._last = error
-        device = self._site.spec.name
-        self._ledger.tell("lost", device=device, cell=work.cell.id, reason=error.message)
+        self._last_loss = reason
+        self._recorder.event("lost", device=self.site.spec.name, cell=cell.id, reason=reason)
 
     def _is_back(self) -> bool:
         if self._losses >= MOST_LOSSES:
             return False
         try:
-            self._came_back()
+            self.site.wait_until_back()
         except BenchError:
             self._losses += 1
             return False
         return True
 
-    def _record(self, set_aside: str = "") -> None:
-        self._ledger.device(record(self._site, self._held, set_aside))
-
-    def _set_aside(self) -> StepFailed:
-        name = self._site.spec.name
+    def _excluded(self) -> StepFailed:
+        name = self.site.spec.name
         reason = (
-            f"{name} was set aside: it was lost {MOST_LOSSES} times in a row; the last time: "
-            f"{self._last.message}"
+            f"{name} was excluded: it was lost {MOST_LOSSES} times in a row; the last time: "
+            f"{self._last_loss}"
         )
-        self._record(reason)
+        self._recorder.device(record(self.site, set_aside=reason))
         return StepFailed(
-            reason,
-            f"`bench devices check {name}` says what is wrong with it; then --resume.",
+            reason, f"Find the cause with `bench devices check {name}`, then go on with --resume."
         )

@@ -35,7 +35,8 @@ def convert_one(
         made = convert(
             cache_root(),
             place,
-            inventory.models[model],
+            inventory.models[model].spec,
+            inventory.models[model].folder,
             spec,
             cast(Precision, precision),
             CONVERT_LIMITS,

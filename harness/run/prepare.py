@@ -1,281 +1,258 @@
-"""build → convert → parity → score: all that a cell needs before its first timed run.
+"""What this machine makes for a run: images, artifacts, packs of images, the reference's outputs.
 
-Every distinct thing is made once a run, also when making it fails: two cells that differ in
-threads share an artifact, its parity and its accuracy.
+Images are built while conversions run. Every distinct thing is made once, also when making it
+fails. Cells of this machine are checked ahead, so that their own checks find all in the cache.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
-
-from .. import tasks
-from ..containers import ContainerEngine
-from ..errors import BenchError, DeviceLost, StepFailed
+from ..errors import RunEnds, StepFailed
 from ..formats import REFERENCE, REGISTRY
-from ..records import Artifact, Cell, Image, Parity, Placement, Scores, Step
-from ..scenario.config import Model
-from ..steps import datasets, parity
+from ..records import Artifact, Cell, DeviceSpec, FormatSpec, Precision, Step
+from ..scenario.model import Model
+from ..steps import datasets
 from ..steps.convert import check_weights, convert
-from ..steps.infer import Loadable, infer, placement_of
+from ..steps.infer import LoadedArtifact, infer
 from ..steps.jobs import Limits, Place, machine_cpus
 from ..steps.measure import IMAGES
-from ..steps.score import score
-from ..targets.target import Site
-from ..tasks.pack import open_pack
+from ..targets.target import images_here
+from . import checks
+from .background import Background
+from .cell import failed_result, failure_of, load_from
+from .job import CellJob, DeviceJob, ModelInputs, Rules
+from .recorder import Recorder, now
 
-Made = TypeVar("Made")
-OnEvent = Callable[..., None]
+T = TypeVar("T")
 
-#: at least so many real pictures go through both models
+#: at least so many real images go through the model and its reference
 PARITY_IMAGES = 16
+#: images built side by side wait for downloads, mostly; jobs compute
+BUILDS, JOBS = 3, 2
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What is the same for all cells of a run."""
+class Accuracy:
+    """What accuracy is scored on; `images`: only so many of the dataset, evenly spaced."""
 
-    cache: Path
-    memory_bytes: int
-    timeout_s: float
-    dataset: str | None
-    accuracy_images: int | None
-    #: real pictures that go through both models
-    parity_images: int = PARITY_IMAGES
-    #: runs of the pass that asks each runtime what ran where; 0: it is not asked
-    profile_runs: int = PARITY_IMAGES
+    dataset: str
+    images: int | None = None
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """A model's dataset as packs: a few pictures for parity and timing, all for accuracy."""
-
-    dataset: datasets.Dataset
-    few: Path
-    all: Path
-    count: int
-
-
-@dataclass
-class Prepared:
-    """What a cell has so far; filled step by step, so that a failure keeps what was there."""
-
-    image: Image | None = None
-    artifact: Artifact | None = None
-    parity: Parity | None = None
-    predictions: Path | None = None
-    scores: Scores | None = None
-    what: Loadable | None = None
-    pictures: Pictures | None = None
-    placement: Placement | None = None
-    layers: Path | None = None
-    wall_s: dict[str, float] = field(default_factory=dict)
-    at: Step = "images"
+#: model, converter, precision
+ArtifactKey = tuple[str, str, Precision]
 
 
 class Preparation:
-    """Makes cells ready on one container engine."""
+    """Starts to make everything at once; `device_job` waits for what one device needs."""
 
     def __init__(
         self,
-        engine: ContainerEngine,
-        models: dict[str, Model],
-        settings: Settings,
-        logs: Path,
-        on: OnEvent,
+        models: Mapping[str, Model],
+        rules: Rules,
+        accuracy: Accuracy | None,
+        recorder: Recorder,
+        run_id: str,
+        profile: str,
     ) -> None:
-        self._engine, self._models, self._settings, self._logs = engine, models, settings, logs
-        self._on = on
-        self._memory: dict[tuple[Any, ...], Any] = {}
-        self._making: dict[tuple[Any, ...], threading.RLock] = {}
-        self._lock = threading.Lock()
-        self.wall_s: dict[str, float] = {}
+        self._models, self._rules, self._accuracy = models, rules, accuracy
+        self._recorder, self._run_id, self._profile = recorder, run_id, profile
+        self._place = images_here(recorder.engine, recorder.logs, self._log)
+        self._limits = Limits(machine_cpus(), rules.memory_bytes, rules.timeout_s)
+        self._images: dict[str, Future[Place]] = {}
+        self._artifacts: dict[ArtifactKey, Future[Artifact]] = {}
+        self._inputs: dict[str, Future[ModelInputs]] = {}
+        self._checks: dict[tuple[str, ...], Future[None]] = {}
+        self._lock, self._ended, self._started = threading.Lock(), 0, 0
 
-    def make(self, cell: Cell, got: Prepared) -> None:
-        """On this machine: the artifact and the pictures. Raises BenchError, `got.at` the step."""
-        model, spec = self._models[cell.model], REGISTRY[cell.format].SPEC
-        with self._step("images", cell, got):
-            converter = self.place(spec.converter)
-        with self._step("convert", cell, got):
-            got.artifact = self._once(
-                ("artifact", cell.model, spec.converter, cell.precision),
-                lambda: convert(
-                    self._settings.cache, converter, model, spec, cell.precision, self._limits()
-                ),
-            )
-        with self._step("parity", cell, got):
-            got.pictures = self._pictures(model)
+    def start(self, cells: Sequence[Cell], devices: Mapping[str, DeviceSpec]) -> None:
+        """Begin: images first, each conversion when its image is there, then what checks need."""
+        if not cells:
+            return
+        builds, jobs = Background("build", BUILDS), Background("job", JOBS)
+        local = [cell for cell in cells if devices[cell.device].transport == "local"]
+        for name in _image_names(cells, local):
+            build = self._task("images", f"image {name}", partial(self._place, name))
+            self._images[name] = builds.submit(build)
+        reference = self._images[REGISTRY[REFERENCE].SPEC.image]
+        for model in dict.fromkeys(cell.model for cell in cells):
+            make = partial(self._make_inputs, model)
+            inputs = self._task("parity", f"reference of {model}", make)
+            self._inputs[model] = jobs.submit(inputs, [reference])
+        for cell in cells:
+            self._start_artifact(cell, jobs)
+        for cell in local:
+            self._start_check(cell, jobs)
 
-    def check(self, cell: Cell, got: Prepared, site: Site) -> None:
-        """Where it will be measured: runtime there, parity, accuracy. Raises BenchError."""
-        model, spec = self._models[cell.model], REGISTRY[cell.format].SPEC
-        artifact, pictures = got.artifact, got.pictures
-        assert artifact
-        assert pictures
-        with self._step("deploy" if site.spec.transport != "local" else "images", cell, got):
-            place = site.place(spec.image)
-            got.image = place.image
-        got.what = Loadable(
-            model, cell.format, cell.precision, Path(artifact.path), artifact.sha256, place
-        )
-        limits = self._limits(site)
-        with self._step("parity", cell, got):
-            got.parity = self._once(("parity", got.what.key), lambda: self._parity(got, limits))
-            if not got.parity.ok:
-                raise StepFailed(
-                    "the converted model computes something else: " + "; ".join(got.parity.reasons),
-                    "It is not timed. Compare the outputs in the cell's parity table.",
-                )
-            if self._settings.profile_runs:
-                got.layers = self._layers(got.what, pictures, limits)
-                got.placement = placement_of(got.layers)
-        if self._settings.dataset is not None:
-            with self._step("score", cell, got):
-                got.predictions, got.scores = self._scores(got.what, pictures, limits)
-                self._check_accuracy(cell, got)
+    def device_job(self, device: DeviceSpec, cells: Sequence[Cell]) -> DeviceJob | None:
+        """The device's share, when all of it is made; a cell that cannot be made has its result.
 
-    def reference(self, model: Model) -> Loadable:
-        """The fp32 PyTorch reference, straight from the model's own weights."""
-        check_weights(model)
-        place = self.place(REGISTRY[REFERENCE].SPEC.image)
-        weights = model.folder / model.spec.weights
-        return Loadable(model, REFERENCE, "fp32", weights, model.spec.weights_sha256, place)
-
-    def reference_predictions(self, model: Model) -> Path | None:
-        """The reference's predictions if this run scored any."""
-        if self._settings.dataset is None:
-            return None
-        return self._scores(self.reference(model), self._pictures(model), self._limits())[0]
-
-    def place(self, name: str) -> Place:
-        """An image of this machine's own engine, built once a run."""
-        log = self._logs / f"image-{name}.log"
-
-        def build() -> Place:
-            self._on("image", name=name)
-            return Place(
-                self._engine, self._engine.build(name, log, lambda line: self._on("log", line=line))
-            )
-
-        return self._once(("place", name), build)
-
-    def _pictures(self, model: Model) -> Pictures:
-        def read() -> Pictures:
-            name = self._settings.dataset or next(iter(model.datasets), None)
-            if name is None:
-                raise StepFailed(
-                    f"{model.spec.name} has no dataset, and parity is checked on real pictures",
-                    "Name one under `datasets:` in its model.yaml; 16 pictures are enough.",
-                )
-            dataset = datasets.read(model.datasets[name])
-            packs = self._settings.cache / "packs"
-            few = datasets.evenly(len(dataset.images), max(PARITY_IMAGES, IMAGES))
-            chosen = datasets.evenly(len(dataset.images), self._settings.accuracy_images)
-            return Pictures(
-                dataset,
-                datasets.pack(dataset, packs, few),
-                datasets.pack(dataset, packs, chosen),
-                len(chosen),
-            )
-
-        return self._once(("pictures", model.spec.name), read)
-
-    def _parity(self, got: Prepared, limits: Limits) -> Parity:
-        assert got.what
-        assert got.pictures
-        what, few = got.what, got.pictures.few
-        images = min(self._settings.parity_images, len(open_pack(few)))
-        task = tasks.REGISTRY[what.model.spec.task]
-        pictures = open_pack(few)[:images]
-        geometries = [task.preprocess(image, what.model.spec)[1] for _, image in pictures]
-        cache = self._settings.cache
-        wanted, seen = (
-            parity.split(_arrays(infer(cache, "outputs", one, few, images, its)[0]))
-            for one, its in ((self.reference(what.model), self._limits()), (what, limits))
-        )
-        return parity.compare(what.model.spec, what.precision, wanted, seen, geometries)
-
-    def _layers(self, what: Loadable, pictures: Pictures, limits: Limits) -> Path:
-        cache, count = self._settings.cache, self._settings.profile_runs
-        alone = replace(limits, cpus=limits.cpus[-1:])
-
-        def make() -> Path:
-            return infer(cache, "profile", what, pictures.few, count, alone)[0]
-
-        return self._once(("profile", what.key), make)
-
-    def _scores(self, what: Loadable, pictures: Pictures, limits: Limits) -> tuple[Path, Scores]:
-        def make() -> tuple[Path, Scores]:
-            path, _ = infer(
-                self._settings.cache, "predict", what, pictures.all, pictures.count, limits
-            )
-            return path, score(what.model.spec, path, pictures.dataset)
-
-        return self._once(("scores", what.key), make)
-
-    def _check_accuracy(self, cell: Cell, got: Prepared) -> None:
-        assert got.what
-        assert got.pictures
-        assert got.scores
-        what = self.reference(got.what.model)
-        _, reference = self._scores(what, got.pictures, self._limits())
-        assert got.parity
-        ratio, reasons = parity.check_metrics(cell.precision, got.scores.values, reference.values)
-        got.parity = replace(got.parity, metric_ratio=ratio)
-        if reasons:
-            raise StepFailed(
-                f"accuracy: {'; '.join(reasons)}",
-                "It is not timed. Try a higher precision or calibrated int8.",
-            )
-
-    def _once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
-        """`make`'s result, or its BenchError again, remembered for the run.
-
-        One at a time for a key; a lost device is not remembered: another try may help.
+        None when no cell is left.
         """
+        made = [job for cell in cells if (job := self._cell_job(cell))]
+        for cell in cells:
+            if check := self._checks.get(_check_key(cell)):
+                check.exception()  # the cell's own check says what is wrong; here it is waited for
+        if not made:
+            return None
+        names = dict.fromkeys(job.cell.model for job in made)
+        return DeviceJob(
+            run_id=self._run_id,
+            profile=self._profile,
+            device=device,
+            engine=self._recorder.engine.name,
+            cells=tuple(made),
+            models={name: self._inputs[name].result() for name in names},
+            rules=self._rules,
+        )
+
+    def _start_artifact(self, cell: Cell, jobs: Background) -> None:
+        spec, key = REGISTRY[cell.format].SPEC, _artifact_key(cell)
+        if spec.converted_on == "device" or key in self._artifacts:
+            return
+        name = f"convert {cell.model} to {spec.converter} {cell.precision}"
+        artifact = self._task("convert", name, partial(self._make_artifact, cell, spec))
+        self._artifacts[key] = jobs.submit(artifact, [self._images[spec.converter]])
+
+    def _start_check(self, cell: Cell, jobs: Background) -> None:
+        key, artifact = _check_key(cell), self._artifacts.get(_artifact_key(cell))
+        if artifact is None or key in self._checks:
+            return
+        name = f"check {cell.model} as {cell.format} {cell.precision}"
+        check = self._task("parity", name, partial(self._check_ahead, cell))
+        image = self._images[REGISTRY[cell.format].SPEC.image]
+        self._checks[key] = jobs.submit(check, [artifact, image, self._inputs[cell.model]])
+
+    def _cell_job(self, cell: Cell) -> CellJob | None:
+        """What was made for the cell; a step that failed becomes its result."""
+        spec = REGISTRY[cell.format].SPEC
+        artifact = self._artifacts.get(_artifact_key(cell))
+        steps: list[tuple[Step, Future[Any] | None]] = [
+            ("images", self._images.get(spec.converter)),
+            ("convert", artifact),
+            ("parity", self._inputs[cell.model]),
+        ]
+        for step, future in steps:
+            error = future.exception() if future else None
+            if isinstance(error, RunEnds) or not isinstance(error, (Exception, type(None))):
+                raise error
+            if error:
+                failure = failure_of(error, step, cell, self._recorder)
+                self._recorder.result(failed_result(self._run_id, cell, failure, now()))
+                return None
+        return CellJob(cell, now(), artifact.result() if artifact else None)
+
+    def _make_artifact(self, cell: Cell, spec: FormatSpec) -> Artifact:
+        model = self._models[cell.model]
+        place = self._images[spec.converter].result()
+        cache, source = self._recorder.cache, model.folder
+        return convert(cache, place, model.spec, source, spec, cell.precision, self._limits)
+
+    def _make_inputs(self, name: str) -> ModelInputs:
+        """Packs of the model's dataset, and what its fp32 reference makes of them."""
+        model, cache = self._models[name], self._recorder.cache
+        check_weights(model.spec, model.folder)
+        inputs = self._packs(model)
+        weights = model.folder / model.spec.weights
+        place = self._images[REGISTRY[REFERENCE].SPEC.image].result()
+        sha256 = model.spec.weights_sha256
+        reference = LoadedArtifact(
+            model.spec, model.folder, REFERENCE, "fp32", weights, sha256, place
+        )
+        pack = cache / inputs.few_pack
+        count = checks.parity_images(pack, self._rules)
+        outputs, _ = infer(cache, "outputs", reference, pack, count, self._limits)
+        scores = None
+        if self._accuracy:
+            _, scores = checks.predict_and_score(cache, reference, inputs, self._limits)
+        there = str(outputs.relative_to(cache))
+        return replace(inputs, reference_outputs=there, reference_scores=scores)
+
+    def _packs(self, model: Model) -> ModelInputs:
+        name = self._accuracy.dataset if self._accuracy else next(iter(model.datasets), None)
+        if name is None:
+            raise StepFailed(
+                f"{model.spec.name} has no dataset, and parity is checked on real images",
+                "Name one under `datasets:` in its model.yaml; 16 images are enough.",
+            )
+        dataset, cache = datasets.read(model.datasets[name]), self._recorder.cache
+        packs, count = cache / "packs", len(dataset.images)
+        few = datasets.evenly(count, max(PARITY_IMAGES, IMAGES))
+        chosen = datasets.evenly(count, self._accuracy.images) if self._accuracy else few
+        return ModelInputs(
+            spec=model.spec,
+            folder=str(model.folder),
+            few_pack=str(datasets.pack(dataset, packs, few).relative_to(cache)),
+            full_pack=str(datasets.pack(dataset, packs, chosen).relative_to(cache)),
+            images=len(chosen),
+            dataset=dataset.name,
+            annotations=str(dataset.annotations),
+            reference_outputs="",
+        )
+
+    def _check_ahead(self, cell: Cell) -> None:
+        """Fill the cache with what the cell's own checks on this machine will look for."""
+        cache, limits = self._recorder.cache, self._limits
+        inputs = self._inputs[cell.model].result()
+        artifact = self._artifacts[_artifact_key(cell)].result()
+        place = self._images[REGISTRY[cell.format].SPEC.image].result()
+        loaded = load_from(cache, artifact, inputs, cell, place)
+        if not checks.check_parity(cache, loaded, inputs, self._rules, limits).ok:
+            return
+        if self._rules.profile_runs:
+            checks.profile_layers(cache, loaded, inputs, self._rules, limits)
+        if inputs.reference_scores:
+            checks.predict(cache, loaded, inputs, limits)
+
+    def _task(self, step: Step, name: str, work: Callable[[], T]) -> Callable[[], T]:
+        """`work`, announced, timed and counted."""
+        self._started += 1
+
+        def run() -> T:
+            self._recorder.event("task", step=step, task=name)
+            began, outcome = time.monotonic(), "failed"
+            try:
+                result = work()
+                outcome = "ok"
+                return result
+            finally:
+                self._end(step, name, time.monotonic() - began, outcome)
+
+        return run
+
+    def _end(self, step: Step, name: str, seconds: float, outcome: str) -> None:
         with self._lock:
-            lock = self._making.setdefault(key, threading.RLock())
-        with lock:
-            if key not in self._memory:
-                try:
-                    self._memory[key] = make()
-                except DeviceLost:
-                    raise
-                except BenchError as error:
-                    self._memory[key] = error
-            known = self._memory[key]
-        if isinstance(known, BenchError):
-            raise known
-        result: Made = known
-        return result
+            self._ended += 1
+            self._recorder.wall_s[step] += seconds
+            place = {"n": self._ended, "of": self._started}
+        seconds = round(seconds, 3)
+        self._recorder.event(
+            "task_end", step=step, task=name, seconds=seconds, outcome=outcome, **place
+        )
 
-    @contextmanager
-    def _step(self, step: Step, cell: Cell, got: Prepared) -> Iterator[None]:
-        got.at = step
-        self._on("step", cell=cell.id, step=step)
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            spent = time.monotonic() - began
-            got.wall_s[step] = got.wall_s.get(step, 0.0) + spent
-            with self._lock:
-                self.wall_s[step] = self.wall_s.get(step, 0.0) + spent
-
-    def _limits(self, site: Site | None = None) -> Limits:
-        cpus = site.all_cpus() if site else machine_cpus()
-        own = site.spec.memory_mb if site else None
-        memory_bytes = own * 10**6 if own else self._settings.memory_bytes
-        return Limits(cpus, memory_bytes, self._settings.timeout_s)
+    def _log(self, line: str) -> None:
+        self._recorder.event("log", line=line)
 
 
-def _arrays(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: np.asarray(file[name]) for name in file.files}
+def _image_names(cells: Sequence[Cell], local: Sequence[Cell]) -> list[str]:
+    """Those of the reference, of converters, and of the runtimes of this machine's cells."""
+    reference = REGISTRY[REFERENCE].SPEC.image
+    specs = [REGISTRY[cell.format].SPEC for cell in cells]
+    here = [spec.converter for spec in specs if spec.converted_on == "host"]
+    run = [REGISTRY[cell.format].SPEC.image for cell in local]
+    return list(dict.fromkeys([reference, *here, *run]))
+
+
+def _artifact_key(cell: Cell) -> ArtifactKey:
+    return cell.model, REGISTRY[cell.format].SPEC.converter, cell.precision
+
+
+def _check_key(cell: Cell) -> tuple[str, ...]:
+    return cell.model, cell.format, cell.precision, cell.device

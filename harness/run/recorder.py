@@ -1,6 +1,6 @@
-"""What a run knows of its cells, and the one way in which that is written and told.
+"""The one way in which a run's results and events are written and told, from any thread.
 
-Lanes of several devices share it; one entry is written at a time.
+Files are appended to under a lock of the file itself, so several processes may share a run.
 """
 
 from __future__ import annotations
@@ -8,28 +8,15 @@ from __future__ import annotations
 import datetime
 import shutil
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..analysis import flags
-from ..analysis import summary as stats
-from ..analysis.verdict import judge
-from ..errors import BenchError, CannotRun
-from ..formats import REGISTRY
-from ..records import (
-    Cell,
-    CellResult,
-    DeviceSpec,
-    Failure,
-    RunDevice,
-    RunInfo,
-    Skipped,
-    Status,
-    Trial,
-)
-from ..store import RunFolder, read_samples
-from .prepare import Prepared
+from ..containers import ContainerEngine
+from ..errors import BenchError
+from ..records import Cell, CellResult, Failure, RunDevice, Skipped
+from ..store import RunFolder
 
 OnEvent = Callable[..., None]
 
@@ -39,119 +26,109 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-@dataclass
-class Work:
-    """One cell on its way to a result."""
-
-    cell: Cell
-    got: Prepared = field(default_factory=Prepared)
-    started_at: str = field(default_factory=now)
-    trials: list[Trial] = field(default_factory=list)
-    #: a result is written; nothing more is done for it
-    over: bool = False
+def ignore(event: str, **values: object) -> None:
+    """For runs that nobody watches."""
 
 
-class Ledger:
-    """Writes results and events of one run, from any thread."""
+class Recorder:
+    """A run's folder to write to, who watches, and what this process makes things with."""
 
     def __init__(
-        self, store: RunFolder, info: RunInfo, devices: dict[str, DeviceSpec], on: OnEvent
+        self,
+        run: RunFolder,
+        run_id: str,
+        cache: Path,
+        engine: ContainerEngine,
+        on_event: OnEvent = ignore,
     ) -> None:
-        self._store, self._devices, self._on = store, devices, on
-        self._run_id, self._profile = info.run_id, info.profile
-        self._lock = threading.RLock()
+        self._run, self._run_id, self._on_event = run, run_id, on_event
+        self.cache, self.engine = cache, engine
+        #: step -> seconds of wall time over all cells
+        self.wall_s: defaultdict[str, float] = defaultdict(float)
+        #: ids of cells that have a result
+        self.finished: set[str] = set()
+        self._stopping = threading.Event()
+        self._to_stop: list[Callable[[], None]] = []
 
     @property
     def folder(self) -> Path:
         """The run's."""
-        return self._store.folder
+        return self._run.folder
 
-    def tell(self, event: str, **values: object) -> None:
-        """To the run's events, all but `log`, and to who watches."""
-        with self._lock:
-            if event != "log":
-                self._store.event(event, **{k: v for k, v in values.items() if k != "result"})
-            self._on(event, **values)
+    @property
+    def logs(self) -> Path:
+        """Where logs of what belongs to no cell go."""
+        return self.folder / "logs"
+
+    @property
+    def stopping(self) -> bool:
+        """The run is being ended: nothing is written of what is in hand."""
+        return self._stopping.is_set()
+
+    @contextmanager
+    def stoppable(self, stop: Callable[[], None]) -> Iterator[None]:
+        """While the body runs, `stop` is called when the run is being ended."""
+        self._to_stop.append(stop)
+        try:
+            yield
+        finally:
+            self._to_stop.remove(stop)
+
+    def stop(self) -> None:
+        """End what still runs on devices."""
+        self._stopping.set()
+        for stop in tuple(self._to_stop):
+            try:
+                stop()
+            except BenchError as error:
+                self.event("lost", device="", cell="", reason=error.message)
+
+    def event(self, name: str, **values: object) -> None:
+        """To the run's events (all but `log`, and without results), and to who watches."""
+        if name != "log":
+            self._run.event(name, **{k: v for k, v in values.items() if k != "result"})
+        self._on_event(name, **values)
 
     def device(self, device: RunDevice) -> None:
         """What is known of a device now."""
-        with self._lock:
-            self._store.write_device(device)
+        self._run.write_device(device)
 
     def skip(self, skipped: Skipped) -> None:
-        """A hole that was known from the plan."""
-        failure = Failure("plan", skipped.reason)
-        self._add(
+        """A missing result that was known from the plan."""
+        at = now()
+        self.result(
             CellResult(
                 run_id=self._run_id,
                 cell=skipped.cell,
                 status="skipped",
                 verdict=None,
                 reasons=(skipped.reason,),
-                started_at=now(),
-                finished_at=now(),
-                failure=failure,
+                started_at=at,
+                finished_at=at,
+                failure=Failure("plan", skipped.reason),
             )
         )
 
-    def succeed(self, work: Work) -> None:
-        """All trials are there: statistics, verdict, result."""
-        trials = tuple(work.trials)
-        samples = [read_samples(self.folder, trial) for trial in trials]
-        summary = stats.summarise(trials, samples)
-        wrong = flags.backwards(samples)
-        verdict, reasons = judge(
-            work.cell, trials, summary, wrong, work.got.placement, self._profile
-        )
-        result = replace(self._result(work, "ok"), verdict=verdict, reasons=reasons)
-        self._end(work, replace(result, trials=trials, summary=summary))
+    def result(self, result: CellResult) -> None:
+        """One cell is finished: on the disk when this returns."""
+        self._run.add(result)
+        self.finished.add(result.cell.id)
+        self.event("cell", cell=result.cell.id, status=result.status, result=result)
 
-    def fail(self, work: Work, error: BenchError) -> None:
-        """The step that it was at did not work; what cannot be had at all is a skipped cell."""
-        status: Status = "skipped" if isinstance(error, CannotRun) else "failed"
-        failure = Failure(work.got.at, error.message, error.hint)
-        result = replace(self._result(work, status), failure=failure, reasons=(error.message,))
-        if status == "skipped":
-            result = replace(result, verdict=None)
-        self._end(work, replace(result, trials=tuple(work.trials)))
+    def provisional(self, result: CellResult) -> None:
+        """What is known of a cell before its last trial; a finished result takes its place."""
+        self._run.add_provisional(result)
+        self.event("provisional", cell=result.cell.id, result=result)
 
-    def keep(self, work: Work) -> None:
+    def keep(self, cell: Cell, files: dict[str, Path | None]) -> None:
         """Copy what the cache has of a cell into its folder, so that the run stands alone."""
-        folder, got = self._store.cell_folder(work.cell), work.got
-        kept = {
-            "convert.log": Path(got.artifact.log) if got.artifact else None,
-            "predictions.npz": got.predictions,
-            "layers.json": got.layers,
-        }
-        for name, path in kept.items():
+        folder = self._run.cell_folder(cell)
+        for name, path in files.items():
             if path is not None and not (folder / name).exists():
                 shutil.copyfile(path, folder / name)
 
-    def _result(self, work: Work, status: Status) -> CellResult:
-        got, spec = work.got, REGISTRY[work.cell.format].SPEC
-        return CellResult(
-            run_id=self._run_id,
-            cell=work.cell,
-            status=status,
-            verdict="invalid",
-            reasons=(),
-            started_at=work.started_at,
-            finished_at=now(),
-            image=got.image,
-            artifact=got.artifact,
-            parity=got.parity,
-            scores=got.scores,
-            compute=spec.precisions[work.cell.precision],
-            emulated=self._devices[work.cell.device].emulated,
-            wall_s=dict(got.wall_s),
-            placement=got.placement,
-        )
-
-    def _end(self, work: Work, result: CellResult) -> None:
-        work.over = True
-        self._add(result)
-
-    def _add(self, result: CellResult) -> None:
-        with self._lock:
-            self._store.add(result)
-            self.tell("cell", cell=result.cell.id, status=result.status, result=result)
+    def bug(self, cell: Cell, text: str) -> Path:
+        """Keep the report of an unexpected exception in the cell's folder; the file."""
+        path = self._run.cell_folder(cell) / "bug.txt"
+        path.write_text(text, encoding="utf-8")
+        return path

@@ -7,66 +7,32 @@ converted, checked or scored again.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
-from ..analysis import flags
-from ..analysis import summary as stats
 from ..analysis.compare_runs import Pair, compare_cells
-from ..analysis.verdict import judge
 from ..cache import digest, tree_sha256
-from ..containers import ContainerEngine
 from ..errors import BenchError, UsageError
 from ..formats import REGISTRY
 from ..payload import payload
-from ..records import Artifact, Cell, CellResult, DeviceSpec, Plan, RunInfo, Trial
+from ..records import Artifact, Cell, CellResult, Plan, RunInfo, Trial
 from ..runner.job import VERSION, Job, MeasureOptions
 from ..scenario import config
-from ..scenario.config import Model
+from ..scenario.model import Model
 from ..serial import Malformed, loads
 from ..steps import datasets, measure
 from ..steps.convert import check_weights
-from ..steps.infer import Loadable
-from ..steps.jobs import Limits, Place
-from ..store import Run, RunFolder, read_run, read_samples
-from ..targets.target import LocalSite, Site
-from .monitored_trial import Attention, attended, quiet_s
+from ..steps.infer import LoadedArtifact
+from ..steps.jobs import Place
+from ..store import Run, RunFolder, read_run
+from ..targets.target import Site
 from .pipeline import git_state, new_run_id
 from .recorder import now
+from .trial import TrialContext, measure_trial, summarise_cell
 
 OnTrial = Callable[[int, int], None]
-
-
-@contextmanager
-def connected(spec: DeviceSpec, engine: ContainerEngine, cache: Path) -> Iterator[Site]:
-    """The device, connected and leased until the body ends; this machine needs neither.
-
-    Raises DeviceLost and what else connecting raises.
-    """
-    logs = cache / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    if spec.transport == "local":
-        yield here(spec, engine, logs)
-        return
-    from ..targets.remote import RemoteSite
-
-    site = RemoteSite(spec, engine, cache, logs, new_run_id("replay"))
-    site.connect()
-    with site:
-        yield site
-
-
-def here(spec: DeviceSpec, engine: ContainerEngine, logs: Path) -> LocalSite:
-    """This machine; an image is built if it is not there."""
-
-    def place(image: str) -> Place:
-        built = engine.build(image, logs / f"image-{image}.log", lambda line: None)
-        return Place(engine, built)
-
-    return LocalSite(spec, place)
 
 
 @dataclass(frozen=True)
@@ -119,33 +85,25 @@ def replay(
     Raises BenchError when model or artifact are gone or changed, StepFailed when a trial fails,
     and what `target` raises.
     """
-    result, rules = original.result, original.rules
-    cell = replace(result.cell, device=target.spec.name)
+    result, cell = original.result, replace(original.result.cell, device=target.spec.name)
     model = _model(original, models)
     path = find_artifact(original, cache)
     place = target.place(REGISTRY[cell.format].SPEC.image)
-    what = Loadable(model, cell.format, cell.precision, path, original.artifact.sha256, place)
+    sha256 = original.artifact.sha256
+    loaded = LoadedArtifact(
+        model.spec, model.folder, cell.format, cell.precision, path, sha256, place
+    )
     pack = _pack(original, model, cache)
-    folder = _create(original, cell, place, runs)
-    memory = (target.spec.memory_mb or 0) * 10**6 or original.memory_bytes
-    limits = Limits(
-        target.cpus(cell.threads), memory, measure.deadline_s(rules, target.spec.emulated)
-    )
-    how = Attention(
-        target, folder.folder, limits.cpus, limits.timeout_s, quiet_s(rules), on_wait=lambda _: None
-    )
+    run = _create(original, cell, place, runs)
+    context = TrialContext(target, run.folder, original.rules, original.memory_bytes)
     done: list[Trial] = []
     count = trials or len(result.trials)
     for index in range(count):
         on(index, count)
-        trial, _ = attended(
-            how,
-            lambda: measure.run_trial(folder.folder, cell, index, what, pack, rules, limits),  # noqa: B023
-        )
-        done.append(measure.keep_trial(folder.folder, trial))
-    folder.add(_result(original, cell, target, place, folder.folder, done))
-    folder.write_info(replace(read_run(folder.folder).info, finished_at=now()))
-    new = read_run(folder.folder)
+        done.append(measure_trial(context, cell, index, loaded, pack)[0])
+    run.add(_result(original, cell, target, place, run.folder, done))
+    run.write_info(replace(read_run(run.folder).info, finished_at=now()))
+    new = read_run(run.folder)
     return Replayed(new.folder, compare_cells((original.run, result), (new, new.results[0])))
 
 
@@ -188,7 +146,7 @@ def _model(original: Original, models: dict[str, Model]) -> Model:
             f"The run's is in {original.result.trials[0].folder}/job.json; check out "
             f"{original.run.info.git or 'the commit of the run'}.",
         )
-    check_weights(models[name])
+    check_weights(models[name].spec, models[name].folder)
     return models[name]
 
 
@@ -237,20 +195,17 @@ def _result(
     trials: list[Trial],
 ) -> CellResult:
     """Parity, scores and placement go along only where the same image ran on the same device."""
-    old = original.result
-    samples = [read_samples(folder, trial) for trial in trials]
-    summary = stats.summarise(trials, samples)
-    wrong = flags.backwards(samples)
+    old, profile = original.result, original.run.info.profile
     same = old.image is not None and old.image.digest == place.image.digest
     same = same and cell.device == old.cell.device
     placement = old.placement if same else None
-    verdict, reasons = judge(cell, trials, summary, wrong, placement, original.run.info.profile)
+    new = summarise_cell(folder, cell, trials, placement, profile)
     return replace(
         old,
         run_id=folder.name,
         cell=cell,
-        verdict=verdict,
-        reasons=reasons,
+        verdict=new.verdict,
+        reasons=new.reasons,
         started_at=trials[0].before.taken_at,
         finished_at=now(),
         image=place.image,
@@ -258,7 +213,7 @@ def _result(
         scores=old.scores if same else None,
         placement=placement,
         trials=tuple(trials),
-        summary=summary,
+        summary=new.summary,
         emulated=target.spec.emulated,
         wall_s={"measure": sum(t.wall_s for t in trials)},
     )

@@ -19,6 +19,7 @@ from ..errors import ConfigError
 from ..records import DeviceSpec, ModelSpec, Pattern, Precision, TensorSpec
 from ..runner.job import PROFILES, MeasureOptions
 from . import yaml_lines
+from .model import Model
 from .yaml_lines import KeyPath, YamlFile, shown
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -183,14 +184,6 @@ class Scenario(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
     file: ScenarioFile
     source: YamlFile
-
-
-class Model(BaseModel):
-    """A checked model: its record, folder and datasets (name -> folder)."""
-
-    spec: ModelSpec
-    folder: Path
-    datasets: dict[str, Path]
 
 
 FileType = TypeVar("FileType", bound=_Strict)

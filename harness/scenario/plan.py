@@ -14,13 +14,13 @@ from ..errors import ConfigError
 from ..formats import PLANNED, REGISTRY
 from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
 from .config import (
-    Model,
     Scenario,
     neighbours,
     read_device,
     read_model,
     unknown_names,
 )
+from .model import Model
 
 Found = TypeVar("Found")
 

@@ -10,43 +10,50 @@ from ..errors import BenchError, StepFailed
 from ..payload import format_sha256
 from ..records import Artifact, FormatSpec, ModelSpec, Precision
 from ..runner.job import VERSION, Answer, Job
-from ..scenario.config import Model
 from ..serial import loads
 from .jobs import Limits, Place, run_job
 
 
-def check_weights(model: Model) -> None:
+def check_weights(model: ModelSpec, source: Path) -> None:
     """Raises StepFailed if the weights are not the ones that model.yaml vouches for."""
-    path = model.folder / model.spec.weights
+    path = source / model.weights
     try:
         found = file_sha256(path)
     except OSError as error:
         raise StepFailed(
             f"{path}: {error.strerror}", "Put the weights where model.yaml says."
         ) from None
-    if found != model.spec.weights_sha256:
+    if found != model.weights_sha256:
         raise StepFailed(
-            f"{path}: sha256 is {found}, model.yaml says {model.spec.weights_sha256}",
+            f"{path}: sha256 is {found}, model.yaml says {model.weights_sha256}",
             "Fetch the weights again, or put the new hash into model.yaml if you changed them.",
         )
 
 
 def convert(
-    cache: Path, place: Place, model: Model, spec: FormatSpec, precision: Precision, limits: Limits
+    cache: Path,
+    place: Place,
+    model: ModelSpec,
+    source: Path,
+    spec: FormatSpec,
+    precision: Precision,
+    limits: Limits,
 ) -> Artifact:
-    """The artifact from the cache, or made now. `place` is the converter's.
+    """The artifact from the cache, or made now. `place` is the converter's, here or on a device.
 
-    Raises StepFailed when the converter fails; its log stays under the cache's `failed/`.
+    `source` is the model's folder. Raises StepFailed when the converter fails; its log stays under
+    the cache's `failed/`.
     """
-    check_weights(model)
+    check_weights(model, source)
     key = digest(
         "artifact",
         VERSION,
         spec.converter,
         format_sha256(spec.converter),
         place.image.digest,
-        without_task(model.spec),
-        file_sha256(model.folder / model.spec.module),
+        place.where,
+        without_task(model),
+        file_sha256(source / model.module),
         precision,
     )
 
@@ -57,8 +64,8 @@ def convert(
             format=spec.converter,  # its image may lack the runtime that will load the file
             precision=precision,
             threads=len(limits.cpus),
-            model=model.spec,
-            source=str(model.folder),
+            model=model,
+            source=str(source),
             artifact=str(part / f"model{spec.suffix}"),
         )
         run_job(place, part, job, limits, Answer, keep=[f"model{spec.suffix}"])

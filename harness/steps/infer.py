@@ -1,6 +1,6 @@
-"""Run a model over pictures where it runs, untimed: outputs, predictions, what ran where.
+"""Run a model over images where it runs, untimed: outputs, predictions, what ran where.
 
-All are cached by all that decides them: the artifact, the image, the runner's code, the pictures.
+All are cached by all that decides them: the artifact, the image, the runner's code, the images.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from typing import Literal
 
 from ..cache import digest, made
 from ..payload import payload
-from ..records import Placement, Precision
+from ..records import ModelSpec, Placement, Precision
 from ..runner.job import VERSION, Answer, Job, ProfileAnswer
-from ..scenario.config import Model
 from ..serial import loads
 from .jobs import Limits, Place, run_job
 
 
 @dataclass(frozen=True)
-class Loadable:
+class LoadedArtifact:
     """A model file with all that is needed to load it."""
 
-    model: Model
+    model: ModelSpec
+    #: the model's folder
+    source: Path
     format: str
     precision: Precision
     path: Path
@@ -33,7 +34,7 @@ class Loadable:
     def key(self) -> tuple[str, ...]:
         """Equal for equal things, within a run."""
         place = self.place
-        return self.model.spec.name, self.format, self.sha256, place.image.digest, place.where
+        return self.model.name, self.format, self.sha256, place.image.digest, place.where
 
 
 Mode = Literal["outputs", "predict", "profile"]
@@ -48,19 +49,19 @@ ANSWERS: dict[Mode, type[Answer] | type[ProfileAnswer]] = {
 def infer(
     cache: Path,
     mode: Mode,
-    what: Loadable,
+    loaded: LoadedArtifact,
     pack: Path,
     images: int,
     limits: Limits,
 ) -> tuple[Path, bool]:
-    """The job's file over the first `images` pictures of the pack, and whether it was cached."""
+    """The job's file over the first `images` images of the pack, and whether it was cached."""
     key = digest(
         mode,
         payload().sha256,
-        what.sha256,
-        what.place.image.digest,
-        what.place.where,
-        what.model.spec,
+        loaded.sha256,
+        loaded.place.image.digest,
+        loaded.place.where,
+        loaded.model,
         pack.name,
         images,
     )
@@ -69,16 +70,16 @@ def infer(
         job = Job(
             version=VERSION,
             mode=mode,
-            format=what.format,
-            precision=what.precision,
+            format=loaded.format,
+            precision=loaded.precision,
             threads=len(limits.cpus),
-            model=what.model.spec,
-            source=str(what.model.folder),
-            artifact=str(what.path),
+            model=loaded.model,
+            source=str(loaded.source),
+            artifact=str(loaded.path),
             pack=str(pack),
             images=images,
         )
-        run_job(what.place, part, job, limits, ANSWERS[mode], keep=[FILES[mode]])
+        run_job(loaded.place, part, job, limits, ANSWERS[mode], keep=[FILES[mode]])
 
     folder, cached = made(cache, mode, key, make)
     return folder / FILES[mode], cached

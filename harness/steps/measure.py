@@ -14,7 +14,7 @@ from ..payload import payload
 from ..records import Cell, Trial
 from ..runner.job import VERSION, Job, MeasureOptions, TrialAnswer
 from ..serial import Malformed, dumps, loads
-from .infer import Loadable
+from .infer import LoadedArtifact
 from .jobs import Limits, run_job
 
 #: pictures that a trial rotates through, at most
@@ -44,7 +44,7 @@ def run_trial(
     run: Path,
     cell: Cell,
     index: int,
-    what: Loadable,
+    loaded: LoadedArtifact,
     pack: Path,
     rules: MeasureOptions,
     limits: Limits,
@@ -60,25 +60,25 @@ def run_trial(
     job = Job(
         version=VERSION,
         mode="trial",
-        format=what.format,
-        precision=what.precision,
+        format=loaded.format,
+        precision=loaded.precision,
         threads=cell.threads,
-        model=what.model.spec,
-        source=str(what.model.folder),
-        artifact=str(what.path),
+        model=loaded.model,
+        source=str(loaded.source),
+        artifact=str(loaded.path),
         pack=str(pack),
         images=min(IMAGES, rules.pictures),
         measure=rules,
     )
     began = time.monotonic()
-    answer = run_job(what.place, folder, job, limits, TrialAnswer, keep=["samples.npz"])
+    answer = run_job(loaded.place, folder, job, limits, TrialAnswer, keep=["samples.npz"])
     trial = _record(index, relative, answer, time.monotonic() - began)
-    return replace(trial, made_of=made_of(what, pack, rules))
+    return replace(trial, made_of=made_of(loaded, pack, rules))
 
 
-def made_of(what: Loadable, pack: Path, rules: MeasureOptions) -> str:
+def made_of(loaded: LoadedArtifact, pack: Path, rules: MeasureOptions) -> str:
     """Hash of the artifact, the runtime, the runner, the pictures and the rules of a trial."""
-    return digest(what.key, payload().sha256, pack.name, rules)
+    return digest(loaded.key, payload().sha256, pack.name, rules)
 
 
 def keep_trial(run: Path, trial: Trial) -> Trial:

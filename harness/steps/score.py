@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ..errors import StepFailed
 from ..metrics import FOR_TASK, REGISTRY
 from ..records import ModelSpec, Scores
-from .datasets import Dataset
 
 COLUMNS = ("image_id", "box", "score", "label", "image_size")
 
@@ -26,12 +25,15 @@ DAMAGE = (
 """What numpy and zipfile raise over a damaged archive: fuzzing found every one of them."""
 
 
-def score(spec: ModelSpec, predictions: Path, dataset: Dataset) -> Scores:
-    """Score `predictions` (see docs/design.md) over the pictures that it says were looked at."""
+def score(spec: ModelSpec, predictions: Path, annotations: Path, dataset: str) -> Scores:
+    """Score `predictions` (see docs/design.md) over the images that it says were looked at.
+
+    `annotations` is the COCO file of the dataset called `dataset`.
+    """
     arrays = read_predictions(predictions)
     metric = REGISTRY[FOR_TASK[spec.task]]
-    values = metric.score(arrays, dataset.annotations, spec.classes)
-    return Scores(dataset.name, len(arrays["image_size"]), values)
+    values = metric.score(arrays, annotations, spec.classes)
+    return Scores(dataset, len(arrays["image_size"]), values)
 
 
 def read_predictions(path: Path) -> dict[str, NDArray[Any]]:

@@ -9,11 +9,11 @@ from ..containers import ContainerEngine
 from ..errors import StepFailed
 from ..formats import REGISTRY
 from ..records import DeviceFacts, DeviceSpec
-from ..scenario.config import Model
+from ..scenario.model import Model
 from ..scenario.plan import Inventory
 from ..steps import datasets
 from ..steps.convert import convert
-from ..steps.infer import Loadable, infer
+from ..steps.infer import LoadedArtifact, infer
 from ..steps.jobs import Limits, Place, machine_cpus
 from ..transports import Transport
 from .remote import RemoteSite
@@ -66,10 +66,12 @@ class FirstRun:
                 return model, datasets.pack(dataset, self._cache / "packs", few)
         raise StepFailed("no model names a dataset, so there is no picture to infer on")
 
-    def _loadable(self, model: Model, site: Site) -> Loadable:
+    def _loadable(self, model: Model, site: Site) -> LoadedArtifact:
         spec = REGISTRY[FORMAT].SPEC
         limits = Limits(machine_cpus(), MEMORY_BYTES, TIMEOUT_S)
         converter = self._here(spec.converter)
-        artifact = convert(self._cache, converter, model, spec, "fp32", limits)
+        artifact = convert(self._cache, converter, model.spec, model.folder, spec, "fp32", limits)
         place = site.place(spec.image)
-        return Loadable(model, FORMAT, "fp32", Path(artifact.path), artifact.sha256, place)
+        return LoadedArtifact(
+            model.spec, model.folder, FORMAT, "fp32", Path(artifact.path), artifact.sha256, place
+        )

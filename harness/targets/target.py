@@ -6,10 +6,14 @@ its state is read. `deploy` has the remote one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Protocol
 
+from ..containers import ContainerEngine, OnLine
+from ..errors import DeviceLost
 from ..kinds import Kind
 from ..records import DeviceFacts, DeviceSpec, RunDevice
 from ..steps.jobs import Place, machine_cpus, pinned
@@ -58,6 +62,14 @@ class Site(Protocol):
         """Held as the device's file allows, while the body runs."""
         ...
 
+    def wait_until_back(self) -> None:
+        """After DeviceLost: until it answers again; restores what was held. Raises DeviceLost."""
+        ...
+
+    def kill_jobs(self) -> None:
+        """End every job of ours that still runs there."""
+        ...
+
 
 class LocalSite:
     """This machine: jobs run in its own container engine."""
@@ -91,6 +103,53 @@ class LocalSite:
         if not self.spec.steady:
             return nullcontext(())
         return self.kind.steady(self.transport, self.spec.steady, self.workdir)
+
+    def wait_until_back(self) -> None:
+        """This machine is always there."""
+
+    def kill_jobs(self) -> None:
+        """The container engine ends its own."""
+
+
+@contextmanager
+def connected(
+    spec: DeviceSpec,
+    engine: ContainerEngine,
+    cache: Path,
+    logs: Path,
+    holder: str,
+    on_line: OnLine = lambda line: None,
+) -> Iterator[Site]:
+    """The device, connected and leased to `holder` until the body ends; this machine needs neither.
+
+    A connection that is lost at once is tried once more. Raises DeviceLost and what else
+    connecting raises.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    if spec.transport == "local":
+        yield LocalSite(spec, images_here(engine, logs, on_line))
+        return
+    from .remote import RemoteSite
+
+    site = RemoteSite(spec, engine, cache, logs, holder, on_line)
+    try:
+        site.connect()
+    except DeviceLost:
+        site.connect()
+    with site:
+        yield site
+
+
+def images_here(
+    engine: ContainerEngine, logs: Path, on_line: OnLine = lambda line: None
+) -> Callable[[str], Place]:
+    """From an image's name to the image on this machine, built once if it is not there."""
+
+    @functools.cache
+    def place(name: str) -> Place:
+        return Place(engine, engine.build(name, logs / f"image-{name}.log", on_line))
+
+    return place
 
 
 def record(site: Site, held: tuple[str, ...] = (), set_aside: str = "") -> RunDevice:

@@ -15,10 +15,9 @@ import pytest
 from harness.containers import Completed, JobSpec, Mount, OnLine
 from harness.records import Cell, Image, ModelSpec, TensorSpec
 from harness.runner.job import PROFILES, TrialAnswer
-from harness.scenario.config import Model
 from harness.serial import loads
 from harness.steps import datasets
-from harness.steps.infer import Loadable
+from harness.steps.infer import LoadedArtifact
 from harness.steps.jobs import Limits, Place, pinned
 from harness.steps.measure import run_trial
 
@@ -96,14 +95,12 @@ def test_a_trial_is_measured_and_says_with_what(python: Path, tmp_path: Path) ->
     )  # fmt: skip
     data = datasets.read(ROOT / "models/rio/data/val")
     pack = datasets.pack(data, tmp_path / "packs", datasets.evenly(len(data.images), 4))
-    model = Model(spec=spec, folder=tmp_path, datasets={})
     image = Image("onnx", "venv", "", "", cached=True, seconds=0.0)
-    what = Loadable(
-        model, "onnx", "fp32", ROOT / "tests/data/tiny.onnx", "", Place(PythonEngine(python), image)
-    )
+    artifact, place = ROOT / "tests/data/tiny.onnx", Place(PythonEngine(python), image)
+    loaded = LoadedArtifact(spec, tmp_path, "onnx", "fp32", artifact, "", place)
     cell = Cell("tiny", "onnx", "fp32", "local", 1)
     limits = Limits(pinned(1), 4 << 30, 120.0)
-    trial = run_trial(tmp_path, cell, 0, what, pack, PROFILES["smoke"], limits)
+    trial = run_trial(tmp_path, cell, 0, loaded, pack, PROFILES["smoke"], limits)
     samples = np.load(tmp_path / trial.folder / "samples.npz")["latency_ns"]
     assert len(samples) >= 8
     assert (samples > 0).all()

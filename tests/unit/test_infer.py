@@ -12,9 +12,8 @@ from test_jobs import IMAGE, MODEL, FakeEngine
 from harness.errors import StepFailed
 from harness.records import Layer, Placed, Placement
 from harness.runner.job import Job, ProfileAnswer
-from harness.scenario.config import Model
 from harness.serial import dumps, loads
-from harness.steps.infer import Loadable, infer, placement_of
+from harness.steps.infer import LoadedArtifact, infer, placement_of
 from harness.steps.jobs import Limits, Place
 
 PLACED = Placement("CPU", (Placed("CPU", 2, 1.0, 1.0),), (), False, "tool", 20, 3.0)
@@ -26,11 +25,11 @@ def profile(tmp_path: Path, leaves: Mapping[str, str], where: str = "") -> tuple
     for name in ("model", "pack", "artifacts"):
         (tmp_path / name).mkdir(exist_ok=True)
     engine: Any = FakeEngine(leaves)
-    model = Model(spec=MODEL, folder=tmp_path / "model", datasets={})
     artifact = tmp_path / "artifacts" / "m.onnx"
-    what = Loadable(model, "onnx", "fp32", artifact, "ab", Place(engine, IMAGE, where))
+    place = Place(engine, IMAGE, where)
+    loaded = LoadedArtifact(MODEL, tmp_path / "model", "onnx", "fp32", artifact, "ab", place)
     limits = Limits((0,), 10**9, 5.0)
-    return infer(tmp_path / "cache", "profile", what, tmp_path / "pack", 16, limits)
+    return infer(tmp_path / "cache", "profile", loaded, tmp_path / "pack", 16, limits)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import ConfigError
 from harness.records import DeviceSpec, ModelSpec, TensorSpec
 from harness.scenario import config, plan
-from harness.scenario.config import Model
+from harness.scenario.model import Model
 from harness.scenario.plan import Inventory
 
 

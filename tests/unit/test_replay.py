@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,13 +31,13 @@ from harness.records import (
     RunInfo,
 )
 from harness.run.replay import find_artifact, read_original, replay
-from harness.run.replay import here as local_site
 from harness.runner.job import PROFILES, SMOKE_REASON, VERSION, Job, TrialAnswer
-from harness.scenario.config import Model, read_model
+from harness.scenario.config import read_model
+from harness.scenario.model import Model
 from harness.serial import dumps
 from harness.steps.jobs import Place, machine_cpus, pinned
 from harness.store import RunFolder, read_run
-from harness.targets.target import LocalSite
+from harness.targets.target import LocalSite, images_here
 from harness.transports import Transport
 from harness.transports.local import LocalTransport
 
@@ -78,14 +79,16 @@ class FakeEngine:
 
 
 def here(ms: float, tmp_path: Path) -> LocalSite:
-    return local_site(LOCAL, FakeEngine(ms), tmp_path)  # type: ignore[arg-type]
+    engine: Any = FakeEngine(ms)
+    return LocalSite(LOCAL, images_here(engine, tmp_path))
 
 
 def leaving(arrays: dict[str, np.ndarray], tmp_path: Path) -> LocalSite:
     """A place whose trials leave these arrays."""
     engine = FakeEngine(1.0)
     engine.samples = lambda: arrays  # type: ignore[method-assign]
-    return local_site(LOCAL, engine, tmp_path)  # type: ignore[arg-type]
+    fake: Any = engine
+    return LocalSite(LOCAL, images_here(fake, tmp_path))
 
 
 class Elsewhere:
@@ -279,7 +282,7 @@ def test_an_artifact_that_changed_is_refused(cell: Path, tmp_path: Path) -> None
 
 
 def test_a_model_that_changed_is_refused(cell: Path, model: Model, tmp_path: Path) -> None:
-    changed = model.model_copy(update={"spec": replace(model.spec, outputs=("p",))})
+    changed = replace(model, spec=replace(model.spec, outputs=("p",)))
     with pytest.raises(BenchError, match="not that of the run any more"):
         replay(
             read_original(cell), {"rio": changed}, here(1.0, tmp_path),

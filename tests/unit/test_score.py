@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from harness.errors import StepFailed
 from harness.records import ModelSpec, Scores, TensorSpec
-from harness.steps.datasets import Dataset
 from harness.steps.score import read_predictions, score
 from harness.tasks import Detections, rle
 from harness.tasks.detections import pack
@@ -30,7 +29,7 @@ SPEC = ModelSpec(
 SIZE = (20, 30)
 
 
-def dataset(folder: Path) -> Dataset:
+def dataset(folder: Path) -> tuple[Path, str]:
     """One picture with one card."""
     content = {
         "images": [{"id": 4, "file_name": "a.png", "height": SIZE[0], "width": SIZE[1]}],
@@ -49,7 +48,7 @@ def dataset(folder: Path) -> Dataset:
     }
     path = folder / "annotations.json"
     path.write_text(json.dumps(content))
-    return Dataset("toy", folder, path, (), ("card",), "")
+    return path, "toy"
 
 
 def predictions() -> dict[str, Any]:
@@ -65,7 +64,7 @@ def test_a_card_found_exactly_scores_one(tmp_path: Path) -> None:
     np.savez_compressed(path, **predictions())
     names = ("map50_95", "map50", "mask_map50_95", "mask_map50")
     wanted = Scores("toy", 1, {name: pytest.approx(1) for name in names})  # type: ignore[misc]
-    assert score(SPEC, path, dataset(tmp_path)) == wanted
+    assert score(SPEC, path, *dataset(tmp_path)) == wanted
 
 
 def test_a_damaged_file_is_a_failed_step(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""What is checked of a converted model where it will run: parity, placement, accuracy.
+
+Each is a function of its inputs; the passes over images come from the cache where they are there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import tasks
+from ..errors import StepFailed
+from ..records import Parity, Scores
+from ..steps import parity
+from ..steps.infer import LoadedArtifact, infer
+from ..steps.jobs import Limits
+from ..steps.score import score
+from ..tasks.pack import open_pack
+from .job import ModelInputs, Rules
+
+
+def parity_images(pack: Path, rules: Rules) -> int:
+    """How many images of the pack go through both models."""
+    return min(rules.parity_images, len(open_pack(pack)))
+
+
+def check_parity(
+    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: Rules, limits: Limits
+) -> Parity:
+    """Outputs against the fp32 reference on real images; raises what running the model raises."""
+    pack = cache / inputs.few_pack
+    count = parity_images(pack, rules)
+    task = tasks.REGISTRY[inputs.spec.task]
+    images = open_pack(pack)[:count]
+    geometries = [task.preprocess(image, inputs.spec)[1] for _, image in images]
+    seen, _ = infer(cache, "outputs", loaded, pack, count, limits)
+    reference, candidate = (
+        parity.split(_arrays(path)) for path in (cache / inputs.reference_outputs, seen)
+    )
+    return parity.compare(inputs.spec, loaded.precision, reference, candidate, geometries)
+
+
+def profile_layers(
+    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: Rules, limits: Limits
+) -> Path:
+    """`layers.json` of a pass that asks the runtime what ran where, on one CPU."""
+    alone = replace(limits, cpus=limits.cpus[-1:])
+    pack = cache / inputs.few_pack
+    return infer(cache, "profile", loaded, pack, rules.profile_runs, alone)[0]
+
+
+def predict(cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, limits: Limits) -> Path:
+    """`predictions.npz` over every image of the dataset that is scored."""
+    pack = cache / inputs.full_pack
+    return infer(cache, "predict", loaded, pack, inputs.images, limits)[0]
+
+
+def predict_and_score(
+    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, limits: Limits
+) -> tuple[Path, Scores]:
+    """The predictions, and what they are worth."""
+    predictions = predict(cache, loaded, inputs, limits)
+    annotations = Path(inputs.annotations)
+    return predictions, score(inputs.spec, predictions, annotations, inputs.dataset)
+
+
+def check_accuracy(loaded: LoadedArtifact, scores: Scores, reference: Scores) -> float | None:
+    """Its metric over the reference's; raises StepFailed when it lost more than it may."""
+    ratio, reasons = parity.check_metrics(loaded.precision, scores.values, reference.values)
+    if reasons:
+        raise StepFailed(
+            f"accuracy: {'; '.join(reasons)}",
+            "Try a higher precision or calibrated int8; an inaccurate model is not timed.",
+        )
+    return ratio
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: np.asarray(file[name]) for name in file.files}

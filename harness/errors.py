@@ -13,6 +13,9 @@ BenchError                  a cell, or the command, cannot go on
 
 from __future__ import annotations
 
+#: a longer list of mistakes is cut in messages
+SHOWN_MISTAKES = 10
+
 
 class BenchError(Exception):
     """What happened, where and what was seen; `hint` says what to do next."""
@@ -24,10 +27,15 @@ class BenchError(Exception):
 
 
 class ConfigError(BenchError):
-    """All the mistakes of one or more files, one line each, as `path:line: what`."""
+    """All the mistakes of one or more files, one line each, as `path:line: what`.
+
+    The message has the first ten and how many more there are; `mistakes` has all of them.
+    """
 
     def __init__(self, mistakes: list[str], hint: str = "") -> None:
-        super().__init__("\n".join(mistakes), hint)
+        more = len(mistakes) - SHOWN_MISTAKES
+        rest = [f"and {more:,} more mistakes"] if more > 1 else mistakes[SHOWN_MISTAKES:]
+        super().__init__("\n".join([*mistakes[:SHOWN_MISTAKES], *rest]), hint)
         self.mistakes = mistakes
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .coco_rle import compressed
-from .truth import category_ids
+from .truth import class_ids, read
 
 if TYPE_CHECKING:
     import hotcoco
@@ -25,35 +25,60 @@ def score(
     """`map50_95`, `map50` of boxes and, where there are masks, `mask_map50_95`, `mask_map50`."""
     import hotcoco
 
-    wanted = hotcoco.COCO(str(truth))
+    annotated = read(truth)
+    categories = class_ids(annotated, classes)
     image_ids = predictions["image_size"][:, 0].tolist()
+    wanted = hotcoco.COCO(annotated.coco())
+    ours = [one for one in categories.tolist() if one >= 0]
+    objects = wanted.get_ann_ids(img_ids=image_ids, cat_ids=ours, iscrowd=False)
     kinds = {"": "bbox"} | ({"mask_": "segm"} if "rle" in predictions else {})
-    if not wanted.get_ann_ids(img_ids=image_ids, iscrowd=False):
+    if "mask_" in kinds and not all("segmentation" in one for one in wanted.load_anns(objects)):
+        del kinds["mask_"]  # boxes without outlines are no truth for masks
+    if not objects:
         return {}
-    if not len(predictions["score"]):
+    usable = kept(predictions, categories, image_ids)
+    if not usable.any():
         return {f"{prefix}{name}": 0.0 for prefix in kinds for name in ("map50_95", "map50")}
-    rows = result_rows(predictions, category_ids(wanted.dataset["categories"], classes))
-    masks = segmentations(predictions) if "rle" in predictions else None
+    rows = result_rows(predictions, categories)[usable]
+    masks = segmentations(predictions) if "mask_" in kinds else None
+    if masks is not None:
+        masks = [mask for mask, use in zip(masks, usable.tolist(), strict=True) if use]
     seen = wanted.load_res(rows, segmentation=masks)
     values: dict[str, float] = {}
     for prefix, kind in kinds.items():
-        map50_95, map50 = average_precision(wanted, seen, kind, image_ids)
+        map50_95, map50 = average_precision(wanted, seen, kind, image_ids, ours)
         values |= {f"{prefix}map50_95": map50_95, f"{prefix}map50": map50}
     return values
 
 
 def average_precision(
-    wanted: hotcoco.COCO, seen: hotcoco.COCO, kind: str, image_ids: list[int]
+    wanted: hotcoco.COCO,
+    seen: hotcoco.COCO,
+    kind: str,
+    image_ids: list[int],
+    category_ids: list[int],
 ) -> tuple[float, float]:
-    """mAP50-95 and mAP50 of `kind` (`bbox` or `segm`) over `image_ids`."""
+    """mAP50-95 and mAP50 of `kind` (`bbox` or `segm`) over these images and categories."""
     import hotcoco
 
     evaluation = hotcoco.COCOeval(wanted, seen, kind)
     evaluation.params.img_ids = image_ids
+    evaluation.params.cat_ids = category_ids
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summary_lines()  # fills `stats` without printing
     return float(evaluation.stats[0]), float(evaluation.stats[1])
+
+
+def kept(
+    predictions: Mapping[str, NDArray[Any]], categories: NDArray[np.int64], image_ids: list[int]
+) -> NDArray[np.bool_]:
+    """Which detections are scored: finite ones, of an annotated class, on an image looked at."""
+    label = predictions["label"]
+    known = (label >= 0) & (label < len(categories))
+    known &= categories[np.where(known, label, 0)] >= 0
+    finite = np.isfinite(predictions["score"]) & np.isfinite(predictions["box"]).all(axis=1)
+    return np.asarray(known & finite & np.isin(predictions["image_id"], image_ids))
 
 
 def result_rows(
@@ -66,7 +91,7 @@ def result_rows(
     rows[:, 1:3] = boxes[:, :2]
     rows[:, 3:5] = boxes[:, 2:] - boxes[:, :2]
     rows[:, 5] = predictions["score"]
-    rows[:, 6] = categories[predictions["label"]]
+    rows[:, 6] = categories[np.clip(predictions["label"], 0, len(categories) - 1)]
     return rows
 
 

@@ -1,8 +1,7 @@
-"""Top-1 accuracy of a classifier: the share of pictures whose best class is the true one."""
+"""Top-1 accuracy of a classifier: the share of images whose best class is the true one."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .truth import category_ids
+from .truth import class_ids, read
 
 
 def score(
     predictions: Mapping[str, NDArray[Any]], truth: Path, classes: Sequence[str]
 ) -> dict[str, float]:
-    """`top1`; a picture's true class is the category of its annotation, one for each picture."""
-    content = json.loads(truth.read_text(encoding="utf-8"))
-    category = {one["image_id"]: one["category_id"] for one in content["annotations"]}
-    looked_at = [one for one in predictions["image_size"][:, 0].tolist() if one in category]
+    """`top1` over the images that show a class of the model; any of an image's classes is right."""
+    annotated = read(truth)
+    categories = class_ids(annotated, classes)
+    ours = set(categories.tolist())
+    true: dict[int, set[int]] = {}
+    for one in annotated.annotations:
+        if one["category_id"] in ours:
+            true.setdefault(one["image_id"], set()).add(one["category_id"])
+    looked_at = [one for one in predictions["image_size"][:, 0].tolist() if one in true]
     if not looked_at:
         return {}
-    categories = category_ids(content["categories"], classes)
     best = best_labels(predictions)
-    right = sum(one in best and int(categories[best[one]]) == category[one] for one in looked_at)
+    right = sum(one in best and int(categories[best[one]]) in true[one] for one in looked_at)
     return {"top1": right / len(looked_at)}
 
 

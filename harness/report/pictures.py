@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from harness.errors import BenchError
+from harness.metrics.truth import Truth, read
 from harness.records import Cell
+from harness.steps.datasets import image_path
+from harness.steps.image_files import decode
 from harness.tasks.detections import Detections, unpack
 
 #: pictures on a cell's page, and the score that a detection needs to be drawn
@@ -63,25 +63,22 @@ class CocoPictures:
         return cls(dataset / "annotations.json", dataset / "images", run)
 
     @cached_property
-    def _files(self) -> dict[int, str]:
-        return {row["id"]: row["file_name"] for row in self._read["images"]}
+    def _files(self) -> dict[int, dict[str, Any]]:
+        return {row["id"]: row for row in self._truth.images}
 
     @cached_property
     def _polygons(self) -> dict[int, list[Polygon]]:
         found: dict[int, list[Polygon]] = {}
-        for row in self._read["annotations"]:
+        for row in self._truth.annotations:
             parts = row["segmentation"] if isinstance(row.get("segmentation"), list) else []
             outlines = [np.asarray(part, np.float64).reshape(-1, 2) for part in parts]
-            found.setdefault(row["image_id"], []).extend(outlines or [_corners(row["bbox"])])
+            box = [_corners(row["bbox"])] if "bbox" in row else []
+            found.setdefault(row["image_id"], []).extend(outlines or box)
         return found
 
     @cached_property
-    def _read(self) -> dict[str, Any]:
-        try:
-            read: dict[str, Any] = json.loads(self.annotations.read_bytes())
-        except (OSError, ValueError) as error:
-            raise BenchError(f"{self.annotations.name}: cannot be read: {error}") from None
-        return read
+    def _truth(self) -> Truth:
+        return read(self.annotations)
 
     def image_ids(self) -> Sequence[int]:
         """In the annotation file's order."""
@@ -89,12 +86,9 @@ class CocoPictures:
 
     def image(self, image_id: int) -> NDArray[np.uint8]:
         """Raises BenchError for a picture that is gone or damaged."""
-        path = self.images / self._files[image_id]
-        try:
-            with Image.open(path) as picture:
-                return np.asarray(picture.convert("RGB"))
-        except OSError as error:
-            raise BenchError(f"{path.name}: cannot be read: {error}") from None
+        row = self._files[image_id]
+        path = image_path(self.images.parent, row["file_name"])
+        return decode(path, row["height"], row["width"])
 
     def truth(self, image_id: int) -> Sequence[Polygon]:
         """Polygons; the box's corners where an annotation has none."""

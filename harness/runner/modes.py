@@ -12,6 +12,7 @@ import numpy as np
 from .. import formats, tasks
 from ..formats.engine import Engine, RuntimeOptions
 from ..tasks import pack as packs
+from ..tasks.options import number
 from .job import Answer, Job
 from .profile import profile
 from .trial import trial
@@ -43,7 +44,7 @@ def outputs(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
 def predict(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
     """Decoded predictions on all images of the pack, in `predictions.npz` (see docs/design.md)."""
     engine, task = load(job), tasks.REGISTRY[job.model.task]
-    threshold = float(job.model.task_options.get("accuracy_score_threshold") or 0.01)
+    threshold = number(job.model, "accuracy_score_threshold")
     found: List[Any] = []
     pack = packs.open_pack(Path(job.pack))
     for done, (image_id, image) in enumerate(pack):

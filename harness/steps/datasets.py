@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..metrics import truth
+from . import image_files
 
 PACK_VERSION: Final = 1
-HINT = "copy the dataset again, or rewrite its manifest if the change is meant"
+HINT = "Copy the dataset again, or write its manifest anew if the change is meant."
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read(folder: Path) -> Dataset:
     manifest_path, annotations = folder / "manifest.json", folder / "annotations.json"
     manifest = read_manifest(manifest_path)
     mistakes, hint = file_mistakes(folder, manifest["files"]), HINT
-    content: dict[str, Any] = {}
+    content: truth.Truth | None = None
     if annotations.name not in manifest["files"]:
         mistakes.append(f"{manifest_path}: files: does not name {annotations.name}")
     elif annotations.is_file():
@@ -65,15 +66,22 @@ def read(folder: Path) -> Dataset:
             hint = hint if mistakes else error.hint
             mistakes += error.mistakes
     images = tuple(
-        Picture(one["id"], folder / "images" / one["file_name"], one["height"], one["width"])
-        for one in content.get("images", ())
+        Picture(one["id"], image_path(folder, one["file_name"]), one["height"], one["width"])
+        for one in (content.images if content else ())
     )
     mistakes += unlisted(folder, images, manifest["files"])
-    if mistakes:
+    if mistakes or content is None:
         raise ConfigError(mistakes, hint)
-    classes = tuple(one["name"] for one in content["categories"])
+    classes = tuple(one["name"] for one in content.categories)
     sha256 = hashlib.sha256(manifest_path.read_bytes()).hexdigest()
     return Dataset(manifest["name"], folder, annotations, images, classes, sha256)
+
+
+def image_path(folder: Path, file_name: str) -> Path:
+    """Below `images/`, also where the annotations say `images/a.jpg`, or a folder that is gone."""
+    path = folder / "images" / file_name
+    others = (folder / file_name, folder / "images" / PurePosixPath(file_name).name)
+    return path if path.is_file() else next((one for one in others if one.is_file()), path)
 
 
 def evenly(count: int, most: int | None) -> tuple[int, ...]:
@@ -91,7 +99,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError([f"{path}: no such file"], "a dataset needs a manifest") from None
+        raise ConfigError([f"{path}: no such file"], "Give the dataset a manifest.json.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: not JSON: {error}"], HINT) from None
     if not isinstance(manifest, dict):
@@ -170,7 +178,8 @@ def pack_key(dataset: Dataset, indices: Sequence[int]) -> str:
     import PIL
     from PIL import features
 
-    decoder = f"{PACK_VERSION} {PIL.__version__} {features.version('jpg')}"
+    versions = (PACK_VERSION, image_files.VERSION, PIL.__version__, features.version("jpg"))
+    decoder = " ".join(map(str, versions))
     text = f"{dataset.sha256}\n{','.join(map(str, indices))}\n{decoder}\n"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -203,21 +212,5 @@ def write_pack(images: Sequence[Picture], folder: Path) -> None:
 
 def decode(picture: Picture) -> NDArray[np.uint8]:
     """Pixels (H, W, 3) uint8 RGB; raises ConfigError if damaged or not of the annotated size."""
-    from PIL import Image
-
-    try:
-        with Image.open(picture.path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = str(error).replace(f" '{picture.path}'", "").replace(f" {picture.path}", "")
-        raise ConfigError([f"{picture.path}: cannot be decoded: {reason}"], HINT) from error
-    if pixels.shape != (picture.height, picture.width, 3):
-        height, width, _ = pixels.shape
-        raise ConfigError(
-            [
-                f"{picture.path}: {width} x {height} pixels, "
-                f"annotated as {picture.width} x {picture.height} (image id {picture.id})"
-            ],
-            HINT,
-        )
-    return pixels
+    about = f" (image id {picture.id})"
+    return image_files.decode(picture.path, picture.height, picture.width, about)

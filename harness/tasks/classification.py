@@ -28,18 +28,28 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def preprocess(
     image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], Geometry]:
-    """Resize, crop and normalise `image` (H, W, 3) uint8 RGB: (1, 3, S, S) float32."""
-    side, (height, width) = spec.input.shape[-1], image.shape[:2]
-    scale = (number(spec, "resize") or round(side * 8 / 7)) / min(height, width)
-    left, top = (width * scale - side) / 2, (height * scale - side) / 2
-    tensor = np.empty((1, 3, side, side), np.float32) if out is None else out
-    rows = axis_table(height, side, scale, top)
-    columns = axis_table(width, side, scale, left)
+    """Resize, crop and normalise `image` (H, W, 3) uint8 RGB: (1, 3, h, w) float32."""
+    (in_h, in_w), (height, width) = spec.input.shape[-2:], image.shape[:2]
+    short = min(in_h, in_w)
+    resized = number(spec, "resize") or round(short * 8 / 7)
+    scale = resized * max(in_h / short / height, in_w / short / width)
+    left, top = (width * scale - in_w) / 2, (height * scale - in_h) / 2
+    tensor = np.empty((1, 3, in_h, in_w), np.float32) if out is None else out
+    rows = axis_table(height, in_h, scale, top)
+    columns = axis_table(width, in_w, scale, left)
     sample(image, rows, columns, tensor[0])
     if spec.task_options.get("normalise", "imagenet") == "imagenet":
         tensor -= np.array(MEAN, np.float32)[:, None, None]
         tensor /= np.array(STD, np.float32)[:, None, None]
     return tensor, Geometry(height, width, scale, scale, -left, -top)
+
+
+def probabilities(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Softmax of logits (C,); what is a distribution already stays as it is."""
+    if values.size and (values >= 0).all() and abs(values.sum() - 1) < 1e-3:
+        return values.astype(np.float32)
+    powers = np.exp(values - values.max())
+    return np.asarray(powers / powers.sum(), np.float32)
 
 
 def postprocess(
@@ -50,10 +60,10 @@ def postprocess(
     score_threshold: float,
 ) -> Detections:
     """The `top_k` classes and their probabilities; each box is the whole picture."""
-    logits = outputs[spec.outputs[0]].reshape(-1).astype(np.float64)
-    powers = np.exp(logits - logits.max())
-    chances = (powers / powers.sum()).astype(np.float32)
+    chances = probabilities(outputs[spec.outputs[0]].reshape(-1).astype(np.float64))
     best = np.argsort(-chances, kind="stable")[: int(number(spec, "top_k"))]
-    best = best[chances[best] >= score_threshold]
+    sure = chances[best] >= score_threshold
+    sure[:1] = True  # the best class is the best class, however improbable
+    best = best[sure & np.isfinite(chances[best])]
     whole = np.array([(0, 0, geometry.width, geometry.height)], np.float32)
     return Detections(whole.repeat(len(best), 0), chances[best], best.astype(np.int32))

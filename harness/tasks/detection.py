@@ -37,8 +37,8 @@ class Candidates:
 def preprocess(
     image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], Geometry]:
-    """Letterbox `image` (H, W, 3) uint8 RGB into (1, 3, S, S) float32 RGB in 0..1."""
-    return letterbox(image, spec.input.shape[-1], out)
+    """Letterbox `image` (H, W, 3) uint8 RGB into (1, 3, h, w) float32 RGB in 0..1."""
+    return letterbox(image, spec.input.shape[-2:], out)
 
 
 def postprocess(

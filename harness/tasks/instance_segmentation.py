@@ -37,5 +37,5 @@ def postprocess(
     boxes = boxes[some]
     coeffs = outputs["coeffs"][0][found.locations[some]].astype(np.float32)
     protos = outputs["protos"][0].astype(np.float32, copy=False)
-    masks = assemble(boxes, coeffs, protos, geometry, spec.input.shape[-1])
+    masks = assemble(boxes, coeffs, protos, geometry, spec.input.shape[-2:])
     return Detections(boxes, found.scores[some], found.labels[some], masks)

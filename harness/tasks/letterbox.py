@@ -1,4 +1,4 @@
-"""Where a picture lies in a model's square input, and bilinear resampling to put it there.
+"""Where an image lies in a model's input, and bilinear resampling to put it there.
 
 Pixel centres are at half-integers: source coordinate = (target + 0.5) / scale - 0.5, as in OpenCV's
 INTER_LINEAR and PyTorch's `align_corners=False`. Numpy only; the tables of a geometry are cached.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Tuple
+from typing import TYPE_CHECKING, Sequence, Tuple
 
 import numpy as np
 
@@ -45,31 +45,32 @@ class Geometry:
 
 
 @lru_cache(maxsize=256)
-def fit(height: int, width: int, side: int) -> Geometry:
-    """Largest centred place of a (height, width) picture in a square of `side` pixels."""
-    inner_h, inner_w = fitted(height, width, side)
-    left, top = (side - inner_w) // 2, (side - inner_h) // 2
+def fit(height: int, width: int, size: Tuple[int, int]) -> Geometry:
+    """Largest centred place of a (height, width) image in an input of `size` (height, width)."""
+    inner_h, inner_w = fitted(height, width, size)
+    left, top = (size[1] - inner_w) // 2, (size[0] - inner_h) // 2
     return Geometry(height, width, inner_w / width, inner_h / height, float(left), float(top))
 
 
-def fitted(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width, in whole pixels, of a picture scaled so that its longer side is `side`."""
-    scale = side / max(height, width)
+def fitted(height: int, width: int, size: Tuple[int, int]) -> tuple[int, int]:
+    """Height and width, in whole pixels, of an image scaled to just fit into `size`."""
+    scale = min(size[0] / height, size[1] / width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def letterbox(
-    image: NDArray[np.uint8], side: int, out: NDArray[np.float32] | None = None
+    image: NDArray[np.uint8], size: Sequence[int], out: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], Geometry]:
-    """Fit `image` (H, W, 3) uint8 into (1, 3, side, side) float32 in 0..1, padded with grey.
+    """Fit `image` (H, W, 3) uint8 into (1, 3, *size) float32 in 0..1, padded with grey.
 
     `out`, of that shape, is filled and returned when given, so that a loop allocates nothing big.
     """
     height, width = image.shape[:2]
-    geometry = fit(height, width, side)
-    inner_h, inner_w = fitted(height, width, side)
+    inside = (size[0], size[1])
+    geometry = fit(height, width, inside)
+    inner_h, inner_w = fitted(height, width, inside)
     top, left = int(geometry.top), int(geometry.left)
-    tensor = np.empty((1, 3, side, side), np.float32) if out is None else out
+    tensor = np.empty((1, 3, *inside), np.float32) if out is None else out
     grey = np.float32(PAD / 255)
     tensor[0, :, :top] = tensor[0, :, top + inner_h :] = grey
     tensor[0, :, :, :left] = tensor[0, :, :, left + inner_w :] = grey

@@ -7,7 +7,7 @@ The logits are interpolated, so that sigmoid > 0.5 is logit > 0 and no sigmoid i
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
@@ -23,18 +23,18 @@ def assemble(
     coeffs: NDArray[np.float32],
     protos: NDArray[np.float32],
     geometry: Geometry,
-    side: int,
+    size: Sequence[int],
 ) -> tuple[NDArray[np.uint32], ...]:
     """Run lengths of n masks over the original picture.
 
     `boxes` (n, 4) xyxy in original pixels, `coeffs` (n, K), `protos` (K, h, w) over the whole
-    input of `side` pixels.
+    input, whose height and width is `size`.
     """
     _, proto_h, proto_w = protos.shape
-    down, rows = resampler(geometry.height, proto_h, geometry.scale_y, geometry.top, side)
-    across, columns = resampler(geometry.width, proto_w, geometry.scale_x, geometry.left, side)
+    down, rows = resampler(geometry.height, proto_h, geometry.scale_y, geometry.top, size[0])
+    across, columns = resampler(geometry.width, proto_w, geometry.scale_x, geometry.left, size[1])
     logits = (coeffs @ protos.reshape(len(protos), -1)).reshape(-1, proto_h, proto_w)
-    size = (geometry.height, geometry.width)
+    original = (geometry.height, geometry.width)
     runs = []
     for at, (left, top, right, bottom) in enumerate(pixel_spans(boxes, geometry)):
         # only the prototype cells under the box are multiplied
@@ -42,7 +42,7 @@ def assemble(
         used_columns = slice(columns[left], columns[right - 1] + 2)
         narrow = down[top:bottom, used_rows] @ logits[at, used_rows, used_columns]
         mask = narrow @ across[left:right, used_columns].T > 0
-        runs.append(rle.encode(mask, size, (top, left)))
+        runs.append(rle.encode(mask, original, (top, left)))
     return tuple(runs)
 
 

@@ -19,7 +19,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from harness.errors import ConfigError
-from harness.metrics import FOR_TASK, REGISTRY, coco_map, topk
+from harness.metrics import FOR_TASK, REGISTRY, coco_map, topk, truth
 from harness.metrics.coco_rle import compressed
 from harness.tasks import REGISTRY as TASKS
 from harness.tasks import Detections, rle
@@ -220,18 +220,29 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_class_that_the_truth_lacks_is_named(tmp_path: Path) -> None:
+def test_classes_that_the_truth_lacks_are_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = truth_file(tmp_path, rng, 2, 5)
+    seen = guesses(path, rng, 2, masks=False)
     with pytest.raises(ConfigError) as caught:
-        coco_map.score(guesses(path, rng, 2, masks=False), path, ("cat", "cow", "fox"))
-    assert caught.value.mistakes == ["class 'cow' of the model is no category of the annotations"]
-    assert caught.value.hint == "the annotations have: 'fox', 'cat', 'dog'"
+        coco_map.score(seen, path, ("cow", "hen", "pig"))
+    assert caught.value.mistakes == [
+        f"class '{name}' of the model is not a category of the annotations"
+        for name in ("cow", "hen", "pig")
+    ]
+    assert caught.value.hint == (
+        "Rename the model's classes; the annotations have 'fox', 'cat', 'dog'."
+    )
+    assert truth.class_notes(truth.read(path), ("cat", "cow", "fox")) == (
+        "scored over the model's classes; not among them: dog",
+        "not in the annotations, so not scored: cow",
+    )
 
 
 def test_top1_counts_the_best_class_of_every_picture(tmp_path: Path) -> None:
     path = truth_file(tmp_path, np.random.default_rng(0), 0, 0)
     content = json.loads(path.read_text())
+    content["images"] = [{"id": at, "file_name": "x", "height": 9, "width": 9} for at in range(4)]
     content["annotations"] = [
         {"id": at, "image_id": at, "category_id": category}
         for at, category in enumerate((2, 4, 9, 9))

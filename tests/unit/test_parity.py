@@ -23,7 +23,7 @@ SPEC = ModelSpec(
     classes=("card",),
 )
 IMAGES, CARDS, COPIES, LOCATIONS = 16, 3, 4, 200
-GEOMETRIES = [fit(480, 640, 320)] * IMAGES
+GEOMETRIES = [fit(480, 640, (320, 320))] * IMAGES
 
 Outputs = dict[str, NDArray[Any]]
 Change = Callable[[Outputs], None]

@@ -45,12 +45,20 @@ def dataset(tmp_path: Path) -> Path:
     for number in range(1, 9):
         pixels = rng.integers(0, 255, (*SIZE, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
-        images.append({"id": number, "file_name": f"{number}.png"})
+        height, width = SIZE
+        name = f"{number}.png"
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
         outline = [20, 30, 100, 30, 100, 80, 20, 80]
         annotations.append(
-            {"image_id": number, "segmentation": [outline], "bbox": [20, 30, 80, 50]}
+            {
+                "image_id": number,
+                "category_id": 1,
+                "segmentation": [outline],
+                "bbox": [20, 30, 80, 50],
+            }
         )
-    content = {"images": images, "annotations": annotations}
+    cards = [{"id": 1, "name": "card"}]
+    content = {"images": images, "annotations": annotations, "categories": cards}
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     return tmp_path
 
@@ -126,5 +134,5 @@ def test_damaged_predictions_give_no_pictures(dataset: Path, tmp_path: Path) -> 
 def test_a_missing_picture_is_named(dataset: Path, tmp_path: Path) -> None:
     (dataset / "images" / "1.png").unlink()
     source = CocoPictures(dataset / "annotations.json", dataset / "images", tmp_path)
-    with pytest.raises(BenchError, match="1.png: cannot be read"):
+    with pytest.raises(BenchError, match="1.png: cannot be decoded"):
         source.image(1)

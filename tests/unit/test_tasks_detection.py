@@ -88,7 +88,7 @@ def test_boxes_without_area_overlap_nothing() -> None:
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.25, 0.9]))
 def test_decoding_agrees_with_brute_force(seed: int, threshold: float) -> None:
-    outputs, geometry = random_outputs(seed), fit(48, 64, 64)
+    outputs, geometry = random_outputs(seed), fit(48, 64, (64, 64))
     found = DETECTION.postprocess(outputs, geometry, SPEC, score_threshold=threshold)
     rows = [
         (place, label, outputs["scores"][0, place, label])
@@ -109,7 +109,7 @@ def test_decoding_agrees_with_brute_force(seed: int, threshold: float) -> None:
 
 def test_the_model_may_change_nms_and_the_number_of_detections() -> None:
     spec = replace(SPEC, task_options={"nms_iou": 0.1, "max_detections": 3})
-    geometry = fit(64, 64, 64)
+    geometry = fit(64, 64, (64, 64))
     found = DETECTION.postprocess(random_outputs(0), geometry, spec, score_threshold=0.1)
     assert len(found) == 3
     for label in (0, 1):
@@ -120,12 +120,12 @@ def test_the_model_may_change_nms_and_the_number_of_detections() -> None:
 def test_an_option_that_is_no_number_is_named() -> None:
     spec = replace(SPEC, task_options={"nms_iou": "high"})
     with pytest.raises(TypeError, match="model rio: task_options.nms_iou: 'high' is not a number"):
-        DETECTION.postprocess(random_outputs(0), fit(64, 64, 64), spec, score_threshold=0.1)
+        DETECTION.postprocess(random_outputs(0), fit(64, 64, (64, 64)), spec, score_threshold=0.1)
 
 
 @pytest.mark.parametrize("task", [DETECTION, SEGMENTATION])
 def test_nothing_found_is_empty_arrays(task: Any) -> None:
-    found = task.postprocess(random_outputs(0), fit(64, 64, 64), SPEC, score_threshold=2.0)
+    found = task.postprocess(random_outputs(0), fit(64, 64, (64, 64)), SPEC, score_threshold=2.0)
     assert len(found) == 0
     assert found.boxes.shape == (0, 4)
     assert (found.boxes.dtype, found.scores.dtype, found.labels.dtype) == (
@@ -137,7 +137,7 @@ def test_nothing_found_is_empty_arrays(task: Any) -> None:
 
 
 def test_segmentation_finds_the_boxes_of_detection() -> None:
-    outputs, geometry = random_outputs(3), fit(100, 70, 64)
+    outputs, geometry = random_outputs(3), fit(100, 70, (64, 64))
     boxes = DETECTION.postprocess(outputs, geometry, SPEC, score_threshold=0.3)
     both = SEGMENTATION.postprocess(outputs, geometry, SPEC, score_threshold=0.3)
     np.testing.assert_array_equal(both.boxes, boxes.boxes)
@@ -173,13 +173,13 @@ def slow_mask(
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 40), (90, 70)])
 def test_masks_are_bilinear_samples_of_the_prototypes(size: tuple[int, int]) -> None:
-    rng, geometry = np.random.default_rng(5), fit(*size, 64)
+    rng, geometry = np.random.default_rng(5), fit(*size, (64, 64))
     near = rng.uniform(0, 30, (6, 2))
     boxes = np.concatenate([near, near + rng.uniform(3, 40, (6, 2))], 1)
     boxes = np.clip(boxes, 0, (size[1], size[0]) * 2).astype(np.float32)
     coeffs = rng.normal(size=(6, 4)).astype(np.float32)
     protos = rng.normal(size=(4, 16, 16)).astype(np.float32)
-    masks = assemble(boxes, coeffs, protos, geometry, 64)
+    masks = assemble(boxes, coeffs, protos, geometry, (64, 64))
     for at, runs in enumerate(masks):
         plane = np.tensordot(coeffs[at], protos, 1)
         wanted = slow_mask(boxes[at], plane, geometry, 64)
@@ -187,10 +187,10 @@ def test_masks_are_bilinear_samples_of_the_prototypes(size: tuple[int, int]) -> 
 
 
 def test_masks_at_the_far_edge_are_inside_the_picture() -> None:
-    geometry = fit(48, 64, 64)
+    geometry = fit(48, 64, (64, 64))
     boxes = np.array([(63.9, 47.9, 64, 48), (0, 0, 0.1, 0.1)], np.float32)
     coeffs, protos = np.ones((2, 1), np.float32), np.ones((1, 16, 16), np.float32)
-    masks = assemble(boxes, coeffs, protos, geometry, 64)
+    masks = assemble(boxes, coeffs, protos, geometry, (64, 64))
     places = [np.argwhere(rle.decode(runs, (48, 64))).tolist() for runs in masks]
     assert places == [[[47, 63]], [[0, 0]]]
 

@@ -35,8 +35,8 @@ def reference_resize(image: NDArray[np.uint8], out_h: int, out_w: int) -> NDArra
 )
 def test_resize_is_bilinear_with_half_pixel_centres(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    tensor, geometry = letterbox(image, 32)
-    inner_h, inner_w = fitted(*size, 32)
+    tensor, geometry = letterbox(image, (32, 32))
+    inner_h, inner_w = fitted(*size, (32, 32))
     top, left = int(geometry.top), int(geometry.left)
     inside = tensor[0, :, top : top + inner_h, left : left + inner_w]
     np.testing.assert_allclose(inside, reference_resize(image, inner_h, inner_w), atol=1e-6)
@@ -45,13 +45,13 @@ def test_resize_is_bilinear_with_half_pixel_centres(size: tuple[int, int]) -> No
 def test_enlarging_agrees_with_pillow() -> None:
     image = np.random.default_rng(1).integers(0, 256, (15, 20, 3), dtype=np.uint8)
     wanted = Image.fromarray(image).resize((64, 48), Image.Resampling.BILINEAR)
-    tensor, _ = letterbox(image, 64)
+    tensor, _ = letterbox(image, (64, 64))
     inside = tensor[0, :, 8:56].transpose(1, 2, 0) * 255
     np.testing.assert_allclose(inside, np.asarray(wanted, float), atol=1.01)
 
 
 def test_padding_is_grey_and_the_picture_lies_in_the_middle() -> None:
-    tensor, geometry = letterbox(np.zeros((480, 640, 3), np.uint8), 320)
+    tensor, geometry = letterbox(np.zeros((480, 640, 3), np.uint8), (320, 320))
     assert tensor.shape == (1, 3, 320, 320)
     assert tensor.dtype == np.float32
     assert (geometry.scale_x, geometry.scale_y, geometry.left, geometry.top) == (0.5, 0.5, 0, 40)
@@ -64,15 +64,15 @@ def test_padding_is_grey_and_the_picture_lies_in_the_middle() -> None:
 def test_a_given_buffer_is_filled_and_returned() -> None:
     image = np.random.default_rng(2).integers(0, 256, (50, 30, 3), dtype=np.uint8)
     buffer = np.full((1, 3, 32, 32), np.nan, np.float32)
-    tensor, _ = letterbox(image, 32, buffer)
+    tensor, _ = letterbox(image, (32, 32), buffer)
     assert tensor is buffer
-    np.testing.assert_array_equal(buffer, letterbox(image, 32)[0])
+    np.testing.assert_array_equal(buffer, letterbox(image, (32, 32))[0])
 
 
 def test_a_read_only_picture_will_do() -> None:
     image = np.zeros((20, 30, 3), np.uint8)
     image.flags.writeable = False
-    letterbox(image, 32)
+    letterbox(image, (32, 32))
 
 
 @settings(deadline=None)
@@ -80,9 +80,9 @@ def test_a_read_only_picture_will_do() -> None:
 def test_a_picture_fills_the_input_along_its_longer_side(
     height: int, width: int, side: int
 ) -> None:
-    inner_h, inner_w = fitted(height, width, side)
+    inner_h, inner_w = fitted(height, width, (side, side))
     assert max(inner_h, inner_w) == side
-    geometry = fit(height, width, side)
+    geometry = fit(height, width, (side, side))
     assert 0 <= geometry.left <= side - inner_w
     assert 0 <= geometry.top <= side - inner_h
 
@@ -96,7 +96,7 @@ def test_a_picture_fills_the_input_along_its_longer_side(
 def test_boxes_come_back_from_the_input(
     height: int, width: int, parts: NDArray[np.float32]
 ) -> None:
-    geometry = fit(height, width, 320)
+    geometry = fit(height, width, (320, 320))
     boxes = np.sort(parts.reshape(5, 2, 2), axis=1).reshape(5, 4)
     boxes = boxes * np.array((width, height) * 2, np.float32)
     back = geometry.to_original(geometry.to_input(boxes))
@@ -104,6 +104,19 @@ def test_boxes_come_back_from_the_input(
 
 
 def test_boxes_outside_the_picture_are_clipped() -> None:
-    geometry = fit(480, 640, 320)
+    geometry = fit(480, 640, (320, 320))
     boxes = geometry.to_original(np.array([(-10, 0, 400, 320)], np.float32))
     assert boxes.tolist() == [[0, 0, 640, 480]]
+
+
+@pytest.mark.parametrize("size", [(48, 64), (64, 48), (384, 640), (32, 200)])
+def test_an_input_that_is_no_square_is_filled_and_boxes_come_back(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (100, 150, 3), np.uint8)
+    tensor, geometry = letterbox(image, size)
+    assert tensor.shape == (1, 3, *size)
+    inner = fitted(100, 150, size)
+    assert inner[0] == size[0] or inner[1] == size[1]
+    boxes = np.array([(10, 20, 60, 90)], np.float32)
+    np.testing.assert_allclose(geometry.to_original(geometry.to_input(boxes)), boxes, atol=1e-3)
+    left, top = int(geometry.left), int(geometry.top)
+    assert (left + inner[1], top + inner[0]) <= (size[1], size[0])

@@ -50,6 +50,7 @@ class DockerEngine:
         with _told("Docker cannot be used"):
             self._api = docker.from_env().api
         self._numbers = count()
+        self._base, self._shared = threading.Lock(), making.SharedLayers()
         self._remove_containers(lambda word: not owner.alive(word))
 
     def reference(self, name: str) -> str:
@@ -62,15 +63,22 @@ class DockerEngine:
         started = time.perf_counter()
         folder = recipe.find(name, self._root)
         with _told(f"cannot build the image {name}"):
-            tag = making.reference(self._api, folder)
-            digest = making.image_id(self._api, tag)
-            if digest:
-                return Image(name, self.name, tag, digest, True, time.perf_counter() - started)
+            found = self._found(folder)
+            if found:
+                return Image(name, self.name, *found, True, time.perf_counter() - started)
             with to_file(log, on_line) as output:
-                making.need_base(self._api, output)
-                tag = making.reference(self._api, folder)
-                digest = making.build(self._api, folder, tag, log, output)
+                with self._base:
+                    making.need_base(self._api, output)
+                with self._shared.part_of(folder):
+                    tag = making.reference(self._api, folder)
+                    digest = making.build(self._api, folder, tag, log, output)
         return Image(name, self.name, tag, digest, False, time.perf_counter() - started)
+
+    def _found(self, folder: recipe.Recipe) -> tuple[str, str] | None:
+        """Tag and id of the image, where it is there."""
+        tag = making.reference(self._api, folder)
+        digest = making.image_id(self._api, tag)
+        return (tag, digest) if digest else None
 
     def make_base(self, log: Path, on_line: OnLine | None = None) -> str:
         """See `ContainerEngine`."""

@@ -10,6 +10,7 @@ import io
 import os
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,32 @@ from .recipe import HostInputs, Recipe, dockerfiles
 LOCAL_BASE: Final = "bench/base:bookworm"
 STAGE_LABEL: Final = "bench.stage=build"
 BUILD_SECONDS: Final = 3600
+
+
+class SharedLayers:
+    """Of images that begin with the same layers, the first is built alone: the others find them.
+
+    Images are built side by side, and what several of them need would else be made several times.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._first = threading.Lock(), dict[tuple[str, ...], threading.Lock]()
+        self._there: set[tuple[str, ...]] = set()
+
+    @contextmanager
+    def part_of(self, recipe: Recipe) -> Iterator[None]:
+        """The body builds the image: alone, while nobody has built these layers yet."""
+        layers = tuple(
+            name for name, path in recipe.files().items() if path.parent != recipe.folder
+        )
+        with self._lock:
+            first = self._first.setdefault(layers, threading.Lock())
+        with first:
+            if layers not in self._there:
+                yield
+                self._there.add(layers)
+                return
+        yield
 
 
 def base_reference() -> str:

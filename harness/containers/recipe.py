@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,6 +24,16 @@ LOCK: Final = "requirements.lock"
 #: what changes nothing in an image: what the lock was made from, and words
 IGNORED: Final = (".in", ".md")
 CA_VARIABLES: Final = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+#: uv's name for each of pip's settings
+UV_NAMES: Final = {
+    "PIP_NO_INDEX": "UV_NO_INDEX",
+    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
+    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
+    "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
+    "PIP_DEFAULT_TIMEOUT": "UV_HTTP_TIMEOUT",
+    "PIP_FIND_LINKS": "UV_FIND_LINKS",
+    "PIP_CERT": "SSL_CERT_FILE",
+}
 PASSED_ON: Final = (
     "PIP_NO_INDEX",
     "PIP_TRUSTED_HOST",
@@ -99,10 +111,39 @@ class HostInputs:
         links = env.get("PIP_FIND_LINKS", "").split()
         urls = [link for link in links if link.startswith("http")]
         args["PIP_FIND_LINKS"] = " ".join(("/inputs/wheels", *urls))
-        ca = next((Path(env[name]) for name in CA_VARIABLES if env.get(name)), None)
-        if ca and ca.is_file():
+        named = next((Path(env[name]) for name in CA_VARIABLES if env.get(name)), None)
+        ca = named if named and named.is_file() else None
+        if ca:
             args["PIP_CERT"] = "/inputs/ca.pem"
-        return cls(args, _wheels(links, _pins(root)), ca if ca and ca.is_file() else None)
+        return cls(args | uv_settings(args), _wheels(links, _pins(root)), ca)
+
+
+def uv_settings(pip: Mapping[str, str]) -> dict[str, str]:
+    """uv's variables for pip's: uv reads neither pip's variables nor its files."""
+    known = {UV_NAMES[name]: value for name, value in pip.items() if name in UV_NAMES and value}
+    if links := known.get("UV_FIND_LINKS"):
+        known["UV_FIND_LINKS"] = ",".join(links.split())
+    return known
+
+
+def pip_settings(env: Mapping[str, str]) -> dict[str, str]:
+    """pip's settings by their variables' names: from its files, then from `env`, which wins."""
+    argv = [sys.executable, "-m", "pip", "config", "list"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    found: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        name, _, value = line.partition("=")
+        section, _, option = name.partition(".")
+        if section in ("global", "install"):
+            found[f"PIP_{option.upper().replace('-', '_')}"] = value.strip("'\"")
+    found |= {name: value for name, value in env.items() if name in UV_NAMES}
+    return {name: " ".join(filter(_is_there, value.split())) for name, value in found.items()}
+
+
+def _is_there(place: str) -> bool:
+    """pip passes over folders that are not there; uv stops."""
+    path = place.removeprefix("file://")
+    return not path.startswith("/") or Path(path).exists()
 
 
 def _pins(root: Path) -> set[tuple[str, str]]:

@@ -13,22 +13,22 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Final
 
+from uv import find_uv_bin
+
 from ..errors import StepFailed
 from .output import Output
-from .recipe import Recipe
+from .recipe import Recipe, pip_settings, uv_settings
 
 #: the locks are for it
 PYTHON: Final = "python3.11"
 #: written last: a folder without it is a build that was interrupted
 COMPLETE: Final = "complete"
-PIP: Final = {
-    "PIP_REQUIRE_HASHES": "1",
-    "PIP_NO_DEPS": "1",
-    "PIP_ONLY_BINARY": ":all:",
-    "PIP_NO_INPUT": "1",
-    "PIP_USER": "0",
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    "PIP_PROGRESS_BAR": "off",
+UV: Final = {
+    "UV_NO_CONFIG": "1",
+    "UV_NO_PROGRESS": "1",
+    "UV_INDEX_STRATEGY": "unsafe-best-match",
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_COMPILE_BYTECODE": "1",
 }
 
 
@@ -59,9 +59,10 @@ def make(recipe: Recipe, folder: Path, log: Path, output: Output) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     python = str(folder / "bin" / "python")
+    install = ("pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:")
     steps: tuple[Sequence[str], ...] = (
-        (_python(), "-m", "venv", str(folder)),
-        (python, "-m", "pip", "install", "-r", str(recipe.lock)),
+        (_python(), "-m", "venv", "--without-pip", str(folder)),
+        (find_uv_bin(), *install, "--python", python, "-r", str(recipe.lock)),
     )
     if not all(_succeeds(step, output) for step in steps):
         raise StepFailed(
@@ -72,7 +73,7 @@ def make(recipe: Recipe, folder: Path, log: Path, output: Output) -> None:
 
 
 def _succeeds(argv: Sequence[str], output: Output) -> bool:
-    env = {**os.environ, **PIP}
+    env = {**os.environ, **uv_settings(pip_settings(os.environ)), **UV}
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, env=env, stdout=pipe, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None

@@ -20,6 +20,7 @@ from ..records import Artifact, Cell, DeviceSpec, FormatSpec, Precision, Step
 from ..scenario.model import Model
 from ..steps import datasets
 from ..steps.convert import check_weights, convert
+from ..steps.images import AT_ONCE
 from ..steps.infer import LoadedArtifact, infer
 from ..steps.jobs import Limits, Place, machine_cpus
 from ..steps.measure import IMAGES
@@ -34,8 +35,8 @@ T = TypeVar("T")
 
 #: at least so many real images go through the model and its reference
 PARITY_IMAGES = 16
-#: images built side by side wait for downloads, mostly; jobs compute
-BUILDS, JOBS = 3, 2
+#: conversions and checks side by side
+JOBS = 2
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Preparation:
         """Begin: images first, each conversion when its image is there, then what checks need."""
         if not cells:
             return
-        builds, jobs = Background("build", BUILDS), Background("job", JOBS)
+        builds, jobs = Background("build", AT_ONCE), Background("job", JOBS)
         local = [cell for cell in cells if devices[cell.device].transport == "local"]
         for name in _image_names(cells, local):
             build = self._task("images", f"image {name}", partial(self._place, name))

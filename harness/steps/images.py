@@ -7,6 +7,7 @@ How an image is built and run is the engine's (`harness/containers`); what it is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from ..records import Image
 __all__ = ["ImageState", "Pruned", "available", "build_all", "make_base", "prune", "states"]
 
 #: name of the image, line of its build
+#: images built side by side: they wait for downloads, mostly
+AT_ONCE = 3
 OnBuildLine = Callable[[str, str], None]
 
 
@@ -51,14 +54,16 @@ def build_all(
     logs: Path,
     on_line: OnBuildLine | None = None,
 ) -> dict[str, Image | StepFailed]:
-    """Build one after another, each with its log `<logs>/<name>.log`; a failure stops no other.
+    """Build some side by side, each with its log `<logs>/<name>.log`; a failure stops no other.
 
     Raises UsageError, before anything is built, when a name has no folder.
     """
     wanted = tuple(names)
     for name in wanted:
         engine.reference(name)
-    return {name: _build(engine, name, logs, on_line) for name in wanted}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        built = pool.map(lambda name: _build(engine, name, logs, on_line), wanted)
+        return dict(zip(wanted, built, strict=True))
 
 
 def make_base(engine: ContainerEngine, log: Path, on_line: OnLine | None = None) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import re
 import socket
 from dataclasses import dataclass
 
 import adbutils
 
 from ..errors import DeviceLost
-from .adb_server import ANSWER_S, PORT
+from .adb_server import ANSWER_S, PORT, server
+
+#: a serial may have blanks: `adb-2233fd19-9mU6UL (2)._adb-tls-connect._tcp`
+_LINE = re.compile(
+    r"(?P<serial>.+?)\s+(?P<state>device|offline|unauthorized|authorizing|connecting|recovery|rescue"
+    r"|sideload|bootloader|host|detached|unknown|no permissions)(?=\s|$|;)(?P<more>.*)$"
+)
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,15 @@ class Listed:
     model: str = ""
 
 
-def listed(host: str = "127.0.0.1", port: int | None = None) -> tuple[Listed, ...]:
-    """All devices of the server, whatever their state. Raises DeviceLost when none answers."""
-    number = port or int(os.environ.get("ANDROID_ADB_SERVER_PORT", str(PORT)))
+def listed(host: str = "", port: int | None = None) -> tuple[Listed, ...]:
+    """All devices of the server, by default the one that adb itself asks, whatever their state.
+
+    Raises DeviceLost when none answers, UsageError for environment variables that make no address.
+    """
+    if not host:
+        host, default = server()
+        port = port or default
+    number = port or PORT
     try:  # adbutils would start a server of its own where none answers
         socket.create_connection((host, number), 3).close()
     except OSError as error:
@@ -44,9 +56,9 @@ def listed(host: str = "127.0.0.1", port: int | None = None) -> tuple[Listed, ..
 
 def parse(line: str) -> Listed:
     """`R5CT10   device usb:1-2 product:p model:SM_G991B device:o1s transport_id:3`."""
-    serial, _, rest = line.strip().partition(" ")
-    state, _, more = rest.strip().partition(" ")
-    if state == "no":  # no permissions (user in plugdev group; …)
-        state, more = "no permissions", ""
+    found = _LINE.match(line.strip())
+    if found is None:
+        return Listed(line.strip(), "unknown")
+    serial, state, more = found["serial"], found["state"], found["more"]
     pairs = dict(word.split(":", 1) for word in more.split() if ":" in word)
     return Listed(serial, state, pairs.get("model", "").replace("_", " "))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import select
 import socket
+from collections.abc import Mapping
 
 import adbutils
 
-from ..errors import BenchError, DeviceLost, StepFailed
+from ..errors import BenchError, DeviceLost, StepFailed, UsageError
 from .failures import lost
 
 PORT = 5037
+LOCAL = "127.0.0.1"
 MAX_DATA = 1 << 18
 #: how long the server may take to answer, seconds
 ANSWER_S = 30.0
@@ -142,9 +144,40 @@ class Server:
         )
 
 
+def server(env: Mapping[str, str] = os.environ) -> tuple[str, int]:
+    """Host and port of the adb server that `adb` itself asks; raises UsageError for no address.
+
+    ADB_SERVER_SOCKET counts first, then ANDROID_ADB_SERVER_ADDRESS and ANDROID_ADB_SERVER_PORT.
+    """
+    if socket_name := env.get("ADB_SERVER_SOCKET"):
+        kind, _, place = socket_name.partition(":")
+        host, _, port = place.rpartition(":")
+        if kind != "tcp":
+            raise UsageError(
+                f"ADB_SERVER_SOCKET={socket_name}: bench speaks to an adb server over TCP only",
+                "Set it to tcp:HOST:PORT.",
+            )
+        return host.strip("[]") or LOCAL, _port("ADB_SERVER_SOCKET", socket_name, port)
+    port = env.get("ANDROID_ADB_SERVER_PORT", str(PORT))
+    host = env.get("ANDROID_ADB_SERVER_ADDRESS") or LOCAL
+    return host, _port("ANDROID_ADB_SERVER_PORT", port, port)
+
+
+def _port(variable: str, value: str, port: str) -> int:
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
+        raise UsageError(
+            f"{variable}={value}: '{port}' is not a port",
+            "Set a number from 1 to 65535, or unset it.",
+        )
+    return int(port)
+
+
 def address(text: str) -> tuple[str, int, str]:
     """`[host:port/]serial` -> host, port, serial."""
     where, slash, serial = text.rpartition("/")
-    host, _, port = where.partition(":")
-    default = os.environ.get("ANDROID_ADB_SERVER_PORT", str(PORT))
-    return host or "127.0.0.1", int(port or default), serial if slash else text
+    if not slash:
+        return *server(), text
+    host, _, port = where.rpartition(":") if ":" in where else (where, "", "")
+    default_host, default_port = server()
+    number = _port(f"address server:{text}", where, port) if port else default_port
+    return host.strip("[]") or default_host, number, serial

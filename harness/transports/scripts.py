@@ -113,6 +113,21 @@ exec cat "$1"
 """
 
 
+def for_any_shell(line: str) -> str:
+    """`line` of a POSIX shell as one line that csh, tcsh and fish pass on unchanged, too.
+
+    A login shell gets it first, and csh takes neither newlines nor `!` in quotes.
+    """
+    coded = "".join(_coded(character) for character in f"exec {line}")
+    return f"sh -c 'eval \"$(printf %b \"$0\")\"' '{coded}'"
+
+
+def _coded(character: str) -> str:
+    if character.isascii() and character.isprintable() and character not in "\\'!":
+        return character
+    return "".join(f"\\0{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
 def command(script: str, *arguments: str) -> str:
     """A line for a device's shell that runs `script` with these arguments."""
     return shlex.join(["sh", "-c", script, "sh", *arguments])

@@ -13,6 +13,7 @@ from . import Target, ssh_address
 from .channel import STALL_S, Channel, Exited, Output
 from .failures import lost
 from .remote import RemoteTransport
+from .scripts import for_any_shell
 from .ssh_address import Address
 from .ssh_login import login
 
@@ -61,14 +62,14 @@ class SshConnection:
     def _session(self, command: str) -> paramiko.Channel:
         transport = self._transport()
         try:
-            return _start(transport, command)
+            return _start(transport, for_any_shell(command))
         except paramiko.SSHException as error:
             if transport.is_active():
                 raise lost(self.name, "while starting a command", str(error)) from error
         except (OSError, EOFError):
             transport.close()  # its own thread may not have seen yet that the other side is gone
         try:  # it had been lost since it was last used, and nothing has been started
-            return _start(self._transport(), command)
+            return _start(self._transport(), for_any_shell(command))
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise lost(self.name, "while starting a command", str(error)) from error
 

@@ -6,17 +6,24 @@ import base64
 import hashlib
 import logging
 import socket
+import struct
 from pathlib import Path
 
 import paramiko
 
 from ..errors import BenchError, DeviceLost, StepFailed
 from . import ssh_address
+from .host_keys import host_keys
 from .ssh_address import Address
 
 # what it has to say arrives as an error; without a handler it would go to the console, too
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
+#: what paramiko raises over a config, a key or an agent that it cannot take
+UNEXPECTED = (
+    *(paramiko.SSHException, OSError, EOFError, ValueError, TypeError, KeyError, IndexError),
+    *(AttributeError, struct.error),
+)
 CONNECT_S = 15.0
 KEEPALIVE_S = 10
 #: fast ones first; all that paramiko knows stay possible
@@ -78,19 +85,42 @@ def _way(clients: list[paramiko.SSHClient], to: Address) -> paramiko.Channel | N
 
 def _client(name: str, address: Address, way: paramiko.Channel | None) -> paramiko.SSHClient:
     client = paramiko.SSHClient()
+    shown = address.host_key_alias or address.host
+    port = 22 if address.host_key_alias else address.port
+    known = host_keys(address.known_hosts, shown, port)
     try:
-        for path in address.known_hosts:
-            if path.is_file():
-                client.load_system_host_keys(str(path))
+        for kind, blob in known.accepted:
+            if blob not in known.revoked and (key := _public_key(kind, blob)):
+                client.get_host_keys().add(shown if port == 22 else f"[{shown}]:{port}", kind, key)
         client.set_missing_host_key_policy(_Refuse())
-        _connect(client, address, way)
-    except (_UnknownHost, paramiko.SSHException, OSError, EOFError) as error:
+        _connect(client, address, shown, port, way)
+    except _UnknownHost as error:
+        client.close()
+        if error.key.asbytes() in known.revoked:
+            raise _revoked(name, address, error.key) from None
+        raise _translated(name, address, error) from error
+    except UNEXPECTED as error:
         client.close()
         raise _translated(name, address, error) from error
     return client
 
 
-def _connect(client: paramiko.SSHClient, address: Address, way: paramiko.Channel | None) -> None:
+def _public_key(kind: str, blob: bytes) -> paramiko.PKey | None:
+    """None for a type that paramiko does not know: OpenSSH passes over it, too."""
+    try:
+        return paramiko.PKey.from_type_string(kind, blob)
+    except UNEXPECTED:
+        return None
+
+
+def _connect(
+    client: paramiko.SSHClient,
+    address: Address,
+    shown: str,
+    port: int,
+    way: paramiko.Channel | None,
+) -> None:
+    """`shown` and `port` are what known_hosts has the host under."""
     sock = way or (
         paramiko.ProxyCommand(address.command)
         if address.command
@@ -98,8 +128,8 @@ def _connect(client: paramiko.SSHClient, address: Address, way: paramiko.Channel
     )
     keys = [key for key in address.keys if Path(key).is_file()]
     client.connect(
-        address.host,
-        address.port,
+        shown,
+        port,
         address.user,
         password=address.password,
         key_filename=keys or None,  # type: ignore[arg-type]
@@ -141,7 +171,13 @@ def _translated(name: str, address: Address, error: Exception) -> BenchError:
             "ssh-copy-id puts your key there",
         )
     if isinstance(error, PermissionError):
-        return StepFailed(f"{where}: {error}", "a key file cannot be read")
+        return StepFailed(f"{where}: {error}", "Make the key file readable for you.")
+    if not isinstance(error, (paramiko.SSHException, OSError, EOFError)):
+        what = f"{type(error).__name__}: {error}"
+        return StepFailed(
+            f"{where}: cannot log in: {what}",
+            f"Compare with `ssh -v -p {address.port} {address.host}`.",
+        )
     return DeviceLost(
         f"{where}: cannot connect: {error or type(error).__name__}",
         "is the device on, is its sshd running, is the address right?",
@@ -167,6 +203,11 @@ def _unknown_host(where: str, address: Address, key: paramiko.PKey) -> StepFaile
         _look(address)
         + f"`ssh-keyscan -p {address.port} {address.host} >> {address.known_hosts[0]}`",
     )
+
+
+def _revoked(name: str, address: Address, key: paramiko.PKey) -> StepFailed:
+    what = f"{name}: {address.shown}: its host key is revoked: {fingerprint(key)}"
+    return StepFailed(what, "Give the device a new host key.")
 
 
 def _changed_host(where: str, address: Address, error: paramiko.BadHostKeyException) -> StepFailed:

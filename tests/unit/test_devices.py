@@ -25,7 +25,7 @@ from harness.transports.local import LocalTransport
 
 ROOT = Path(__file__).parents[2]
 LOCAL = DeviceSpec("here", "linux", "local", labels=("host",))
-GONE = DeviceSpec("orin", "jetson", "ssh", "ssh://me@127.0.0.1:1?config=/nonexistent")
+GONE = DeviceSpec("orin", "jetson", "ssh", "ssh://me@127.0.0.1:1?config=/dev/null")
 
 
 @pytest.fixture(autouse=True)
@@ -337,13 +337,13 @@ def test_every_measure_is_documented() -> None:
 
 def test_a_secret_that_is_not_set_names_the_file() -> None:
     spec = DeviceSpec(
-        "nas", "linux", "ssh", "ssh://me@127.0.0.1?password=${env:BENCH_NO_SUCH}&config=/none"
+        "nas", "linux", "ssh", "ssh://me@127.0.0.1?password=${env:BENCH_NO_SUCH}&config=/dev/null"
     )
     seen = devices.look_at(spec)
     assert (seen.state, seen.reason, seen.hint) == (
         "unreachable",
         "devices/nas.yaml: address: the environment has no BENCH_NO_SUCH",
-        "export BENCH_NO_SUCH=…",
+        "Set it: export BENCH_NO_SUCH=…",
     )
 
 

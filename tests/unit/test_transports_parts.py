@@ -93,7 +93,7 @@ def test_a_pipe_cannot_be_pushed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("ssh://", "orin: 'ssh://' has no host"),
+        ("ssh://", "devices/orin.yaml: address: 'ssh://': it has no host"),
         ("me:secret@orin", "orin: a password does not belong in a file"),
         ("orin?password=secret", "orin: a password does not belong in a file"),
     ],
@@ -107,14 +107,14 @@ def test_an_address_that_is_none(address: str, message: str) -> None:
 def test_a_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.transports import ssh_address
 
-    address = "me@Orin:2200?password=${env:BENCH_TEST_SECRET}&config=/nonexistent"
+    address = "me@Orin:2200?password=${env:BENCH_TEST_SECRET}&config=/dev/null"
     with pytest.raises(
         UsageError, match="^devices/orin.yaml: address: the environment has no BENCH_TEST_SECRET"
     ):
         ssh_address.read("orin", address)
     monkeypatch.setenv("BENCH_TEST_SECRET", "s3cret")
     found = ssh_address.read("orin", address)
-    assert (found.user, found.host, found.port) == ("me", "Orin", 2200)
+    assert (found.user, found.host, found.port) == ("me", "orin", 2200)
     assert found.password == "s3cret"
 
 

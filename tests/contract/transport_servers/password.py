@@ -36,7 +36,7 @@ class PasswordServer:
     @property
     def address(self) -> str:
         options = f"password=${{env:BENCH_TEST_PASSWORD}}&known_hosts={self.known_hosts}"
-        return f"me@127.0.0.1:{self.port}?{options}&config=/nonexistent"
+        return f"me@127.0.0.1:{self.port}?{options}&config=/dev/null"
 
     def stop(self) -> None:
         self._thread.join(10)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import platform
-import re
 import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import __version__
+from .printable import printable
 
 #: longest line, characters
 LONGEST = 300
-#: C0, DEL, C1 and lone surrogates: nothing of them reaches a terminal or a page
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,14 @@ class BugReport:
 
 def bug_report(error: BaseException, doing: str) -> BugReport:
     """`doing` says what was going on: `parity of rio-onnx-fp32-local-t1-b1`."""
-    said = UNPRINTABLE.sub(" ", str(error)).strip()
+    said = " ".join(printable(str(error)).split())
     line = f"bug: {type(error).__name__}: {said}" if said else f"bug: {type(error).__name__}"
     trace = "".join(traceback.format_exception(error))
     text = (
         f"bench {__version__}: unexpected {type(error).__name__} in {doing}\n\n"
         f"Python {platform.python_version()} on {platform.platform()}\n"
         f"Command: {_shortened(' '.join(sys.argv))}\n\n"
-        f"```\n{_printable(_shortened(trace))}```\n"
+        f"```\n{printable(_shortened(trace))}```\n"
     )
     return BugReport(line[:LONGEST], text)
 
@@ -43,7 +41,3 @@ def _shortened(text: str) -> str:
     """Without the user's name: the home folder as `~`."""
     home = str(Path.home())
     return text.replace(home + "/", "~/") if home != "/" else text
-
-
-def _printable(text: str) -> str:
-    return "\n".join(UNPRINTABLE.sub(" ", line) for line in text.split("\n"))

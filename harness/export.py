@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
+from .printable import printable
 from .records import CellResult, Scalar
 from .store import Run
 
@@ -183,12 +184,13 @@ def as_junit(run: Run) -> bytes:
             suite, "testcase", classname=run.info.scenario, name=result.cell.id, time=seconds
         )
         if result.status == "skipped":
-            ElementTree.SubElement(case, "skipped", message="; ".join(result.reasons))
+            ElementTree.SubElement(case, "skipped", message=printable("; ".join(result.reasons)))
             counts["skipped"] += 1
         elif result.failure:
-            failure = ElementTree.SubElement(case, "failure", message=result.failure.reason)
+            reason = printable(result.failure.reason)
+            failure = ElementTree.SubElement(case, "failure", message=reason)
             failure.set("type", result.failure.step)
-            failure.text = result.failure.hint
+            failure.text = printable(result.failure.hint)
             counts["failures"] += 1
         elif result.verdict == "invalid":
             why = "; ".join(result.reasons) or "no reason was recorded"

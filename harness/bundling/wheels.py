@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -23,7 +24,7 @@ ENVIRONMENT: Final = {"PIP_PROGRESS_BAR": "off", "PIP_NO_INPUT": "1", "PIP_USER"
 def fetch(
     contents: Contents, arch: str, python: str, glibc: int, folder: Path, output: Output
 ) -> tuple[Path, ...]:
-    """One wheel a package, sorted; `glibc` is the minor version that there is at least.
+    """One wheel a package, sorted; `glibc`: the minor version that there is at least; 0 for macOS.
 
     Raises StepFailed naming what the lock lacks for this architecture and Python.
     """
@@ -79,7 +80,7 @@ def _pip() -> tuple[str, ...]:
 
 def _options(arch: str, python: str, glibc: int) -> tuple[str, ...]:
     new = [f"manylinux_2_{minor}_{arch}" for minor in GLIBC if minor <= glibc]
-    tags = [*new, *(f"{word}_{arch}" for word in LEGACY)]
+    tags = [*new, *(f"{word}_{arch}" for word in LEGACY)] if glibc else list(_macos(arch))
     version = f"cp{python.replace('.', '')}"
     return (
         *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--quiet"),
@@ -88,6 +89,14 @@ def _options(arch: str, python: str, glibc: int) -> tuple[str, ...]:
         *(word for tag in tags for word in ("--platform", tag)),
         *_links(),
     )
+
+
+def _macos(arch: str) -> Iterator[str]:
+    """Of macOS 14 and older, which newer ones run; `arm64` or `x86_64`, and both in one."""
+    for major in range(14, 10, -1):
+        yield from (f"macosx_{major}_0_{word}" for word in (arch, "universal2"))
+    for minor in range(16, 8, -1):
+        yield from (f"macosx_10_{minor}_{word}" for word in ("x86_64", "universal2"))
 
 
 def _links() -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from docker.types import Mount as DockerMount
 
 from ..errors import JobTimeout, OutOfMemory, StepFailed
 from ..records import Image
-from . import Built, Completed, JobSpec, Mount, OnLine, owner, recipe
+from . import Built, Completed, JobSpec, Mount, OnLine, daemon, owner, recipe
 from . import docker_build as making
 from .output import Output, to_file
 
@@ -48,7 +48,9 @@ class DockerEngine:
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or recipe.dockerfiles()
         with _told("Docker cannot be used"):
-            self._api = docker.from_env().api
+            self._api = _client().api
+            security = self._api.info().get("SecurityOptions") or ()
+        self._rootless = any("name=rootless" in word for word in security)
         self._numbers = count()
         self._base, self._shared = threading.Lock(), making.SharedLayers()
         self._remove_containers(lambda word: not owner.alive(word))
@@ -158,9 +160,10 @@ class DockerEngine:
                 self._api.remove_container(name, force=True, v=True)
 
     def _create(self, name: str, image: Image, job: JobSpec) -> None:
-        user = _user(job)
+        user = "0:0" if self._rootless else _user(job)
         limits = self._api.create_host_config(
             network_mode="none",
+            userns_mode="host",  # where the daemon remaps users, mounts belong to ours
             read_only=True,
             tmpfs=TMPFS,
             cap_drop=["ALL"],
@@ -213,6 +216,14 @@ class DockerEngine:
                 if ours(found["Labels"][OWNER_LABEL]):
                     with suppress(NotFound):
                         self._api.remove_container(found["Id"], force=True, v=True)
+
+
+def _client() -> docker.DockerClient:
+    """Of the daemon that the docker command itself uses."""
+    found = daemon.endpoint()
+    if found.host and not os.environ.get("DOCKER_HOST"):
+        return docker.DockerClient(base_url=found.host)
+    return docker.from_env()
 
 
 def _user(job: JobSpec) -> str:

@@ -24,7 +24,12 @@ FAST_CLOCK = 0.95
 _TEGRA = re.compile(r"R(\d+) \(release\), REVISION: ([\d.]+)")
 _HAL_TEMPERATURE = re.compile(r"Temperature\{mValue=([-\d.]+), mType=-?\d+, mName=([^,}]*),")
 _TEGRA_TEMPERATURE = re.compile(r"(\S+)@(-?[\d.]+)C\b")
-_TEGRA_POWER = re.compile(r"\b(?:VDD_IN|POM_5V_IN|VIN_SYS_5V0) (\d+)(?:mW)?/")
+#: rails as tegrastats prints them, after its temperatures: `VDD_IN 7615mW/7615mW`
+_TEGRA_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW)?/\d+(?:mW)?")
+#: the whole board's input: Orin Nano and NX, Nano and TX2 and Xavier NX, Thor
+BOARD_INPUTS = ("VDD_IN", "POM_5V_IN", "VIN")
+#: of the AGX Orin, which has no rail of the whole board; VIN_SYS_5V0 alone is the IO's
+BOARD_PARTS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 
 
 class Readings:
@@ -261,13 +266,19 @@ def battery_percent(values: dict[str, str]) -> float | None:
 
 
 def thermal(lines: Iterable[str]) -> tuple[bool | None, dict[str, float]]:
-    """`dumpsys thermalservice`: whether it throttles, and its sensors, those of the HAL first."""
+    """`dumpsys thermalservice`: whether it throttles, and its sensors, those of the HAL first.
+
+    Without a HAL its status is a default, and no reading.
+    """
     throttled: bool | None = None
+    ready = True
     cached: dict[str, float] = {}
     current: dict[str, float] = {}
     found = cached
     for line in lines:
-        if line.startswith("Thermal Status:"):
+        if line.strip() == "HAL Ready: false":
+            ready = False
+        elif line.startswith("Thermal Status:"):
             status = number(line.partition(":")[2].strip())
             throttled = None if status is None else status >= 1
         elif line.endswith(":"):
@@ -276,7 +287,7 @@ def thermal(lines: Iterable[str]) -> tuple[bool | None, dict[str, float]]:
             celsius = number(match[1])
             if celsius is not None and plausible(celsius):
                 found[match[2]] = celsius
-    return throttled, current or cached
+    return throttled if ready else None, current or cached
 
 
 # ---- Jetson ------------------------------------------------------------------------------------
@@ -289,9 +300,12 @@ def tegra_temperatures(line: str | None) -> dict[str, float]:
 
 
 def tegra_power_mw(line: str | None) -> float | None:
-    """The whole board's input, at this moment."""
-    match = _TEGRA_POWER.search(line or "")
-    return float(match[1]) if match else None
+    """What the whole board draws at this moment; None where its rails are not known to be all."""
+    rails = {name: float(text) for name, text in _TEGRA_RAIL.findall(line or "")}
+    for name in BOARD_INPUTS:
+        if name in rails:
+            return rails[name]
+    return sum(rails[name] for name in BOARD_PARTS) if rails.keys() >= set(BOARD_PARTS) else None
 
 
 def power_mode(lines: Sequence[str]) -> str | None:

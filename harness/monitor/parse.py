@@ -18,6 +18,7 @@ _PLAIN = {"cooling": "cooling", "count": "throttle_counts", "rapl_uj": "energy_u
 _OF_CPUS = {"frequency": "frequency_khz", "limit": "limit_khz"}
 #: words of a tick before the sensors' values: uptime, two stalls, available memory
 FIXED = 4
+NO_HAL = "its thermal service has no HAL: throttling was not watched"
 #: what the thermal service said counts for so many ticks: it is asked three times in them (see
 #: `script.SLOW_TICKS`), and may hang
 SAID_TICKS = 30
@@ -123,7 +124,10 @@ class Parser:
 
     def _service(self, lines: Sequence[str]) -> None:
         found = _STATUS.match(lines[0])
-        self._status = int(found[1]) if found else None
+        ready = "HAL Ready: false" not in lines
+        self._status = int(found[1]) if found and ready else None
+        if not ready and NO_HAL not in self.notes:
+            self.notes.append(NO_HAL)
         self._hal_c = {f"hal {name}": value for name, value in thermal(lines)[1].items()}
         self._silent = 0
 

@@ -103,15 +103,16 @@ pick meminfo; memory=$found
 pick stat; stat=$found
 ask() {  # one write, shorter than PIPE_BUF, so that it does not mix with a tick's line
   $slow | {
-    said= seen=
+    said= seen= off=
     while read -r v; do
       case $v in
+      "HAL Ready: false"*) off="|$v" ;;
       "Thermal Status:"*) said=$v ;;
       "Current temperatures"*) seen= ;;
       "Temperature{"*) seen="$seen|$v" ;;
       esac
     done
-    echo "D $said$seen"
+    echo "D $said$off$seen"
   }
 }
 set -f

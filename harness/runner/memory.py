@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import List
 
@@ -40,6 +41,11 @@ class Phases:
 
 def read_bytes(name: str) -> int:
     """A size of `/proc/self/status` in bytes, 0 where the system has none of that name."""
+    if not STATUS.exists():  # macOS: the peak of the whole process is all that it tells
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
     for line in STATUS.read_text(encoding="ascii", errors="replace").splitlines():
         key, _, value = line.partition(":")
         if key == name:

@@ -49,10 +49,17 @@ def keep_to(cpus: Sequence[int]) -> Tuple[int, ...]:
 
     A CPU that is off or forbidden is no error here: the answer says what the process got.
     """
-    if cpus:
+    if cpus and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cpus)
-    return tuple(sorted(os.sched_getaffinity(0)))
+    return allowed()
+
+
+def allowed() -> Tuple[int, ...]:
+    """CPUs that this process may use; macOS pins none, so all of them there."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
 
 
 def limit_memory(data_bytes: int) -> None:
@@ -62,7 +69,8 @@ def limit_memory(data_bytes: int) -> None:
     if data_bytes:
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         most = data_bytes if hard == resource.RLIM_INFINITY else min(data_bytes, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+        with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and refuses it
+            resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def _tasks() -> List[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import time
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ def trial(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -
         process_s=(clock() - started_ns) / 1e9,
         peak_rss_bytes=memory.highest_bytes,
         os_threads=os_threads,
-        affinity=tuple(sorted(os.sched_getaffinity(0))),
+        affinity=threads.allowed(),
         runtime_version=loaded.runtime_version,
         python_version=platform.python_version(),
         before=before,

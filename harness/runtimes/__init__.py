@@ -67,6 +67,9 @@ class Ready(Protocol):
 class Provide(Protocol):
     """A module of this folder."""
 
+    def lacks(self, facts: DeviceFacts) -> str | None:
+        """What the device lacks for it, whatever the format; None when nothing."""
+
     def why_not(self, wanted: Wanted) -> str | None:
         """Why this device or format cannot have it, from facts alone; None when it can."""
 

@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from ..bundling import bundle as bundles
+from ..bundling.contents import ARCHITECTURES
 from ..errors import StepFailed
 from ..ondevice import store
-from ..records import Image
+from ..records import DeviceFacts, Image
 from ..transports import Transport
 from . import OnLine, There, Wanted, running
 
@@ -44,10 +45,18 @@ class BundleReady:
         return ("env", *running.assignments(own), "sh", str(self.tree / "bin" / "python"), *argv)
 
 
+def lacks(facts: DeviceFacts) -> str | None:
+    """See `Provide`."""
+    if facts.kind == "macos":
+        return "no bundle for macOS: a bundle has Linux programs"
+    known = ", ".join(ARCHITECTURES)
+    return None if facts.arch in ARCHITECTURES else f"bundles are for {known}, not {facts.arch}"
+
+
 def why_not(wanted: Wanted) -> str | None:
     """See `Provide`."""
-    if wanted.facts.kind == "macos":
-        return "no bundle for macOS: it runs Linux programs only"
+    if missing := lacks(wanted.facts):
+        return missing
     reason = bundles.why_not(wanted.name, wanted.facts.arch)
     return f"{wanted.name}: {reason}" if reason else None
 

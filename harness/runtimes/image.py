@@ -20,7 +20,7 @@ from typing import Final, Protocol, runtime_checkable
 from ..cache import file_sha256, made
 from ..errors import StepFailed
 from ..ondevice import store
-from ..records import Image
+from ..records import DeviceFacts, Image
 from ..transports import Transport
 from . import OnLine, There, Wanted, running
 
@@ -106,11 +106,16 @@ class ImageReady:
         )
 
 
+def lacks(facts: DeviceFacts) -> str | None:
+    """See `Provide`."""
+    return None if facts.docker else "no Docker daemon answers this user on the device"
+
+
 def why_not(wanted: Wanted) -> str | None:
     """See `Provide`."""
     facts, here = wanted.facts, platform.machine()
-    if facts.docker is None:
-        return "no Docker daemon answers this user on the device"
+    if reason := lacks(facts):
+        return reason
     if not isinstance(wanted.engine, Exports):
         return f"images are moved from Docker, and this machine uses {wanted.engine.name}"
     if facts.arch != here:

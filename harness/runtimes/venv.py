@@ -20,7 +20,7 @@ from ..cache import digest, made
 from ..containers.output import to_file
 from ..errors import StepFailed, UsageError
 from ..ondevice import store
-from ..records import Image
+from ..records import DeviceFacts, Image
 from ..serial import dumps, loads
 from ..transports import Transport
 from . import OnLine, There, Wanted, running
@@ -52,6 +52,8 @@ class VenvReady:
 
     image: Image
     tree: PurePosixPath
+    #: whether the device can limit a process's memory from outside
+    limits: bool = True
 
     def seen(self, there: There) -> str:
         """The path on the device: nothing is mounted."""
@@ -68,19 +70,30 @@ class VenvReady:
         """The runner sets its CPUs itself; memory is a limit on data: an allocation fails."""
         fixed = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1"}
         own = running.assignments({**fixed, **running.folders(mounts), **env})
-        limit = ("prlimit", f"--data={memory_bytes}", "--core=0") if memory_bytes else ()
+        limit = (
+            ("prlimit", f"--data={memory_bytes}", "--core=0")
+            if memory_bytes and self.limits
+            else ()
+        )
         return ("env", "-u", "PYTHONHOME", *own, *limit, str(self.tree / "bin/python"), *argv)
+
+
+def lacks(facts: DeviceFacts) -> str | None:
+    """See `Provide`."""
+    if facts.kind not in ("linux", "jetson", "macos"):
+        return f"environments are for hosts with a Python of their own, and this is {facts.kind}"
+    if facts.python is None:
+        return "the device has no Python 3.8 or newer"
+    if facts.kind != "macos" and facts.libc not in (None, "glibc"):
+        return f"the wheels of the lock need glibc, and the device has {facts.libc}"
+    return None
 
 
 def why_not(wanted: Wanted) -> str | None:
     """See `Provide`."""
     facts = wanted.facts
-    if facts.kind not in ("linux", "jetson"):
-        return f"environments are for Linux hosts, and this is {facts.kind}"
-    if facts.python is None:
-        return "the device has no python3"
-    if facts.libc not in (None, "glibc"):
-        return f"the wheels of the lock need glibc, and the device has {facts.libc}"
+    if (missing := lacks(facts)) or facts.python is None:
+        return missing
     try:
         contents = listing.read(wanted.name)
     except (StepFailed, UsageError) as error:
@@ -114,7 +127,7 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ven
         raise StepFailed(
             f"{on.name}: the environment of {wanted.name} does not work there: "
             f"{running.last_line(done)}",
-            "python3 with its venv module is needed, and prlimit of util-linux",
+            "Install python3 with its venv module and, on Linux, util-linux.",
         )
     image = Image(
         wanted.name,
@@ -124,7 +137,7 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ven
         cached and not placed.fresh,
         time.monotonic() - began,
     )
-    return VenvReady(image, placed.path)
+    return VenvReady(image, placed.path, limits=wanted.facts.kind != "macos")
 
 
 def _packages(
@@ -132,19 +145,20 @@ def _packages(
 ) -> tuple[Path, _Packed, bool]:
     """The folder with the archive, what is in it, and whether it was there."""
     arch, python = wanted.facts.arch, _short(wanted.facts.python or "")
+    glibc = 0 if wanted.facts.kind == "macos" else GLIBC
 
     def fill(part: Path) -> None:
         work, tree = part / "work", part / "tree"
         work.mkdir()
         with to_file(wanted.log, on_line) as output:
-            found = wheels.fetch(contents, arch, python, GLIBC, work, output)
+            found = wheels.fetch(contents, arch, python, glibc, work, output)
         wheels.unpack(found, tree / "lib" / f"python{python}" / "site-packages")
         done = _Packed(*pack.pack(tree, part / "packages.tar.gz"))
         (part / "made.json").write_text(dumps(done), "utf-8")
         shutil.rmtree(work)
         shutil.rmtree(tree)
 
-    key = digest(contents.lock, arch, python, GLIBC)
+    key = digest(contents.lock, arch, python, glibc)
     folder, cached = made(wanted.cache, "device-venvs", key, fill)
     return folder, loads(_Packed, (folder / "made.json").read_bytes(), "made.json"), cached
 

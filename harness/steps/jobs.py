@@ -16,6 +16,7 @@ from ..containers import Completed, JobSpec, Mount, OnLine
 from ..errors import StepFailed
 from ..formats import REGISTRY
 from ..payload import payload
+from ..printable import printable
 from ..records import Image
 from ..runner.job import Job
 from ..serial import Malformed, dumps, loads
@@ -59,7 +60,9 @@ class Place:
 
 def machine_cpus() -> tuple[int, ...]:
     """CPUs that this process may use."""
-    return tuple(sorted(os.sched_getaffinity(0)))
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))  # macOS pins no process
 
 
 def pinned(threads: int) -> tuple[int, ...]:
@@ -114,7 +117,7 @@ def run_job(
 
 def last_words(output: str, exit_code: int) -> str:
     """The line of a job's output that says most: its last exception, else its last line."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line.strip() for line in printable(output).splitlines() if line.strip()]
     said = lines[-1] if lines else "it printed nothing"
     for line in reversed(lines):
         kind = line.split(":", 1)[0]

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from .. import kinds, transports
+from .. import kinds, runtimes, transports
+from ..bugs import bug_report
 from ..errors import BenchError, DeviceLost, StepFailed
 from ..kinds import KindSpec
 from ..ondevice import lease
@@ -21,7 +22,7 @@ from ..records import DeviceFacts, DeviceSpec, DeviceState
 from ..transports import Transport
 from ..workspace import cache_root
 
-State = Literal["ready", "busy", "unfit", "unreachable"]
+State = Literal["ready", "busy", "unfit", "unreachable", "failed"]
 Outcome = Literal["ok", "failed", "skipped"]
 
 #: a device that has not told all by then is listed as one that does not answer
@@ -86,7 +87,7 @@ def workdir_of(spec: DeviceSpec, facts: DeviceFacts) -> str:
 
 def look_at_all(specs: Sequence[DeviceSpec], patience_s: float = PATIENCE_S) -> list[Device]:
     """Every device with its state, in the order given; none is waited for longer than that."""
-    answers: queue.SimpleQueue[tuple[str, Device | BaseException]] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[str, Device]] = queue.SimpleQueue()
     for spec in specs:
         threading.Thread(target=_answer, args=(spec, answers), daemon=True).start()
     found: dict[str, Device] = {}
@@ -96,20 +97,21 @@ def look_at_all(specs: Sequence[DeviceSpec], patience_s: float = PATIENCE_S) -> 
             name, answer = answers.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
             break
-        if isinstance(answer, BaseException):
-            raise answer
         found[name] = answer
     silent = f"it has not answered within {patience_s:g} s"
     return [found.get(s.name) or _device(s, "unreachable", silent, "is it on?") for s in specs]
 
 
-def _answer(
-    spec: DeviceSpec, answers: queue.SimpleQueue[tuple[str, Device | BaseException]]
-) -> None:
+def _answer(spec: DeviceSpec, answers: queue.SimpleQueue[tuple[str, Device]]) -> None:
     try:
         answers.put((spec.name, look_at(spec)))
-    except BaseException as error:  # a bug: raised again where all the answers are collected
-        answers.put((spec.name, error))
+    except Exception as error:  # whatever it is, the other devices are listed
+        report = bug_report(error, f"looking at {spec.name}")
+        path = cache_root() / "logs" / f"bug-{spec.name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(report.text, encoding="utf-8")
+        hint = f"Report it with the text in {path}."
+        answers.put((spec.name, _device(spec, "failed", report.line, hint)))
 
 
 def look_at(spec: DeviceSpec) -> Device:
@@ -176,20 +178,11 @@ def unfit(spec: DeviceSpec, facts: DeviceFacts, now: DeviceState) -> list[str]:
 
 def usable_runtimes(kind: KindSpec, facts: DeviceFacts) -> list[str]:
     """Of the kind's runtimes those that the device has what it takes for, best first."""
-    return [name for name in kind.runtimes if _why_not(name, facts) is None]
+    return [name for name in kind.runtimes if runtimes.find(name).lacks(facts) is None]
 
 
 def _lacking(kind: KindSpec, facts: DeviceFacts) -> list[str]:
-    return [f"{name}: {_why_not(name, facts)}" for name in kind.runtimes]
-
-
-def _why_not(runtime: str, facts: DeviceFacts) -> str | None:
-    if runtime == "image":
-        return None if facts.docker else "no Docker daemon answers this user"
-    if runtime == "venv":
-        return None if facts.python else "no Python 3.8 or newer"
-    known = facts.arch in ("aarch64", "x86_64")
-    return None if known else f"bundles are for aarch64 and x86_64, this is {facts.arch}"
+    return [f"{name}: {runtimes.find(name).lacks(facts)}" for name in kind.runtimes]
 
 
 # ---- the walk ----------------------------------------------------------------------------------

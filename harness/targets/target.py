@@ -16,7 +16,7 @@ from ..containers import ContainerEngine, OnLine
 from ..errors import DeviceLost
 from ..kinds import Kind
 from ..records import DeviceFacts, DeviceSpec, RunDevice
-from ..steps.jobs import Place, machine_cpus, pinned
+from ..steps.jobs import Place, machine_cpus
 from ..transports import Transport
 from ..workspace import cache_root
 
@@ -92,7 +92,10 @@ class LocalSite:
 
     def cpus(self, threads: int) -> tuple[int, ...]:
         """See `Site`."""
-        return chosen(self.spec.cpus, threads) if self.spec.cpus else pinned(threads)
+        if self.spec.cpus:
+            return chosen(self.spec.cpus, threads)
+        ours = machine_cpus()
+        return chosen(fast_last(ours, self.facts.big_cpus), threads)
 
     def all_cpus(self) -> tuple[int, ...]:
         """See `Site`."""
@@ -168,6 +171,12 @@ def record(site: Site, held: tuple[str, ...] = (), set_aside: str = "") -> RunDe
         restored=site.restored,
         set_aside=set_aside,
     )
+
+
+def fast_last(cpus: Sequence[int], fast: Sequence[int]) -> tuple[int, ...]:
+    """`cpus` with the fast ones last, the fastest at the end; unchanged where none is known."""
+    slow = [cpu for cpu in cpus if cpu not in fast]
+    return (*slow, *(cpu for cpu in fast if cpu in cpus))
 
 
 def chosen(cpus: Sequence[int], threads: int) -> tuple[int, ...]:

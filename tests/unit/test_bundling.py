@@ -60,7 +60,7 @@ def test_why_there_is_no_bundle() -> None:
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
-        ({}, "the device has no python3"),
+        ({}, "the device has no Python 3.8 or newer"),
         ({"python": "3.11.2"}, None),
         ({"python": "3.13.0", "libc": "glibc"}, None),
         (
@@ -71,7 +71,10 @@ def test_why_there_is_no_bundle() -> None:
             {"python": "3.11.2", "libc": "musl"},
             "the wheels of the lock need glibc, and the device has musl",
         ),
-        ({"kind": "android"}, "environments are for Linux hosts, and this is android"),
+        (
+            {"kind": "android"},
+            "environments are for hosts with a Python of their own, and this is android",
+        ),
     ],
 )
 def test_why_there_is_no_environment(facts: dict[str, str], why: str | None) -> None:

@@ -250,7 +250,7 @@ def test_an_unexpected_exception_costs_its_cell_alone(bench: Make) -> None:
     failure = found["failed"].failure
     assert failure
     assert (failure.step, failure.kind) == ("measure", "bug")
-    assert failure.reason == "bug: ValueError: no such  thing"
+    assert failure.reason == "bug: ValueError: no such thing"
     report = (made.recorder.folder / f"cells/{found['failed'].cell.id}/bug.txt").read_text()
     assert f"unexpected ValueError in measure of {found['failed'].cell.id}" in report
     assert "Traceback (most recent call last)" in report

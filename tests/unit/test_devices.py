@@ -90,13 +90,24 @@ def test_one_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None
     assert fast.state == "ready"
 
 
-def test_a_bug_is_a_traceback_not_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(spec: DeviceSpec) -> Transport:
-        raise ZeroDivisionError
+def test_a_bug_with_one_device_costs_no_other_its_entry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    wrong, right = DeviceSpec("wrong", "linux", "ssh"), DeviceSpec("here", "linux", "local")
 
-    monkeypatch.setattr(devices.transports, "connect", broken)
-    with pytest.raises(ZeroDivisionError):
-        devices.look_at_all([LOCAL])
+    def look(spec: DeviceSpec) -> devices.Device:
+        if spec is wrong:
+            raise ZeroDivisionError("division by zero")
+        return devices._device(spec, "ready", "", "")
+
+    monkeypatch.setattr(devices, "look_at", look)
+    first, second = devices.look_at_all([wrong, right])
+    assert (first.state, first.reason) == ("failed", "bug: ZeroDivisionError: division by zero")
+    path = tmp_path / "logs/bug-wrong.txt"
+    assert first.hint == f"Report it with the text in {path}."
+    assert "unexpected ZeroDivisionError in looking at wrong" in path.read_text()
+    assert second.state == "ready"
 
 
 def test_one_that_is_leased_is_busy(here: Path) -> None:
@@ -121,7 +132,7 @@ FACTS = DeviceFacts("android", "aarch64", "Android 14", workdir="/data/local/tmp
         ),
         (
             {"arch": "armv7l"}, {},
-            "no runtime: bundle: bundles are for aarch64 and x86_64, this is armv7l",
+            "no runtime: bundle: bundles are for aarch64, x86_64, not armv7l",
         ),
     ],
 )  # fmt: skip

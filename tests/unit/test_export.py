@@ -97,3 +97,16 @@ def test_a_planned_cell_without_a_result_is_an_error_of_junit(run: Run) -> None:
     suite = ElementTree.fromstring(export.as_junit(cut))
     assert suite.get("errors") == suite.get("tests") == str(len(run.plan.cells))
     assert suite.get("errors") != "0"
+
+
+def test_junit_is_well_formed_whatever_a_job_printed(run: Run) -> None:
+    said = "\x1b[0;93m2026 [W:onnxruntime]\x1b[m bad\x00 value \ud800 \x0b<&>"
+    failure = Failure("convert", said, said)
+    results = [
+        replace(r, failure=failure) if r.status == "failed" else replace(r, reasons=(said,))
+        for r in run.results
+    ]
+    text = export.as_junit(replace(run, results=tuple(results)))
+    suite = ElementTree.fromstring(text)
+    (failed,) = suite.iter("failure")
+    assert failed.get("message") == failed.text == "2026 [W:onnxruntime] bad value  <&>"

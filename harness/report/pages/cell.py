@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.printable import printable
 from harness.records import Cell, Parity, RunInfo
 from harness.report import celltables as tables
 from harness.report import costs, statechart
@@ -24,7 +24,6 @@ from harness.report.patterns import Pattern, pattern
 from harness.report.placement import LayersShown, PlacementShown, layers, placement
 
 _LOG_LINES, _LOG_BYTES = 200, 64_000
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ def _logs(folder: Path, cell: Cell) -> Iterable[Log]:
 
 def tail(name: str, raw: bytes) -> Log:
     """The last lines as text, without a terminal's control codes."""
-    text = _ANSI.sub("", raw[-_LOG_BYTES:].decode("utf-8", "replace").replace("\r\n", "\n"))
+    text = printable(raw[-_LOG_BYTES:].decode("utf-8", "replace").replace("\r\n", "\n"))
     lines = text.splitlines()
     cut = len(raw) > _LOG_BYTES or len(lines) > _LOG_LINES
     return Log(name, "\n".join(lines[-_LOG_LINES:]), cut)

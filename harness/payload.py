@@ -5,6 +5,7 @@ Nothing of the orchestrator's environment is on its path there, and its hash is 
 
 from __future__ import annotations
 
+import ast
 import functools
 import shutil
 from dataclasses import dataclass
@@ -40,12 +41,35 @@ def payload() -> Payload:
 
 
 def format_sha256(name: str) -> str:
-    """Hash of the files that a conversion to format `name` depends on."""
-    files = (
-        PACKAGE / "formats" / f"{name.replace('-', '_')}.py",
-        PACKAGE / "formats" / "source.py",
-    )
-    return digest(*(file_sha256(path) for path in files))
+    """Hash of every file of ours that a conversion to format `name` may run."""
+    files = imported(PACKAGE / "formats" / f"{name.replace('-', '_')}.py")
+    return digest(*((str(path.relative_to(PACKAGE)), file_sha256(path)) for path in files))
+
+
+def imported(path: Path, package: Path = PACKAGE) -> tuple[Path, ...]:
+    """`path` and the files of the package that it imports, and they, also inside functions; sorted.
+
+    `__init__` files count for themselves only: a registry imports every format.
+    """
+    found: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += _imports(file, package)
+    return tuple(sorted(found))
+
+
+def _imports(file: Path, package: Path) -> list[Path]:
+    found = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = file.parents[node.level - 1]
+            module = base.joinpath(*(node.module or "").split("."))
+            names = [module / alias.name for alias in node.names]
+            found += [path.with_suffix(".py") for path in (module, *names)]
+    return [path for path in found if path.is_file() and path.is_relative_to(package)]
 
 
 def _files() -> list[Path]:

@@ -51,7 +51,7 @@ def export(model: ModelSpec, source: Path) -> Any:
     import onnxslim
     import torch
 
-    network = model_source.load(model, source)
+    network = model_source.traceable(model, source)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "exported.onnx"
         torch.onnx.export(
@@ -143,6 +143,28 @@ def _session(path: Path, settings: Any) -> Any:
     return onnxruntime.InferenceSession(str(path), settings, providers=[PROVIDER])
 
 
+#: element types of outputs as ONNX Runtime names them
+DTYPES: Dict[str, Any] = {
+    "float": np.float32,
+    "float16": np.float16,
+    "double": np.float64,
+    "bool": np.bool_,
+    **{name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32")},
+    **{name: np.dtype(name) for name in ("int64", "uint64")},
+}
+
+
+def _zeros(output: Any) -> np.ndarray:
+    """An array to bind to an output; raises ValueError where its shape is not fixed."""
+    kind = output.type.replace("tensor(", "").rstrip(")")
+    if not all(isinstance(side, int) for side in output.shape) or kind not in DTYPES:
+        raise ValueError(
+            f"output {output.name} has no fixed shape ({output.type} {output.shape}): "
+            "leave NMS to bench"
+        )
+    return np.zeros(output.shape, DTYPES[kind])
+
+
 class OnnxEngine:
     """Input and outputs bound once (IOBinding), so that a run copies and allocates nothing."""
 
@@ -153,9 +175,7 @@ class OnnxEngine:
         binding = session.io_binding()
         self._input = value(np.zeros(model.input.shape, np.float32))
         binding.bind_ortvalue_input(model.input.name, self._input)
-        self._outputs = {
-            o.name: value(np.zeros(o.shape, np.float32)) for o in session.get_outputs()
-        }
+        self._outputs = {o.name: value(_zeros(o)) for o in session.get_outputs()}
         for name, output in self._outputs.items():
             binding.bind_ortvalue_output(name, output)
         self.invoke = lambda: session.run_with_iobinding(binding)

@@ -35,7 +35,7 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     """Write `model.xml` and `model.bin` into the folder `out`."""
     import openvino
 
-    network = model_source.load(model, source)
+    network = model_source.traceable(model, source)
     graph = openvino.convert_model(
         network, example_input=model_source.example(model), input=[list(model.input.shape)]
     )

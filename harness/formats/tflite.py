@@ -49,7 +49,7 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     """Lower the fp32 module to a flatbuffer, then store its weights in the precision asked for."""
     import litert_torch
 
-    network = model_source.load(model, source)
+    network = model_source.traceable(model, source)
     litert_torch.convert(network, (model_source.example(model),)).export(str(out))
     if precision != "fp32":
         _quantise(out, precision)

@@ -32,7 +32,7 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     """Trace the fp32 module; its constants and weights are stored in half for fp16."""
     import torch
 
-    network = model_source.load(model, source)
+    network = model_source.traceable(model, source)
     with torch.no_grad():
         traced = torch.jit.trace(network, model_source.example(model))
     if precision == "fp16":

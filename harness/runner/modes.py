@@ -34,11 +34,22 @@ def outputs(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
         engine.feed(tensor)
         engine.invoke()
         rows.append({name: np.array(value, np.float32) for name, value in engine.fetch().items()})
+        _check_shapes(rows[0], rows[-1])
     stacked: Dict[str, Any] = {
         name: np.concatenate([row[name] for row in rows]) for name in job.model.outputs
     }
     np.savez(str(folder / "outputs.npz"), **stacked)
     return Answer(_since(started_ns), runtime_version(job), len(rows))
+
+
+def _check_shapes(first: Dict[str, np.ndarray], last: Dict[str, np.ndarray]) -> None:
+    """Raises ValueError for an output whose size depends on what is in the image."""
+    for name, value in first.items():
+        if last[name].shape != value.shape:
+            raise ValueError(
+                f"output {name} has no fixed shape ({value.shape}, then {last[name].shape}): "
+                "leave NMS to bench"
+            )
 
 
 def predict(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:

@@ -53,7 +53,7 @@ def convert(
         place.image.digest,
         place.where,
         without_task(model),
-        file_sha256(source / model.module),
+        source_sha256(source),
         precision,
     )
 
@@ -82,6 +82,16 @@ def convert(
         cached=cached,
         log=str(folder / "log.txt"),
     )
+
+
+def source_sha256(source: Path) -> str:
+    """Hash of the code in a model's folder, and of what stands beside it for the code to read."""
+    code = [path for path in source.rglob("*.py") if "__pycache__" not in path.parts]
+    beside = [
+        path for path in source.iterdir() if path.suffix in (".json", ".yaml", ".yml", ".toml")
+    ]
+    files = sorted(path for path in (*code, *beside) if path.name != "model.yaml")
+    return digest(*((str(path.relative_to(source)), file_sha256(path)) for path in files))
 
 
 def without_task(spec: ModelSpec) -> object:

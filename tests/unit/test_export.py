@@ -14,6 +14,7 @@ import pytest
 from records_for_tests import write_run
 
 from harness import export
+from harness.records import Failure
 from harness.store import Run, read_run
 
 DESIGNED = (

@@ -6,8 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import UsageError
+
 PACKAGE = Path(__file__).resolve().parent
-FOLDERS = ("models", "devices", "scenarios", "dockerfiles")
+#: makes a folder a project, wherever it lies; `bench init` writes it
+MARK = "bench.toml"
 
 
 def builtin() -> Path:
@@ -23,18 +26,24 @@ def cache_root() -> Path:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A project folder; `find` also looks into what ships with bench."""
+    """A project's folder; what ships with bench is looked up beside it."""
 
     project: Path
 
     @classmethod
-    def around(cls, path: Path) -> Workspace:
-        """The nearest folder at or above `path` with models/, devices/ or scenarios/; else cwd."""
-        start = path.resolve()
-        for folder in (start, *start.parents):
-            if folder.is_dir() and any((folder / name).is_dir() for name in FOLDERS[:3]):
-                return cls(folder)
-        return cls(Path.cwd())
+    def of_scenario(cls, scenario: Path) -> Workspace:
+        """The project that a scenario belongs to: the marked folder above it, else its own folder.
+
+        A scenario in a folder called `scenarios` belongs to the folder around that.
+        """
+        folder = scenario.resolve().parent
+        own = folder.parent if folder.name == "scenarios" else folder
+        return _asked_for() or _marked(folder) or cls(own)
+
+    @classmethod
+    def here(cls) -> Workspace:
+        """The project of a command without a scenario: the marked folder at or above, else cwd."""
+        return _asked_for() or _marked(Path.cwd()) or cls(Path.cwd())
 
     @property
     def runs(self) -> Path:
@@ -60,3 +69,19 @@ class Workspace:
         assert callable(name)
         roots = dict.fromkeys((builtin(), *more, self.project))
         return dict(name(path) for root in roots for path in sorted((root / folder).glob(pattern)))
+
+
+def _asked_for() -> Workspace | None:
+    named = os.environ.get("BENCH_PROJECT")
+    if not named:
+        return None
+    folder = Path(named).expanduser().resolve()
+    if not folder.is_dir():
+        raise UsageError(f"BENCH_PROJECT={named}: no such folder", "Name a project's folder.")
+    return Workspace(folder)
+
+
+def _marked(start: Path) -> Workspace | None:
+    start = start.resolve()
+    marked = (folder for folder in (start, *start.parents) if (folder / MARK).is_file())
+    return next((Workspace(folder) for folder in marked), None)

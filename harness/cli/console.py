@@ -90,8 +90,10 @@ class LiveProgress:
 
     def __init__(self, plan: Plan) -> None:
         self._cells = len(plan.cells)
-        #: cell -> when its preparation began
-        self._preparing: dict[str, float] = {}
+        self._began = time.monotonic()
+        #: what this machine makes now -> since when; how far that is
+        self._running: dict[str, float] = {}
+        self._tasks = ""
         self._device = {cell.id: cell.device for cell in plan.cells}
         self._lanes: dict[str, _Lane] = {}
         self._bar = Progress(
@@ -118,22 +120,55 @@ class LiveProgress:
         if handler:
             handler(**values)
 
-    def _on_image(self, name: str) -> None:
-        self._say(f"image {name}")
+    def _on_task(self, step: str, task: str) -> None:
+        self._running[task] = time.monotonic()
+        self._plain(f"start {task}")
+        self._show_running()
+
+    def _on_task_end(
+        self, step: str, task: str, seconds: float, outcome: str, n: int, of: int
+    ) -> None:
+        self._running.pop(task, None)
+        left_s = (time.monotonic() - self._began) / n * (of - n)
+        self._tasks = f"{n} of {of}" + (f" · {_duration(left_s)} left" if n < of else "")
+        word = "done " if outcome == "ok" else "FAILED"
+        self._plain(f"{word} {task} in {_duration(seconds)} ({self._tasks})")
+        self._bar.update(self._task, total=of, completed=n)
+        self._show_running()
+
+    def _show_running(self) -> None:
+        now = " | ".join(escape(task) for task in self._running)
+        self._bar.update(self._task, now=f"{now} · {self._tasks}" if self._tasks else now)
+
+    def _plain(self, line: str) -> None:
+        """A line where nobody watches: a log, with the time since the start."""
+        if not err.is_terminal:
+            elapsed = int(time.monotonic() - self._began)
+            err.print(f"[{elapsed // 60:3}:{elapsed % 60:02}] {line}", soft_wrap=True, markup=False)
+
+    def _on_trial_end(
+        self, cell: str, index: int, seconds: float, position: int, total: int, next: str
+    ) -> None:
+        lane = self._lanes[self._device.get(cell, "")]
+        lane.position = position + 1
+        left = lane.left_s()
+        rest = f", {_duration(left)} left" if left else ""
+        where = f"trial {index + 1} of {cell}"
+        self._plain(f"done  {where} in {_duration(seconds)} ({position + 1} of {total}{rest})")
+
+    def _on_report(self, page: str) -> None:
+        self._say(f"pages so far: {escape(page)}")
 
     def _on_log(self, line: str) -> None:
         if err.is_terminal:
             self._bar.update(self._task, now=escape(line.strip()[:60]))
 
     def _on_step(self, cell: str, step: str) -> None:
-        if cell not in self._preparing:
-            self._preparing[cell] = time.monotonic()
-        begun = list(self._preparing.values())
-        done = len(begun) - 1
-        each_s = (begun[-1] - begun[0]) / done if done else 0.0
-        left = f" · {_duration(each_s * (self._cells - done))} left" if done else ""
-        following = f"{left} · then trials"
-        self._bar.update(self._task, completed=done, now=f"{escape(cell)} · {step}{following}")
+        self._bar.update(self._task, phase="check", now=f"{escape(cell)} · {step}")
+
+    def _on_step_end(self, cell: str, step: str, seconds: float) -> None:
+        if seconds >= 1:
+            self._plain(f"done  {step} of {cell} in {_duration(seconds)}")
 
     def _on_trial(
         self, cell: str, index: int, of: int, position: int, total: int, next: str

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from ..workspace import Workspace
 
 app = typer.Typer()
+#: pages of a run that goes on are not written more often, seconds
+SOONEST_S = 15.0
 
 
 @app.command()
@@ -71,9 +77,12 @@ def run(
         profile_layers=profile_layers,
     )
     interruptible()
+    if not json:
+        console.note(f"project {space.project}  run {folder.name}")
     with console.JsonProgress() if json else console.LiveProgress(plan) as progress:
+        pages = LivePages(folder, space, progress) if report else progress
         try:
-            done = pipeline.execute(request, progress)
+            done = pipeline.execute(request, pages)
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted; go on with: bench run {scenario} --resume") from None
     if report:
@@ -81,7 +90,7 @@ def run(
         progress("report", page=str(page)) if json else console.note(f"report {page}")
     if not json:
         console.show_run(done)
-    raise typer.Exit(verdict.exit_code(done))
+    raise typer.Exit(verdict.exit_code(done) or (report and _pages_failed(space, folder)))
 
 
 @app.command()
@@ -130,11 +139,13 @@ def _planned(path: Path, only: list[str]) -> tuple[Scenario, Inventory, Workspac
     from ..scenario import plan as plans
     from ..workspace import Workspace
 
-    space = Workspace.around(path.parent)
+    space = Workspace.of_scenario(path)
     models, devices = space.models(), space.devices()
     source = config.read_scenario(path, plans.known_names(models, devices))
     inventory = plans.read_inventory(models, devices, wanted=source.file.models)
-    return source, inventory, space, plans.make_plan(source, inventory, only)
+    plan = plans.make_plan(source, inventory, only)
+    notes = plans.dataset_notes(source, inventory)
+    return source, inventory, space, replace(plan, notes=(*plan.notes, *notes))
 
 
 def _show_plan(plan: Plan, json: bool) -> None:
@@ -161,7 +172,48 @@ def _run_folder(source: Scenario, plan: Plan, space: Workspace, resume: bool) ->
     return found
 
 
-def _write_report(run: Path, out: Path, space: Workspace) -> Path:
+def _pages_failed(space: Workspace, folder: Path) -> bool:
+    from ..report.build import BUGS
+
+    return (space.reports / folder.name / BUGS).exists()
+
+
+class LivePages:
+    """Passes events on, and writes the pages anew as cells get numbers, between two trials.
+
+    It takes a tenth of the time at most: what is measured waits meanwhile.
+    """
+
+    def __init__(self, run: Path, space: Workspace, events: Callable[..., None]) -> None:
+        self._run, self._space, self._events = run, space, events
+        self._busy, self._next = threading.Lock(), 0.0
+
+    def __call__(self, event: str, **values: object) -> None:
+        """See `console.LiveProgress`."""
+        self._events(event, **values)
+        if event in ("provisional", "cell") and self._busy.acquire(blocking=False):
+            try:
+                self._write(first=event == "provisional" and not self._next)
+            finally:
+                self._busy.release()
+
+    def _write(self, first: bool) -> None:
+        began = time.monotonic()
+        if began < self._next:
+            return
+        out = self._space.reports / self._run.name
+        try:
+            page = _write_report(self._run, out, self._space, live=True)
+        except BenchError as error:  # the run goes on, and writes them again
+            self._events("log", line=f"pages: {error.message}")
+        else:
+            if first:
+                self._events("report", page=str(page))
+        spent = time.monotonic() - began
+        self._next = began + max(SOONEST_S, 10 * spent)
+
+
+def _write_report(run: Path, out: Path, space: Workspace, live: bool = False) -> Path:
     from ..analysis.noise_floor import kept
     from ..report.build import build_run
     from ..report.pictures import CocoPictures
@@ -173,4 +225,4 @@ def _write_report(run: Path, out: Path, space: Workspace) -> Path:
     known = inventory_of(space).models
     folders = [known[name].datasets.get(read.info.dataset) for name in models if name in known]
     pictures = CocoPictures.of(folders[0], run) if folders and folders[0] else None
-    return build_run(run, out, pictures, lambda device: kept(cache_root(), device))
+    return build_run(run, out, pictures, lambda device: kept(cache_root(), device), live)

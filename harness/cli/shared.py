@@ -45,7 +45,7 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 def workspace() -> Workspace:
     from ..workspace import Workspace
 
-    return Workspace.around(Path.cwd())
+    return Workspace.here()
 
 
 def inventory_of(space: Workspace) -> Inventory:

@@ -43,11 +43,8 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
 
 def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
     """Build the architecture from `options.source` and load the artifact's weights into it."""
-    import torch
-
     network = model_source.build(model, options.source)
-    network.load_state_dict(torch.load(path, weights_only=True))
-    return TorchEngine(network.float().eval(), model, options)
+    return TorchEngine(model_source.with_weights(network, path, model.function), model, options)
 
 
 def profile(

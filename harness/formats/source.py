@@ -63,20 +63,24 @@ def build(model: ModelSpec, folder: Path) -> "torch.nn.Module":
 
 def load(model: ModelSpec, folder: Path) -> "torch.nn.Module":
     """The fp32 reference with its weights; raises if a weight is missing or has another shape."""
+    return with_weights(build(model, folder), folder / model.weights, model.function)
+
+
+def with_weights(network: "torch.nn.Module", path: Path, function: str) -> "torch.nn.Module":
+    """The network that `function` built, in fp32, with the weights of a checkpoint."""
     import torch
 
-    network = build(model, folder)
     try:
-        content = torch.load(folder / model.weights, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise ValueError(
-            f"{model.weights} cannot be read by torch.load(weights_only=True): "
+            f"{path.name} cannot be read by torch.load(weights_only=True): "
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         ) from error
-    state = fitted(content, network.state_dict(), model.weights)
+    state = fitted(content, network.state_dict(), path.name)
     wrong = mistakes(state, network.state_dict())
     if wrong:
-        raise ValueError(f"{model.weights} does not fit {model.function}(): {'; '.join(wrong)}")
+        raise ValueError(f"{path.name} does not fit {function}(): {'; '.join(wrong)}")
     network.load_state_dict(state)
     return network.float().eval()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,15 +14,18 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.analysis.noise_floor import Noise
+from harness.bugs import bug_report
 from harness.errors import BenchError
 from harness.report.data import RunData
-from harness.report.page import Page, Report
+from harness.report.page import Maker, Page, Report
 from harness.report.pages import REGISTRY
 from harness.report.pictures import PictureSource
 from harness.store import read_devices, read_run
 
 _HERE: Final = Path(__file__).parent
 _OWN: Final = ("report.css", "report.js")
+#: beside the pages, where making one of them met a bug
+BUGS: Final = "bugs.txt"
 #: Plotly adds an empty <style> and fills it by script; this is the hash of nothing.
 _EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 #: `file:` is for browsers in which a page from disk has no 'self'
@@ -42,6 +46,7 @@ def build(
     out: Path,
     pictures: PictureSource | None = None,
     noise: Mapping[str, Noise] | None = None,
+    live: bool = False,
 ) -> Path:
     """Write the report of `run` into `out` and return its index.html.
 
@@ -53,7 +58,8 @@ def build(
     try:
         out.mkdir(parents=True, exist_ok=True)
         styles = _static(out / "static")
-        _pages(report, out, styles)
+        (out / BUGS).unlink(missing_ok=True)
+        _pages(report, out, {"plotly_styles": styles, "live": live and not run.info.finished_at})
     except OSError as error:
         raise BenchError(f"{out}: the report cannot be written: {error.strerror}") from None
     return out / "index.html"
@@ -64,27 +70,45 @@ def build_run(
     out: Path,
     pictures: PictureSource | None = None,
     noise_of: Callable[[str], Noise | None] = lambda device: None,
+    live: bool = False,
 ) -> Path:
     """`build` of the run in `folder`; raises BenchError for one that cannot be read.
 
-    `noise_of` gives what is known of a device's noise, see `noise.kept`.
+    `noise_of` gives what is known of a device's noise, see `noise.kept`. `live` pages, of a run
+    that goes on, load themselves again.
     """
     run = read_run(folder)
+    run = replace(run, results=(*run.results, *run.provisional))
     found = {name: noise_of(name) for name in {cell.device for cell in run.plan.cells}}
-    return build(run, out, pictures, {name: known for name, known in found.items() if known})
+    known = {name: noise for name, noise in found.items() if noise}
+    return build(run, out, pictures, known, live)
 
 
-def _pages(report: Report, out: Path, styles: str) -> None:
+def _pages(report: Report, out: Path, more: dict[str, object]) -> None:
     templates = environment()
     there = {name: maker for name, maker in REGISTRY.items() if maker.there(report)}
     nav = tuple((name, m.title, m.path) for name, m in there.items() if m.path)
-    shared = {"info": report.run.info, "nav": nav, "policy": POLICY, "plotly_styles": styles}
+    shared = {"info": report.run.info, "nav": nav, "policy": POLICY, **more}
     for name, maker in there.items():
-        for page in maker.make(report):
+        for page in _made(name, maker, report, out):
             html = templates.get_template(page.template).render(
                 page=page, here=page.content, current=name, **shared
             )
             _write(out, page, html)
+
+
+def _made(name: str, maker: Maker, report: Report, out: Path) -> Iterator[Page]:
+    """The maker's pages; an exception that nobody expected ends these alone."""
+    try:
+        yield from maker.make(report)
+    except (BenchError, OSError):
+        raise
+    except Exception as error:
+        found = bug_report(error, f"page {name} of {report.run.info.run_id}")
+        with (out / BUGS).open("a", encoding="utf-8") as file:
+            file.write(found.text)
+        path = maker.path or f"{name}.html"
+        yield Page(path, maker.title, "bug.html", found.line)
 
 
 @lru_cache(maxsize=1)

@@ -107,6 +107,8 @@ class CellRun:
             return self._device.attempt(self.cell, work)
         finally:
             spent = time.monotonic() - began
+            if step != "measure":
+                recorder.event("step_end", cell=self.cell.id, step=step, seconds=round(spent, 3))
             self._wall_s[step] = self._wall_s.get(step, 0.0) + spent
             recorder.wall_s[step] += spent
 

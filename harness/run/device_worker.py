@@ -6,6 +6,7 @@ cell is a result, and the others go on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -94,7 +95,12 @@ class DeviceWorker:
                 place = {"position": position, "total": len(order), "next": following}
                 trials = self._job.rules.trials
                 self._recorder.event("trial", cell=cell.id, index=index, of=trials, **place)
+                began = time.monotonic()
                 next(self._steps[cell], None)
+                seconds = round(time.monotonic() - began, 3)
+                self._recorder.event(
+                    "trial_end", cell=cell.id, index=index, seconds=seconds, **place
+                )
 
     def attempt(self, cell: Cell, step: Callable[[], T]) -> T:
         """See `cell.Device`; a device that was lost too often is not asked again."""

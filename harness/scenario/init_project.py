@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ..errors import BenchError, UsageError
+from ..workspace import MARK
 from .config import schema
 
 SCENARIO = """\
@@ -38,6 +39,10 @@ datasets:
   mine-val: data/val                 # annotations.json (COCO), images/, manifest.json (sha256)
 """
 
+PROJECT = """\
+# Marks this folder as a bench project: runs/ and reports/ are written here.
+"""
+
 DEVICE = """\
 # This machine.
 kind: linux
@@ -49,6 +54,7 @@ labels: [host]
 def write(folder: Path) -> list[Path]:
     """Write the starter files and return them; raises UsageError rather than overwrite one."""
     files = {
+        folder / MARK: PROJECT,
         folder / "scenarios" / "mine.yaml": SCENARIO,
         folder / "scenarios" / "schema.json": json.dumps(schema(), indent=2) + "\n",
         folder / "models" / "mine" / "model.yaml": MODEL.format(zeros="0" * 64),

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ..errors import ConfigError
 from ..formats import PLANNED, REGISTRY
+from ..metrics import truth
 from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
 from .config import (
     Scenario,
@@ -68,6 +69,30 @@ def make_plan(scenario: Scenario, inventory: Inventory, only: Sequence[str] = ()
     if not cells and not skipped:
         raise ConfigError([_empty(scenario, only, notes)], "Nothing is left to run.")
     return Plan(tuple(cells), tuple(skipped), tuple(notes))
+
+
+def dataset_notes(scenario: Scenario, inventory: Inventory) -> tuple[str, ...]:
+    """What is to be known of the annotations that accuracy is scored on.
+
+    Raises ConfigError with their mistakes: before anything is built for them.
+    """
+    notes: list[str] = []
+    mistakes: list[str] = []
+    if not scenario.file.accuracy:
+        return ()
+    name = scenario.file.accuracy.dataset
+    for model in (inventory.models[one] for one in dict.fromkeys(scenario.file.models)):
+        path = model.datasets[name] / "annotations.json"
+        try:
+            found = truth.read(path)
+            more = (*found.notes, *truth.class_notes(found, model.spec.classes))
+        except ConfigError as error:
+            mistakes += error.mistakes
+            continue
+        notes += [f"{name}, {model.spec.name}: {note}" for note in more]
+    if mistakes:
+        raise ConfigError(mistakes, "Mend the annotations; nothing was built.")
+    return tuple(dict.fromkeys(notes))
 
 
 def _matrix(scenario: Scenario, devices: Sequence[str]) -> Iterable[Cell]:

@@ -117,6 +117,13 @@ def test_init_writes_a_project_that_plans_but_for_the_weights(
     assert "mine/models/mine/model.yaml:3: module: no file mine/models/mine/network.py" in err
     for name in ("network.py", "weights.pt"):
         Path("mine/models/mine", name).write_text("")
+    code, _, err = bench(capsys, "plan", "mine/scenarios/mine.yaml")
+    assert code == 2
+    assert "mine/models/mine/data/val/annotations.json: no such file" in err
+    data = Path("mine/models/mine/data/val")
+    data.mkdir(parents=True)
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "thing"}]}
+    (data / "annotations.json").write_text(json.dumps(content))
     assert bench(capsys, "plan", "mine/scenarios/mine.yaml")[0] == 0
     assert bench(capsys, "init", "mine")[0] == 2
 

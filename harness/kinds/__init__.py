@@ -6,16 +6,13 @@ What it changes it restores, also after a crash: see `steady` and `restore`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Final, Literal, Protocol, cast
+from typing import Final, Protocol
 
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
-
-Runtime = Literal["image", "bundle", "venv"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class KindSpec:
     #: where everything of ours goes; a leading `~` is the user's home on the device
     workdir: str
     #: how a runner can get there, best first
-    runtimes: tuple[Runtime, ...]
+    runtimes: tuple[str, ...]
     #: measures that a device's file may allow under `steady:` -> what each one does
     measures: dict[str, str]
 
@@ -35,7 +32,8 @@ class KindSpec:
 class Kind(Protocol):
     """A module of this folder."""
 
-    SPEC: KindSpec
+    @property
+    def SPEC(self) -> KindSpec: ...
 
     def read_facts(self, on: Transport) -> DeviceFacts:
         """What does not change while the device is up; one round trip or two.
@@ -59,15 +57,39 @@ class Kind(Protocol):
         """Put back what a crashed holder left; what was restored, nothing when all was well."""
 
 
-#: kind -> module; imported when it is first used
-REGISTRY: Final[dict[str, str]] = {
-    "linux": ".linux",
-    "jetson": ".jetson",
-    "android": ".android",
-    "macos": ".macos",
+def _linux() -> Kind:
+    from . import linux
+
+    return linux
+
+
+def _jetson() -> Kind:
+    from . import jetson
+
+    return jetson
+
+
+def _android() -> Kind:
+    from . import android
+
+    return android
+
+
+def _macos() -> Kind:
+    from . import macos
+
+    return macos
+
+
+#: kind -> what imports its module, when it is first used
+REGISTRY: Final[dict[str, Callable[[], Kind]]] = {
+    "linux": _linux,
+    "jetson": _jetson,
+    "android": _android,
+    "macos": _macos,
 }
 
 
 def find(name: str) -> Kind:
     """The kind's module; `config` has checked the name."""
-    return cast(Kind, import_module(REGISTRY[name], __name__))
+    return REGISTRY[name]()

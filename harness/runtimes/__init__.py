@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 from ..containers import ContainerEngine
 from ..records import DeviceFacts, DeviceSpec, Image
@@ -80,9 +79,32 @@ class Provide(Protocol):
         """
 
 
-REGISTRY: Final[dict[str, str]] = {"image": ".image", "bundle": ".bundle", "venv": ".venv"}
+def _image() -> Provide:
+    from . import image
+
+    return image
+
+
+def _bundle() -> Provide:
+    from . import bundle
+
+    return bundle
+
+
+def _venv() -> Provide:
+    from . import venv
+
+    return venv
+
+
+#: runtime -> what imports its module, when it is first used
+REGISTRY: Final[dict[str, Callable[[], Provide]]] = {
+    "image": _image,
+    "bundle": _bundle,
+    "venv": _venv,
+}
 
 
 def find(name: str) -> Provide:
     """The module of a runtime."""
-    return cast(Provide, import_module(REGISTRY[name], __name__))
+    return REGISTRY[name]()

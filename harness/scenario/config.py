@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
-from .. import kinds
+from .. import kinds, transports
 from ..errors import ConfigError
 from ..records import DeviceSpec, ModelSpec, Pattern, Precision, TensorSpec
 from ..runner.job import PROFILES, MeasureOptions
@@ -23,6 +24,19 @@ from .model import Model
 from .yaml_lines import KeyPath, YamlFile, shown
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+
+
+def Registered(registry: Mapping[str, object]) -> Any:  # noqa: N802  # reads like a type
+    """A string that must name one of the registry's entries."""
+
+    def check(value: str) -> str:
+        if value not in registry:
+            raise PydanticCustomError(
+                "literal_error", "", {"expected": ", ".join(f"'{name}'" for name in registry)}
+            )
+        return value
+
+    return Annotated[str, AfterValidator(check)]
 
 
 class _Strict(BaseModel):
@@ -158,8 +172,8 @@ class ModelFile(_Strict):
 class DeviceFile(_Strict):
     """devices/<name>.yaml."""
 
-    kind: Literal["linux", "jetson", "android", "macos"]
-    transport: Literal["local", "ssh", "adb"]
+    kind: Registered(kinds.REGISTRY)  # type: ignore[valid-type]
+    transport: Registered(transports.REGISTRY)  # type: ignore[valid-type]
     address: str = ""
     labels: list[Name] = Field(default_factory=list)
     description: str = ""

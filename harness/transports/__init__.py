@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
@@ -93,8 +92,29 @@ class Target(Protocol):
     def address(self) -> str: ...
 
 
-#: transport -> module with `connect(target) -> Transport`; imported when it is first used
-REGISTRY: Final[dict[str, str]] = {"local": ".local", "ssh": ".ssh", "adb": ".adb"}
+Connect = Callable[[Target], Transport]
+
+
+def _local() -> Connect:
+    from .local import connect
+
+    return connect
+
+
+def _ssh() -> Connect:
+    from .ssh import connect
+
+    return connect
+
+
+def _adb() -> Connect:
+    from .adb import connect
+
+    return connect
+
+
+#: transport -> what imports its `connect`, when it is first used
+REGISTRY: Final[dict[str, Callable[[], Connect]]] = {"local": _local, "ssh": _ssh, "adb": _adb}
 
 
 def connect(target: Target) -> Transport:
@@ -106,7 +126,4 @@ def connect(target: Target) -> Transport:
     if target.transport not in REGISTRY:
         known = ", ".join(REGISTRY)
         raise UsageError(f"{target.name}: transport '{target.transport}' is not one of {known}")
-    made: Callable[[Target], Transport] = import_module(
-        REGISTRY[target.transport], __name__
-    ).connect
-    return made(target)
+    return REGISTRY[target.transport]()(target)

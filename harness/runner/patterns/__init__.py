@@ -8,8 +8,7 @@ waiting in the queue, waking up and the copy of the input are in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Callable, Dict, Final, Optional, Sequence, cast
+from typing import Any, Callable, Dict, Final, Optional, Sequence
 
 import numpy as np
 
@@ -31,16 +30,47 @@ class Timed:
 
 Run = Callable[[Engine, Sequence[Any], MeasureOptions], Timed]
 
-#: pattern -> module with `run`; imported when it is first used
-REGISTRY: Final[Dict[str, str]] = {
-    "single": ".single",
-    "offline": ".offline",
-    "camera": ".camera",
-    "server": ".server",
-    "sustained": ".sustained",
+
+def _single() -> Run:
+    from .single import run
+
+    return run
+
+
+def _offline() -> Run:
+    from .offline import run
+
+    return run
+
+
+def _camera() -> Run:
+    from .camera import run
+
+    return run
+
+
+def _server() -> Run:
+    from .server import run
+
+    return run
+
+
+def _sustained() -> Run:
+    from .sustained import run
+
+    return run
+
+
+#: pattern -> what imports its `run`, when it is first used
+REGISTRY: Final[Dict[str, Callable[[], Run]]] = {
+    "single": _single,
+    "offline": _offline,
+    "camera": _camera,
+    "server": _server,
+    "sustained": _sustained,
 }
 
 
 def find(name: str) -> Run:
     """The pattern's `run`; the job's type has checked the name."""
-    return cast(Run, import_module(REGISTRY[name], __name__).run)
+    return REGISTRY[name]()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
+from . import metrics
 from .printable import printable
 from .records import CellResult, Scalar
 from .store import Run
@@ -29,6 +30,12 @@ COLUMNS: Final = (
     "mask_map50", "trials", "compute", "emulated", "step", "hint",
 )  # fmt: skip
 
+
+def columns() -> tuple[str, ...]:
+    """COLUMNS, then those of metrics that have come since."""
+    return (*COLUMNS, *(name for name in metrics.values() if name not in COLUMNS))
+
+
 TYPES: Final = {
     **dict.fromkeys(("threads", "batch", "n", "size_bytes", "peak_rss_bytes", "trials"), "BIGINT"),
     **dict.fromkeys(("parity_ok", "emulated"), "BOOLEAN"),
@@ -38,8 +45,8 @@ TYPES: Final = {
 
 
 def rows(run: Run) -> list[dict[str, Scalar]]:
-    """One dict a cell with exactly COLUMNS as keys, None for unknown."""
-    return [{**dict.fromkeys(COLUMNS), **_row(run, result)} for result in run.results]
+    """One dict a cell with exactly `columns()` as keys, None for unknown."""
+    return [{**dict.fromkeys(columns()), **_row(run, result)} for result in run.results]
 
 
 def _row(run: Run, result: CellResult) -> dict[str, Scalar]:
@@ -77,7 +84,7 @@ def _made(result: CellResult) -> dict[str, Scalar]:
         values["parity_ok"] = result.parity.ok
         values["parity_max_abs"] = max((o.max_abs for o in result.parity.outputs), default=None)
     if result.scores:
-        values.update({k: v for k, v in result.scores.values.items() if k in COLUMNS})
+        values.update({k: v for k, v in result.scores.values.items() if k in metrics.values()})
     return values
 
 
@@ -118,7 +125,7 @@ def as_json(run: Run) -> bytes:
 def as_csv(run: Run) -> bytes:
     """RFC 4180 with a header; booleans are true and false."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns(), lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: _cell_text(v) for k, v in row.items()} for row in rows(run))
     return text.getvalue().encode()
@@ -128,17 +135,24 @@ def as_parquet(run: Run) -> bytes:
     """Typed columns, written by DuckDB."""
     import duckdb
 
-    columns = ", ".join(f"{name} {TYPES.get(name, 'VARCHAR')}" for name in COLUMNS)
-    marks = ", ".join("?" * len(COLUMNS))
+    types = {**dict.fromkeys(metrics.values(), "DOUBLE"), **TYPES}
+    fields = ", ".join(f"{name} {types.get(name, 'VARCHAR')}" for name in columns())
+    marks = ", ".join("?" * len(columns()))
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
         path = Path(folder) / "run.parquet"
-        database.execute(f"CREATE TABLE cells ({columns})")
+        database.execute(f"CREATE TABLE cells ({fields})")
         values = [list(row.values()) for row in rows(run)]
         if values:
             database.executemany(f"INSERT INTO cells VALUES ({marks})", values)
         database.table("cells").write_parquet(str(path))
         data: bytes = path.read_bytes()
         return data
+
+
+def accuracy(row: dict[str, Scalar]) -> str:
+    """The row's headline metric: `mAP50–95 0.8100`; empty where nothing was scored."""
+    value = metrics.headline(row)
+    return f"{value.title} {figure(row[value.name], 4)}" if value else ""
 
 
 def as_markdown(run: Run) -> bytes:
@@ -152,7 +166,7 @@ def as_markdown(run: Run) -> bytes:
         "batch",
         "median [95 %] ms",
         "n",
-        "mAP50-95",
+        "accuracy",
         "MB",
         "verdict",
     )
@@ -168,7 +182,7 @@ def as_markdown(run: Run) -> bytes:
             latency(row),
             row["n"],
         ]
-        cells += [figure(row["map50_95"], 4), _megabytes(row["size_bytes"]), _judged(row)]
+        cells += [accuracy(row), _megabytes(row["size_bytes"]), _judged(row)]
         lines.append("| " + " | ".join(_markdown_text(c) for c in cells) + " |")
     return ("\n".join(lines) + "\n").encode()
 

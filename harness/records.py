@@ -235,6 +235,8 @@ class Parity:
     reasons: Tuple[str, ...] = ()
     #: metric of this cell over metric of the fp32 reference, when one is asked for
     metric_ratio: Optional[float] = None
+    #: the fp32 reference's accuracy, by export column
+    reference_metrics: Dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

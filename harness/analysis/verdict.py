@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from .. import metrics
 from ..records import Cell, CellResult, Placement, Summary, Trial, Verdict
-from ..scenario.config import Scenario
 from ..store import Run
 from . import proof
 
@@ -43,39 +43,57 @@ def _affinity(cell: Cell, trials: Sequence[Trial]) -> list[str]:
     return [f"asked for {cell.threads} CPUs, the process had {seen}; ask for fewer threads"]
 
 
-def broken_gates(run: Run, scenario: Scenario) -> list[str]:
-    """One line for each measured cell and limit of `gates:` that it does not keep."""
-    gates = scenario.file.gates
-    references = {
-        r.cell.model: r.scores.values["map50_95"] / r.parity.metric_ratio
-        for r in run.results
-        if r.scores and r.parity and r.parity.metric_ratio and "map50_95" in r.scores.values
-    }
-    broken: list[str] = []
-    for result in run.results:
-        if result.summary and gates.p50_ms and result.verdict == "invalid":
-            seen = f"not shown to be under {gates.p50_ms:g} ms, the number is invalid"
-            broken.append(f"{result.cell.id}: p50_ms: {seen}")
-        elif result.summary and gates.p50_ms and result.summary.p50.low > gates.p50_ms:
-            seen = f"{result.summary.p50.value:.3g} ms, surely over {gates.p50_ms:g} ms"
-            broken.append(f"{result.cell.id}: p50_ms: {seen}")
-        elif result.summary and gates.p50_ms and _doubtful(result, gates.p50_ms):
-            seen = f"{result.summary.p50.value:.3g} ms > {gates.p50_ms:g} ms, and suspect"
-            broken.append(f"{result.cell.id}: p50_ms: {seen}")
-        if result.artifact and gates.size_mb and result.artifact.size_bytes > gates.size_mb * 1e6:
-            seen = f"{result.artifact.size_bytes / 1e6:.3g} MB > {gates.size_mb:g} MB"
-            broken.append(f"{result.cell.id}: size_mb: {seen}")
-        value = result.scores.values.get("map50_95") if result.scores else None
-        if gates.map50_95_drop is not None and result.status == "ok":
-            reference = references.get(result.cell.model)
-            if value is None or reference is None:
-                what = "it has no mAP" if value is None else "no reference was scored"
-                broken.append(f"{result.cell.id}: map50_95_drop: not shown to be kept, {what}")
-            elif (drop := reference - value) > gates.map50_95_drop:
-                broken.append(
-                    f"{result.cell.id}: map50_95_drop: {drop:.4f} > {gates.map50_95_drop:g}"
-                )
-    return broken
+def broken_gates(run: Run, gates: Mapping[str, float]) -> list[str]:
+    """One line for each measured cell and limit of `gates:` that it does not meet."""
+    return [
+        f"{result.cell.id}: {line}" for result in run.results for line in _broken(result, gates)
+    ]
+
+
+def _broken(result: CellResult, gates: Mapping[str, float]) -> Iterator[str]:
+    limit_ms, limit_mb = gates.get("p50_ms"), gates.get("size_mb")
+    if result.summary and limit_ms and (seen := _too_slow(result, result.summary, limit_ms)):
+        yield f"p50_ms: {seen}"
+    if result.artifact and limit_mb and result.artifact.size_bytes > limit_mb * 1e6:
+        yield f"size_mb: {result.artifact.size_bytes / 1e6:.3g} MB > {limit_mb:g} MB"
+    if result.status != "ok":
+        return
+    for key, value in metrics.gates().items():
+        if key in gates and (seen := _too_inaccurate(result, value, gates[key])):
+            yield f"{key}: {seen}"
+
+
+def _too_slow(result: CellResult, summary: Summary, limit_ms: float) -> str | None:
+    if result.verdict == "invalid":
+        return f"not shown to be under {limit_ms:g} ms, the number is invalid"
+    if summary.p50.low > limit_ms:
+        return f"{summary.p50.value:.3g} ms, above {limit_ms:g} ms (95 % CI)"
+    if _doubtful(result, limit_ms):
+        return f"{summary.p50.value:.3g} ms > {limit_ms:g} ms, and suspect"
+    return None
+
+
+def _too_inaccurate(result: CellResult, about: metrics.Value, limit: float) -> str | None:
+    value = result.scores.values.get(about.name) if result.scores else None
+    reference = _reference(result, about.name, value)
+    if value is None or reference is None:
+        why = f"it has no {about.title}" if value is None else "no reference was scored"
+        return f"not shown to be met, {why}"
+    worse = about.worse_by(value, reference)
+    return f"{worse:.4f} > {limit:g}" if worse > limit else None
+
+
+def _reference(result: CellResult, name: str, value: float | None) -> float | None:
+    """The fp32 reference's; of older runs, which kept the ratio alone, the first value's."""
+    parity = result.parity
+    if parity is None:
+        return None
+    if name in parity.reference_metrics:
+        return parity.reference_metrics[name]
+    scores = result.scores.values if result.scores else {}
+    first = metrics.headline(scores)
+    is_first = first is not None and first.name == name
+    return value / parity.metric_ratio if is_first and value and parity.metric_ratio else None
 
 
 def _doubtful(result: CellResult, limit_ms: float) -> bool:

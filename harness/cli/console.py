@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from ..errors import BenchError
-from ..export import figure, rows
+from ..export import accuracy, figure, rows
 from ..records import CellResult, Plan, Scalar
 from ..serial import to_json
 from ..store import Run
@@ -249,7 +249,7 @@ def _table_row(row: dict[str, Scalar]) -> list[str]:
         figure(row["p50_ms"]) if shown else "",
         f"[{figure(row['p50_low_ms'])}, {figure(row['p50_high_ms'])}]" if shown else "",
         str(row["n"]) if shown else "",
-        "" if row["map50_95"] is None else f"{float(row['map50_95']):.4f}",
+        accuracy(row),
         "" if row["size_bytes"] is None else f"{float(row['size_bytes']) / 1e6:.2f}",
     )
     return [*(escape(str(n)) for n in names), *map(escape, numbers), f"[{STYLES[word]}]{word}[/]"]

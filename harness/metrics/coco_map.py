@@ -14,9 +14,18 @@ from numpy.typing import NDArray
 
 from .coco_rle import compressed
 from .truth import class_ids, read
+from .value import Value
 
 if TYPE_CHECKING:
     import hotcoco
+
+
+VALUES = (
+    Value("map50_95", "mAP50–95", gate="map50_95_drop"),
+    Value("map50", "mAP50", held=False),
+    Value("mask_map50_95", "Mask mAP50–95", gate="mask_map50_95_drop"),
+    Value("mask_map50", "Mask mAP50", held=False),
+)
 
 
 def score(

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .truth import class_ids, read
+from .value import Value
+
+VALUES = (Value("top1", "Top-1", gate="top1_drop"),)
 
 
 def score(

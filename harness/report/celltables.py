@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness import metrics
 from harness.records import CellResult, DeviceState, Parity, RunInfo, Summary, Trial
-from harness.report.claims import METRICS, MORE_METRICS
 from harness.report.data import TrialSamples
 from harness.report.numbers import (
     PERCENTILE_NEEDS,
@@ -62,7 +62,7 @@ def accuracy(result: CellResult) -> Pairs:
     if result.scores is None:
         return ()
     values = result.scores.values
-    titles = METRICS | MORE_METRICS
+    titles = {name: value.title for name, value in metrics.values().items()}
     order = [*(k for k in titles if k in values), *(k for k in values if k not in titles)]
     rows = tuple((titles.get(key, key), f"{values[key]:.4f}") for key in order)
     return (*rows, ("pictures", f"{result.scores.images:,} of {result.scores.dataset}"))

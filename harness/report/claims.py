@@ -9,22 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from harness import metrics
 from harness.records import Interval, RunInfo
 from harness.report.data import Axes, Entry
 from harness.report.numbers import bounds, figures, megabytes
 
-#: export columns that are accuracy, the headline's first, with their titles
-METRICS: Final[dict[str, str]] = {
-    "map50_95": "mAP50–95",
-    "mask_map50_95": "Mask mAP50–95",
-    "top1": "Top-1",
-}
-#: titles of further scores, shown on a cell's page
-MORE_METRICS: Final[dict[str, str]] = {
-    "map50": "mAP50",
-    "mask_map50": "Mask mAP50",
-    "top5": "Top-5",
-}
 #: how much accuracy "still right" may cost when the scenario sets no gate
 DROP: Final = 0.01
 _NAMED: Final = 3
@@ -65,9 +54,22 @@ def fastest(entries: Sequence[Entry], state: str = "valid") -> Fastest:
 def metric(entries: Sequence[Entry]) -> str:
     """The accuracy column that the headline speaks of."""
     present = {
-        key for e in entries if e.result and e.result.scores for key in e.result.scores.values
+        key: True for e in entries if e.result and e.result.scores for key in e.result.scores.values
     }
-    return next((key for key in METRICS if key in present), "map50_95")
+    found = metrics.headline(present)
+    return found.name if found else next(iter(metrics.values()))
+
+
+def title(key: str) -> str:
+    """What a metric's value is called."""
+    known = metrics.values().get(key)
+    return known.title if known else key
+
+
+def gain(value: float, key: str) -> float:
+    """`value`, so turned that more is better whatever the metric."""
+    known = metrics.values().get(key)
+    return value if known is None or known.higher_is_better else -value
 
 
 def reference(entries: Sequence[Entry], model: str) -> Entry | None:
@@ -83,18 +85,18 @@ def reference(entries: Sequence[Entry], model: str) -> Entry | None:
 
 def smallest(entries: Sequence[Entry], every: Sequence[Entry], info: RunInfo) -> Smallest:
     """Among `entries` of one model; the reference may have run on another device of `every`."""
-    drop = info.gates.get("map50_95_drop", DROP)
     key, base = metric(every), reference(every, entries[0].cell.model)
+    drop = info.gates.get(metrics.values()[key].gate, DROP)
     target = base.score(key) if base else None
     if target is None:
         return Smallest(None, drop)
-    right = [e for e in entries if e.size_bytes and _within(e.score(key), target - drop)]
+    right = [e for e in entries if e.size_bytes and _within(e.score(key), target, drop, key)]
     least = min((e.size_bytes or 0 for e in right), default=0)
     return Smallest(base, drop, tuple(e for e in right if e.size_bytes == least))
 
 
-def _within(value: float | None, floor: float) -> bool:
-    return value is not None and value >= floor - 1e-9
+def _within(value: float | None, target: float, drop: float, key: str) -> bool:
+    return value is not None and gain(value, key) >= gain(target, key) - drop - 1e-9
 
 
 def headline(
@@ -143,7 +145,7 @@ def _suspect_ahead(entries: Sequence[Entry], axes: Axes) -> str:
 
 
 def _size(small: Smallest, axes: Axes, key: str) -> str:
-    name = METRICS.get(key, key)
+    name = title(key)
     if small.reference is None:
         return "Which is smallest and still right is not known: the fp32 reference was not scored."
     base = f"{axes.label(small.reference.cell)}, {_score(small.reference, key)}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from harness import metrics
 from harness.records import Cell
-from harness.report.claims import METRICS
+from harness.report.claims import gain, title
 from harness.report.data import Axes, Entry
 from harness.report.marks import BADGES, Badge, Heat, Marks, heat, marks
 from harness.report.numbers import bounds, figures, shorten
@@ -174,15 +175,16 @@ def _numbered(hole: Box, entry: Entry, scale: Heat | None, best: Marks | None) -
 
 
 def _metrics(entries: Sequence[Entry]) -> tuple[str, ...]:
-    return tuple(key for key in METRICS if any(e.score(key) is not None for e in entries))
+    held = [name for name, value in metrics.values().items() if value.held]
+    return tuple(key for key in held if any(e.score(key) is not None for e in entries))
 
 
 def _best_figures(entries: Sequence[Entry]) -> dict[str, float]:
-    """The highest of each metric (to the three digits shown) and the smallest file."""
+    """The best of each metric (to the three digits shown) and the smallest file."""
     best: dict[str, float] = {}
-    for key in METRICS:
+    for key in metrics.values():
         scores = [round(v, 3) for e in entries if (v := e.score(key)) is not None]
-        best |= _distinct(key, max(scores, default=0.0), scores)
+        best |= _distinct(key, max(scores, key=lambda v: gain(v, key), default=0.0), scores)  # noqa: B023
     sizes = [float(e.size_bytes) for e in entries if e.summary and e.size_bytes]
     return best | _distinct("size", min(sizes, default=0.0), sizes)
 
@@ -207,9 +209,9 @@ def _figures(
 def _accuracy(entries: dict[str, Entry], key: str, leaders: dict[str, float]) -> Figure:
     scores = {d: v for d, e in entries.items() if (v := e.score(key)) is not None}
     text = _joined({d: f"{value:.3f}" for d, value in scores.items()}, scores)
-    top = max(scores.values(), default=None)
+    top = max(scores.values(), key=lambda value: gain(value, key), default=None)
     best = top is not None and round(top, 3) == leaders.get(key)
-    return Figure(METRICS[key], text, best, top)
+    return Figure(title(key), text, best, top)
 
 
 def _joined(texts: dict[str, str], values: dict[str, float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from harness.report.claims import METRICS
+from harness.report.claims import gain, title
 from harness.report.data import Axes, Entry
 from harness.report.numbers import bounds, figures, megabytes
 from harness.report.page import Chart
@@ -26,7 +26,7 @@ def _beats(other: Entry, entry: Entry, key: str) -> bool:
     assert entry.summary is not None
     if other.summary.p50.high >= entry.summary.p50.low:
         return False
-    return round(accuracy(other, key), 3) >= round(accuracy(entry, key), 3)
+    return gain(round(accuracy(other, key), 3), key) >= gain(round(accuracy(entry, key), 3), key)
 
 
 def pareto_chart(
@@ -40,7 +40,7 @@ def pareto_chart(
     height = {"range": _y_range(drawn, key), "tickformat": ".3f"}
     layout = {
         "xaxis": {"title": {"text": _x_title(log)}, **x_range(drawn, log)},
-        "yaxis": {"title": {"text": METRICS.get(key, key)}, **height},
+        "yaxis": {"title": {"text": title(key)}, **height},
         "hovermode": "closest",
     }
     label = f"{len(drawn)} cells by median latency and accuracy; the table below has every value."
@@ -94,11 +94,12 @@ def _frontier_line(front: Sequence[Entry], key: str) -> dict[str, object]:
     """Up with each cell of `front` that is more accurate than all faster ones."""
     best: list[float] = []
     for entry in front:
-        best.append(max([accuracy(entry, key), *best[-1:]]))
+        values = [accuracy(entry, key), *best[-1:]]
+        best.append(max(values, key=lambda value: gain(value, key)))
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": "not surely beaten in both",
+        "name": "Pareto-optimal",
         "x": [median_ms(e) for e in front],
         "y": best,
         "line": {"color": "var(--muted)", "width": 1.5, "dash": "dot", "shape": "hv"},

@@ -173,7 +173,8 @@ class CellRun:
         self._keep({"predictions.npz": predictions})
         assert self._parity
         ratio = checks.check_accuracy(self._loaded, self._scores, reference)
-        self._parity = replace(self._parity, metric_ratio=ratio)
+        known = dict(reference.values)
+        self._parity = replace(self._parity, metric_ratio=ratio, reference_metrics=known)
 
     def measure(self, index: int) -> None:
         """One trial; what is known so far is a provisional result."""

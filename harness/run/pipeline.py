@@ -97,7 +97,7 @@ def execute(request: Request, on_event: OnEvent = ignore) -> Run:
         pool.wait()
         for job in local:
             run_device(job, recorder)
-        broken = tuple(broken_gates(read_run(request.folder), request.scenario))
+        broken = tuple(broken_gates(read_run(request.folder), info.gates))
         info = replace(info, finished_at=now(), broken_gates=broken)
     finally:
         pool.stop()
@@ -146,7 +146,7 @@ def _open(request: Request) -> tuple[RunFolder, RunInfo, set[str]]:
         command=request.command,
         dataset=file.accuracy.dataset if file.accuracy else "",
         notes=request.plan.notes,
-        gates={k: v for k, v in file.gates.model_dump().items() if v is not None},
+        gates=dict(file.gates),
         host=platform.node(),
     )
     text = request.scenario.source.path.read_text(encoding="utf-8")

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from .. import kinds, transports
+from .. import kinds, metrics, transports
 from ..errors import ConfigError
 from ..records import DeviceSpec, ModelSpec, Pattern, Precision, TensorSpec
 from ..runner.job import PROFILES, MeasureOptions
@@ -118,14 +118,26 @@ class Accuracy(_Strict):
     images: int | None = Field(None, ge=1, description="Only so many, evenly spaced; default all.")
 
 
-class Gates(_Strict):
-    """Limits; a cell outside one, or whose latency is invalid, fails the run's exit code."""
+#: limits that are about no metric, with what they limit
+LIMITS: Final = {
+    "p50_ms": "Largest median latency, ms.",
+    "size_mb": "Largest artifact, MB (10^6 bytes).",
+}
 
-    map50_95_drop: float | None = Field(
-        None, ge=0, description="Largest drop against fp32 PyTorch."
-    )
-    p50_ms: float | None = Field(None, gt=0, description="Largest median latency, ms.")
-    size_mb: float | None = Field(None, gt=0, description="Largest artifact, MB (10^6 bytes).")
+
+def gate_names() -> dict[str, str]:
+    """What `gates:` may limit, with what it means: two limits, and one for each metric's value."""
+    of_metrics = {
+        key: f"How much worse {value.title} may be than fp32 PyTorch's."
+        for key, value in metrics.gates().items()
+    }
+    return {**LIMITS, **of_metrics}
+
+
+def _gate(name: str) -> str:
+    if name not in gate_names():
+        raise PydanticCustomError("unknown_key", "")
+    return name
 
 
 class ScenarioFile(_Strict):
@@ -144,7 +156,11 @@ class ScenarioFile(_Strict):
     exclude: list[str] = Field(default_factory=list, description="Globs on cell ids.")
     measure: Measure = Field(default_factory=Measure)  # type: ignore[arg-type]
     accuracy: Accuracy | None = None
-    gates: Gates = Field(default_factory=Gates)  # type: ignore[arg-type]
+    gates: dict[Annotated[str, AfterValidator(_gate)], Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="Limits; a cell outside one, or whose latency is invalid, fails the run's exit "
+        "code.",
+    )
 
 
 class InputFile(_Strict):
@@ -304,9 +320,16 @@ def _unknown_measures(file: DeviceFile, source: YamlFile) -> list[str]:
 
 def schema() -> dict[str, Any]:
     """JSON schema of a scenario, for editors."""
+    found = ScenarioFile.model_json_schema()
+    gates = found["properties"]["gates"]
+    limit = gates.pop("additionalProperties")
+    gates["properties"] = {
+        name: {**limit, "description": about} for name, about in gate_names().items()
+    }
+    gates["additionalProperties"] = False
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **ScenarioFile.model_json_schema(),
+        **found,
         "title": "bench scenario",
     }
 
@@ -330,6 +353,11 @@ def _checked(kind: type[FileType], source: YamlFile) -> FileType:
 
 def _line(kind: type[BaseModel], source: YamlFile, error: Any) -> str:
     path: KeyPath = tuple(error["loc"])
+    if error["type"] == "unknown_key":
+        path = path[:-1]  # pydantic adds that it was a key
+        return f"{source.where(path)}: {_dotted(path)}: unknown key" + neighbours(
+            str(path[-1]), list(gate_names())
+        )
     if error["type"] == "missing":
         return f"{source.where(path[:-1])}: {_dotted(path)}: missing"
     if error["type"] == "extra_forbidden":

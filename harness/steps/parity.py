@@ -26,13 +26,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import metrics
 from ..records import ModelSpec, OutputParity, Parity, Precision
 from ..tasks import REGISTRY, Detections, Geometry, number
 from ..tasks.nms import iou
 
 Outputs = Mapping[str, NDArray[np.float32]]
-#: metrics that are held against the reference's; the first that a task has is the cell's ratio
-HELD: Final = ("map50_95", "top1", "mask_map50_95")
+HIGHER: Final = metrics.Value("", "")
 
 
 @dataclass(frozen=True)
@@ -98,25 +98,30 @@ def compare(
 def check_metrics(
     precision: Precision, values: Mapping[str, float], reference: Mapping[str, float]
 ) -> tuple[float | None, list[str]]:
-    """First metric over the reference's, and each metric's broken rule; masks count as boxes do."""
-    held = [name for name in HELD if name in values and name in reference]
-    found = ((name, check_metric(precision, values[name], reference[name])) for name in held)
+    """First value over the reference's, and each held value's broken rule; masks count as boxes."""
+    known = metrics.values().items()
+    held = [v for name, v in known if v.held and name in values and name in reference]
+    found = ((v.name, check_metric(precision, values[v.name], reference[v.name], v)) for v in held)
     reasons = [f"{name} {reason}" for name, reason in found if reason]
-    ratio = values[held[0]] / reference[held[0]] if held and reference[held[0]] else None
+    first = held[0].name if held else ""
+    ratio = values[first] / reference[first] if held and reference[first] else None
     return ratio, reasons
 
 
-def check_metric(precision: Precision, value: float, reference: float) -> str | None:
-    """The broken rule, if accuracy fell by more, relative to the fp32 reference's, than it may.
+def check_metric(
+    precision: Precision, value: float, reference: float, about: metrics.Value = HIGHER
+) -> str | None:
+    """The broken rule, if accuracy got worse, relative to the fp32 reference's, than it may.
 
     0.1 % for fp32, 1 % for fp16, 2 % for int8. A reference of 0 allows no comparison.
     """
     limit = RULES[precision].metric_drop
-    drop = (reference - value) / reference if reference > 0 else 0.0
-    if drop <= limit:
+    worse = about.worse_by(value, reference) / reference if reference > 0 else 0.0
+    if worse <= limit:
         return None
+    side = "under" if about.higher_is_better else "over"
     return (
-        f"metric {value:.4g} is {drop:.2%} under the fp32 reference's {reference:.4g}; "
+        f"metric {value:.4g} is {worse:.2%} {side} the fp32 reference's {reference:.4g}; "
         f"{precision} may lose {limit:.1%}"
     )
 

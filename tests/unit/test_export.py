@@ -62,7 +62,7 @@ def test_markdown_escapes_what_would_break_the_table(run: Run) -> None:
     lines = export.as_markdown(run).decode().splitlines()
     assert (
         lines[2]
-        == "| rio | onnx | fp32 | local | 1 | 1 | 17.6 [17.5, 17.8] | 192 | 0.8100 | 4.90 | valid |"
+        == "| rio | onnx | fp32 | local | 1 | 1 | 17.6 [17.5, 17.8] | 192 | mAP50–95 0.8100 | 4.90 | valid |"
     )
     assert r"failed: boxes &lt;differ> \| much" in lines[3]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.report.claims import METRICS, metric
+from harness.report.claims import metric
+from harness.report.claims import title as metric_title
 from harness.report.data import Axes, Entry
 from harness.report.marks import BADGES, Badge
 from harness.report.numbers import bounds, figures, megabytes
@@ -52,7 +53,7 @@ def pages(report: Report) -> Iterable[Page]:
     key = metric(report.entries)
     plots = tuple(_plots(report, key))
     charts = tuple(plot.chart for plot in plots if plot.chart)
-    content = Pareto(METRICS.get(key, key), plots)
+    content = Pareto(metric_title(key), plots)
     yield Page("pareto.html", "Latency and accuracy", "pareto.html", content, charts)
 
 

@@ -156,7 +156,7 @@ def test_every_cell_has_a_number_and_nothing_is_made_twice(request_for: Any) -> 
     engine = FakeEngine()
     events: list[str] = []
     run = pipeline.execute(request_for(engine), lambda event, **v: events.append(event))
-    assert [r.status for r in run.results] == ["ok"] * 12
+    assert [r.reasons for r in run.results if r.status != "ok"] == []
     assert run.info.finished_at
     converted = [job for job in engine.jobs if job[0] == "convert"]
     assert len(converted) == len(set(converted)) == 6

@@ -70,7 +70,8 @@ def test_a_suspect_median_over_its_limit_breaks_it(tmp_path: Path) -> None:
 
 def test_an_accuracy_that_is_not_known_keeps_no_limit(tmp_path: Path) -> None:
     unscored = replace(ok_result(), scores=None)
-    assert broken(tmp_path / "a", {"map50_95_drop": 0.5}, unscored)[0].endswith("it has no mAP50–95")
+    said = broken(tmp_path / "a", {"map50_95_drop": 0.5}, unscored)
+    assert said[0].endswith("it has no mAP50–95")
     alone = replace(ok_result(), parity=None)
     said = broken(tmp_path / "b", {"map50_95_drop": 0.5}, alone)
     assert said[0].endswith("not shown to be met, no reference was scored")

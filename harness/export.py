@@ -238,7 +238,7 @@ def latency(row: dict[str, Scalar]) -> str:
     if row["p50_ms"] is None:
         return ""
     if row["emulated"]:
-        return "emulated: no device's time"
+        return "emulated: not representative"
     return f"{figure(row['p50_ms'])} [{figure(row['p50_low_ms'])}, {figure(row['p50_high_ms'])}]"
 
 

@@ -1,4 +1,4 @@
-"""What speaks against a number: one line each, with its figure and what to do. Pure.
+"""Why a number is suspect: one line each, with its figure and what to do. Pure.
 
 A flag never removes a sample. Each has a limit that matters and, where noise could reach the
 limit by chance, a test that it did not: on quiet log-normal samples each is raised in at most
@@ -99,8 +99,7 @@ def _variation(trials: Sequence[Samples]) -> str:
     surely = [v / (1 + SURELY / math.sqrt(2 * len(s))) for v, s in zip(each, trials, strict=True)]
     if max(math.sqrt(float(np.mean(np.square(each)))), *surely) <= VARIATION_PERCENT:
         return ""
-    limit = f"(coefficient of variation, limit {VARIATION_PERCENT} %)"
-    return f"samples vary by {max(each):.1f} % {limit}"
+    return f"coefficient of variation {max(each):.1f} % (limit {VARIATION_PERCENT} %)"
 
 
 def _order(trials: Sequence[Samples]) -> str:
@@ -132,7 +131,7 @@ def _moved(samples: Samples, first: int, last: int) -> float:
 def _modes(trials: Sequence[Samples]) -> str:
     if not any(has_two_modes(samples) for samples in trials):
         return ""
-    return "two modes: latency jumps between two levels; look at the histogram, pin the clocks"
+    return "bimodal: latency jumps between two levels; look at the histogram, fix the clocks"
 
 
 def _dependence(trials: Sequence[Samples], worth: float | None) -> str:
@@ -142,8 +141,8 @@ def _dependence(trials: Sequence[Samples], worth: float | None) -> str:
     if count < LEAST_SAMPLES or worth >= LEAST_INDEPENDENT * count:
         return ""
     return (
-        f"samples depend on each other: {count} are worth {worth:.0f}; something slows the device "
-        "for seconds at a time, look at the samples in order"
+        f"autocorrelated (effective sample size {worth:.0f} of {count}): something slows the "
+        "device for seconds at a time, look at the samples in order"
     )
 
 
@@ -183,7 +182,7 @@ def _pressure(trials: Sequence[Trial]) -> str:
     pressure = max((t.before.cpu_pressure_percent or 0.0 for t in alone), default=0.0)
     if pressure <= PRESSURE_PERCENT:
         return ""
-    return f"foreign load: tasks waited for a CPU {pressure:.0f} % of the time before a trial"
+    return f"background load: tasks waited for a CPU {pressure:.0f} % of the time before a trial"
 
 
 def _clock(trials: Sequence[Trial]) -> str:
@@ -205,7 +204,7 @@ def _sensor(trials: Sequence[Trial]) -> str:
     readings = [s.hottest_c for t in trials for s in (t.before, t.after) if s.hottest_c is not None]
     absurd = [c for c in readings if not PLAUSIBLE_C[0] <= c <= PLAUSIBLE_C[1]]
     if absurd:
-        return f"temperature of {absurd[0]:.0f} °C is no reading: the sensor is off or broken"
+        return f"implausible temperature {absurd[0]:.0f} °C, ignored: the sensor is off or broken"
     if any(t.before.hottest_c is not None and t.after.hottest_c is None for t in trials):
         return "the temperature sensor vanished during a trial; heat was not watched"
     return ""

@@ -19,7 +19,7 @@ from .drift import Samples
 from .student_t import NORMAL, student
 from .summary import median_interval
 
-Outcome = Literal["faster", "slower", "same", "can't tell"]
+Outcome = Literal["faster", "slower", "same", "inconclusive"]
 
 #: a difference that is surely smaller is called `same`
 SAME_PERCENT = 2.0
@@ -73,7 +73,7 @@ def decide(
     if degrees < 1:
         nothing = Interval(math.exp(difference), 0.0, math.inf)
         why = "a single trial says nothing about how much trials differ; run at least 3 of both"
-        return Comparison(nothing, "can't tell", False, counts, why)
+        return Comparison(nothing, "inconclusive", False, counts, why)
     reach = max(student(95.0, degrees) * error, NORMAL[95.0] * floor)
     surely = SURE_PAIRS.get(degrees) if paired else None
     sure = max((surely or student(99.9, degrees)) * error, NORMAL[99.9] * floor)
@@ -153,4 +153,4 @@ def _outcome(difference: float, reach: float, sure: float, same_percent: float) 
         return "same"
     if abs(difference) > sure:
         return "slower" if difference > 0 else "faster"
-    return "can't tell"
+    return "inconclusive"

@@ -17,7 +17,7 @@ FEW = 3
 _QUICK = {
     True: "quick agrees with full",
     False: "quick does not agree with full",
-    None: "whether quick agrees with full can't be told on so restless a device",
+    None: "inconclusive: quick and full differ within the noise floor of this device",
 }
 COLUMNS = ("cell", "old ms", "new ms", "ratio", "95 % interval", "verdict", "trials")
 

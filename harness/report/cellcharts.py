@@ -47,7 +47,7 @@ def histogram(trials: Sequence[TrialSamples]) -> Chart:
     data: list[object] = [_counted(trial, edges) for trial in trials]
     label = f"Histogram of {every.size:,} samples of {len(trials)} trials."
     figure: Figure = {"data": data, "layout": layout}
-    return Chart("histogram", label, figure, notes, title="How the samples are spread")
+    return Chart("histogram", label, figure, notes, title="Latency distribution")
 
 
 def _window(every: NDArray[np.float64]) -> tuple[float, float]:
@@ -87,7 +87,7 @@ def timeline(trials: Sequence[TrialSamples], states: Sequence[Placed] = ()) -> C
         stacked([PlotRow("latency, ms", lines, 2.2), *under], statechart.X_TITLE),
         (*(notes if drawn < total else ()), *statechart.notes(states)),
         "rows",
-        "One sample after the other" + (", and the device meanwhile" if under else ""),
+        "Latency over time" + (", and the device meanwhile" if under else ""),
     )
 
 

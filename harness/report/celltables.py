@@ -97,8 +97,8 @@ def remarks(made: Sequence[Trial]) -> tuple[str, ...]:
     """What speaks against each trial, tries of it that were void, and what was not seen."""
     told = []
     for t in made:
-        told += [f"Trial {t.index}: an earlier try was void: {why}" for why in t.voided]
-        told += [f"Trial {t.index}: void in its last try too: {t.void}"] if t.void else []
+        told += [f"Trial {t.index}: an earlier try was discarded: {why}" for why in t.voided]
+        told += [f"Trial {t.index}: discarded in its last try too: {t.void}"] if t.void else []
         told += [f"Trial {t.index}: {flag}" for flag in t.state_flags]
     unknown = dict.fromkeys(note for t in made for note in t.state_notes)
     return (*told, *(f"Not known: {note}" for note in unknown))
@@ -146,7 +146,7 @@ def parity_outputs(parity: Parity) -> Table:
         for o in parity.outputs
     )
     heads = ("Output", "Max abs", "Max rel", "Cosine", "Scale")
-    return Table(f"Raw outputs on {parity.images} pictures against the reference", heads, rows)
+    return Table(f"Raw outputs on {parity.images} images against the reference", heads, rows)
 
 
 def parity_boxes(parity: Parity) -> Pairs:

@@ -1,6 +1,6 @@
 """What the page says in words: who is fastest, who is smallest and still right.
 
-Two cells whose 95 % intervals overlap are never ranked: then it says that it can't tell them apart.
+Two cells whose 95 % intervals overlap are never ranked: then it says that it calls them tied.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def headline(
     cell = entries[0].cell
     place = f"On {cell.device}" + (f", {cell.model}" if len(axes.models) > 1 else "")
     if all(e.emulated for e in entries):
-        return (f"{place}: emulated; its times are no real device's and are not compared.",)
+        return (
+            f"{place}: emulated: not representative of hardware, so its times are not compared.",
+        )
     told = [_speed(place, entries, axes), _suspect_ahead(entries, axes)]
     told.append(_size(smallest(entries, every, info), axes, metric(every)))
     return tuple(sentence for sentence in told if sentence)
@@ -121,7 +123,7 @@ def _speed(place: str, entries: Sequence[Entry], axes: Axes) -> str:
     rivals = _listed([_timed(e, axes) for e in quick.tied])
     return (
         f"{place}: the fastest valid cell is one of {_timed(quick.best, axes)} "
-        f"and {rivals}: can't tell apart."
+        f"and {rivals}: statistically tied."
     )
 
 
@@ -129,10 +131,10 @@ def _no_valid(place: str, entries: Sequence[Entry], axes: Axes) -> str:
     quick = fastest(entries, "suspect")
     if quick.best is None:
         return f"{place}: no cell has a number; every entry below says why."
-    rivals = f", can't tell apart from {_listed([_timed(e, axes) for e in quick.tied])}"
+    rivals = f", statistically tied with {_listed([_timed(e, axes) for e in quick.tied])}"
     return (
         f"{place}: no cell is valid; the fastest suspect one is {_timed(quick.best, axes)}"
-        f"{rivals if quick.tied else ''}. Read its flags before using it."
+        f"{rivals if quick.tied else ''}. Read its flags before you use it."
     )
 
 
@@ -147,10 +149,10 @@ def _suspect_ahead(entries: Sequence[Entry], axes: Axes) -> str:
 def _size(small: Smallest, axes: Axes, key: str) -> str:
     name = title(key)
     if small.reference is None:
-        return "Which is smallest and still right is not known: the fp32 reference was not scored."
+        return "The smallest accurate file is not known: the fp32 reference was not scored."
     base = f"{axes.label(small.reference.cell)}, {_score(small.reference, key)}"
     if not small.best:
-        return f"No file was within {small.drop:g} {name} of the reference ({base})."
+        return f"No file is within {small.drop:g} {name} of the reference ({base})."
     names = _listed([axes.label(e.cell) for e in small.best])
     first = small.best[0]
     verb = "are" if len(small.best) > 1 else "is"

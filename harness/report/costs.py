@@ -68,7 +68,7 @@ def _signed(size_bytes: float) -> str:
 
 def _memory_notes(known: Sequence[PhaseMemory], trials: int) -> tuple[str, ...]:
     hows = {m.how for m in known}
-    notes = ["Resident memory of the process; what it holds before is Python, numpy and pictures."]
+    notes = ["Resident memory of the process; what it holds before is Python, numpy and images."]
     if "end" in hows:
         notes.append("Read at the end of each phase: this system keeps no peak of a phase.")
     else:

@@ -67,7 +67,7 @@ def _read(seen: Sequence[Seen], restarts: int) -> Chart | None:
         for series in SERIES
         if any(one.states.known(series.key) for one in seen)
     )
-    notes = [f"Readings of {len(seen)} trials; between them nobody looked."]
+    notes = [f"Readings of {len(seen)} trials; nothing was read between them."]
     if restarts:
         notes.append("The device restarted during the run: the gap there is made up.")
     return _drawn(rows, "minutes since the first reading", tuple(notes)) if rows else None

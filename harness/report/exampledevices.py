@@ -154,7 +154,7 @@ def noise() -> dict[str, Noise]:
     loud = replace(
         quiet, device="jetson", cell_id="rio-onnx-fp32-jetson-t1-b1", profile="quick", trials=3,
         p50_ms=Interval(40.5, 39.0, 42.4),
-        sides=Comparison(Interval(1.021, 0.957, 1.089), "can't tell", True, (3, 3)),
+        sides=Comparison(Interval(1.021, 0.957, 1.089), "inconclusive", True, (3, 3)),
         between_percent=2.6, floor_percent={"quick": 7.4, "full": 5.1},
         detectable_percent={"quick": 11.0, "full": 7.2}, quick_ratio=None, quick_agrees=None,
         quick_between_percent=2.6,

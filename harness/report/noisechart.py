@@ -56,7 +56,7 @@ def _change(ratio: float) -> str:
 def _agrees(noise: Noise) -> str:
     if noise.quick_ratio is None:
         return ""
-    words = {True: "yes", False: "no", None: "can't tell"}
+    words = {True: "yes", False: "no", None: "inconclusive"}
     return f"{words[noise.quick_agrees]} (ratio {noise.quick_ratio:.3f})"
 
 

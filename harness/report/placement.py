@@ -1,4 +1,4 @@
-"""What ran where, and the time of each layer, from the runtime's own account of a pass apart."""
+"""Execution placement and the time of each layer, as the runtime tells of a pass of its own."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _alert(known: Placement) -> str:
     if known.refused:
         return f"{known.asked} took nothing at all."
     if known.unasked:
-        return f"Ran elsewhere though nobody asked for it: {', '.join(known.unasked)}."
+        return f"Fell back to another provider: {', '.join(known.unasked)}."
     return ""
 
 

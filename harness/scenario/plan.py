@@ -143,8 +143,7 @@ def _duplicates(scenario: Scenario) -> list[str]:
         ("matrix", "batch"): file.matrix.batch,
     }
     return [
-        f"{scenario.source.where((*path, i))}: {'.'.join(path)}: {value!r} stands there twice, "
-        "its cells would too"
+        f"{scenario.source.where((*path, i))}: {'.'.join(path)}: {value!r} is a duplicate entry"
         for path, values in axes.items()
         for i, value in enumerate(values)
         if value in values[:i]

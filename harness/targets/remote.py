@@ -150,7 +150,9 @@ class RemoteSite:
             if reason is None:
                 return runtime.provide(self.transport, wanted, self._on_line)
             reasons.append(f"{name}: {reason}")
-        raise CannotRun(f"{self.spec.name} can have no runner of {image}: " + "; ".join(reasons))
+        raise CannotRun(
+            f"{self.spec.name} has no compatible runtime for {image}: " + "; ".join(reasons)
+        )
 
 
 class DeviceRunner:

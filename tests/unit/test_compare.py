@@ -189,7 +189,7 @@ def test_one_trial_each_cannot_tell(tmp_path: Path) -> None:
         runs.append(read_run(tmp_path / name))
     comparison = compare_runs(*runs).pairs[0].comparison
     assert comparison
-    assert comparison.outcome == "can't tell"
+    assert comparison.outcome == "inconclusive"
     assert comparison.reason.startswith("a single trial says nothing")
 
 

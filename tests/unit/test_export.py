@@ -90,7 +90,7 @@ def test_an_invalid_number_is_in_no_column_and_fails_its_test_case(run: Run) -> 
 
 def test_an_emulated_time_is_not_pasted_as_a_device_s(run: Run) -> None:
     emulated = replace(run, results=(replace(run.results[0], emulated=True),))
-    assert "| emulated: no device's time |" in export.as_markdown(emulated).decode()
+    assert "| emulated: not representative |" in export.as_markdown(emulated).decode()
 
 
 def test_a_planned_cell_without_a_result_is_an_error_of_junit(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""What ran where: each runtime's own words, read into the same layers."""
+"""Execution placement: each runtime's own words, read into the same layers."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_a_device_s_page_says_what_it_is_and_how_it_was_held(report: Path) -> No
     for words in (
         "model Jetson Orin Nano", "SoC T234", "build L4T 36.4.0", "driver CUDA 12.6", "arm64",
         "power_mode 15W", "floor, quick 7.40 %", "A against A +2.10 % [-4.30 %, +8.90 %]",
-        "give it a fan", "onnx fp32, trial 0 void, repeated: the clock fell",
+        "give it a fan", "onnx fp32, trial 0 discarded and repeated: the clock fell",
         "pytorch fp32 invalid: trial 2 was void 3 times",
     ):  # fmt: skip
         assert words in told, words
@@ -103,7 +103,14 @@ def test_a_run_without_any_of_it_still_has_its_pages(tmp_path: Path) -> None:
     assert "This run did not write down what was held." in told
     assert "nothing was read during them" in told, "before and after each trial"
     page = cell(out, "onnx-fp32-local")
-    for words in ("Energy", "Memory", "Threads asked", "Layers", "What ran where", "meanwhile"):
+    for words in (
+        "Energy",
+        "Memory",
+        "Threads asked",
+        "Layers",
+        "Execution placement",
+        "meanwhile",
+    ):
         assert words not in page
     assert not (out / "sustained.html").exists()
     assert "sustained.html" not in html(out / "index.html")

@@ -70,7 +70,7 @@ def test_what_the_device_says_is_flagged() -> None:
     assert [flag.split(":")[0].split(" ")[0] for flag in found] == [
         "1",
         "1",
-        "foreign",
+        "background",
         "clock",
         "battery",
     ]
@@ -152,7 +152,7 @@ def test_one_sample_has_no_interval_and_says_so() -> None:
 def test_a_temperature_of_4095_is_no_reading() -> None:
     absurd = DeviceState("t", hottest_c=4095.0)
     assert flags.trial_flags([trial(before=absurd), trial(), trial()]) == [
-        "temperature of 4095 °C is no reading: the sensor is off or broken"
+        "implausible temperature 4095 °C, ignored: the sensor is off or broken"
     ]
 
 

@@ -154,7 +154,7 @@ def test_others_are_waited_for() -> None:
     [
         (
             {"cpu_pressure_percent": 40.0},
-            "foreign load: tasks waited for a CPU 40 % of the time before the trial",
+            "background load: tasks waited for a CPU 40 % of the time before the trial",
         ),
         (
             {"steal_percent": 3.0},

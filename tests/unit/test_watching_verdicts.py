@@ -159,7 +159,7 @@ def test_all_reasons_of_a_void_trial_are_told() -> None:
         ),
         (
             {"cpu_pressure_percent": 31.0},
-            "foreign load: tasks waited for a CPU 31 % of the time during the trial",
+            "background load: tasks waited for a CPU 31 % of the time during the trial",
         ),
         (
             {"busy_percent": {"0": 71.0, "4": 99.0}},

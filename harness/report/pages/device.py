@@ -222,7 +222,9 @@ def _troubles(report: Report, entries: Sequence[Entry]) -> Iterable[Trouble]:
         result = entry.result
         for trial in result.trials if result else ():
             for why in trial.voided:
-                yield Trouble(f"{label}, trial {trial.index}", href, f"void, repeated: {why}")
+                yield Trouble(
+                    f"{label}, trial {trial.index}", href, f"discarded and repeated: {why}"
+                )
             if trial.void:
                 yield Trouble(f"{label}, trial {trial.index}", href, f"void: {trial.void}")
             for flag in trial.state_flags:

@@ -71,7 +71,7 @@ def _plot(group: Sequence[Entry], axes: Axes, key: str, title: str, name: str) -
     left = tuple(_left_out(e, axes) for e in group if e not in drawn)
     lines = tuple(_line(e, axes, key, e in front) for e in drawn)
     if any(e.emulated for e in group):
-        return Plot(title, None, (), left, "Emulated: its times are no real device's.")
+        return Plot(title, None, (), left, "Emulated: not representative of hardware.")
     if not drawn:
         return Plot(title, None, (), left, "No cell has both a time and an accuracy.")
     return Plot(title, pareto_chart(drawn, front, axes, key, name), lines, left)

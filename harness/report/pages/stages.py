@@ -94,13 +94,13 @@ def _chart(timed: Sequence[Entry], axes: Axes, number: int) -> Chart:
     traces.append(_marker(names, [s.e2e_ms for s in summaries]))
     layout = {
         "barmode": "stack",
-        "xaxis": {"title": {"text": "median, ms a picture"}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": "median, ms per image"}, "rangemode": "tozero"},
         "yaxis": {"autorange": "reversed", "type": "category", "title": {"text": ""}},
         "height": 150 + 34 * len(timed),
     }
     notes = (
         "Stages and end to end are medians of their own, so a bar need not end at its mark.",
-        "Stages are timed in a loop apart from the headline's: here pictures are prepared as well.",
+        "Stages are timed in a loop of their own, in which images are preprocessed as well.",
     )
     label = f"Stacked stages of {len(timed)} cells; the table below has every value."
     return Chart(f"stages-{number}", label, {"data": traces, "layout": layout}, notes, "rows")

@@ -59,7 +59,7 @@ def pages(report: Report) -> Iterable[Page]:
     devices = (d for d in report.axes.devices if _kept_up(report.of_device(d)))
     groups = tuple(_group(report, number, name) for number, name in enumerate(devices))
     charts = tuple(group.chart for group in groups if group.chart)
-    yield Page("sustained.html", "Kept up for minutes", "sustained.html", Sustained(groups), charts)
+    yield Page("sustained.html", "Sustained load", "sustained.html", Sustained(groups), charts)
 
 
 def there(report: Report) -> bool:

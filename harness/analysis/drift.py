@@ -15,12 +15,6 @@ SURELY = 4.0
 BATCHES = 4096
 
 
-def drift_percent(samples: Samples) -> float:
-    """Median of the last third against the first third, in percent; 0 below 30 samples."""
-    third = len(samples) // 3
-    return drift_between(samples[:third], samples[-third:]) if third >= 10 else 0.0
-
-
 def drift_between(first: Samples, last: Samples) -> float:
     """The median of `last` over that of `first`, in percent of the first."""
     before, after = float(np.median(first)), float(np.median(last))

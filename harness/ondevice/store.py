@@ -112,17 +112,6 @@ def remove(on: Transport, workdir: PurePosixPath, keys: Collection[str]) -> None
         _IN_USE.setdefault(on, set()).difference_update(keys)
 
 
-def clean(on: Transport, workdir: PurePosixPath) -> None:
-    """Delete the whole of our folder on the device.
-
-    Raises StepFailed for a folder that can hardly be ours alone, and when something stays.
-    """
-    if len(workdir.parts) < 3 or "bench" not in workdir.name or ".." in workdir.parts:
-        raise StepFailed(f"{on.name}: {workdir} is not removed: its name does not say bench")
-    _ask(on, scripts.CLEAN, workdir)
-    _IN_USE.pop(on, None)
-
-
 def _store(workdir: PurePosixPath) -> PurePosixPath:
     return workdir / "store"
 

@@ -81,9 +81,3 @@ sync
 rm -rf "$store/$key"
 mv "$part" "$store/$key"
 """
-
-#: workdir
-CLEAN: Final = """\
-rm -rf "$1"
-[ ! -e "$1" ] || { echo "$1 cannot be removed" >&2; exit 1; }
-"""

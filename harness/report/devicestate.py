@@ -114,11 +114,6 @@ def _drawn(rows: Sequence[PlotRow], x_title: str, notes: tuple[str, ...]) -> Cha
     return Chart("run-state", label, stacked(rows, x_title), notes, "rows")
 
 
-def _mhz(khz: Sequence[int] | None) -> float | None:
-    """The fastest CPU's."""
-    return max(khz) / 1000 if khz else None
-
-
 _AROUND: Final[tuple[tuple[str, str, float, Callable[[DeviceState], float | None]], ...]] = (
     ("hottest, °C", ".1f", 5.0, lambda s: s.hottest_c),
     (

@@ -50,11 +50,6 @@ SWEEP: Final = """\
 ids=$(docker ps -aq --filter "label=$1") || exit 1
 [ -z "$ids" ] || docker rm -f $ids >/dev/null
 """
-#: removes images of ours that nothing uses
-FORGET: Final = """\
-ids=$(docker images -q --no-trunc 'bench/*' | sort -u) || exit 1
-[ -z "$ids" ] || docker rmi -f $ids >/dev/null
-"""
 
 _PROCESS: Final = secrets.token_hex(4)
 _NUMBERS = itertools.count()
@@ -150,12 +145,6 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ima
 def cleanup(on: Transport) -> None:
     """Remove every container of ours on the device; the caller holds its lease."""
     _docker(on, ("sh", "-c", SWEEP, "sh", LABEL), "old containers cannot be removed")
-
-
-def clean(on: Transport) -> None:
-    """Remove containers and images of ours; what they were made from stays here."""
-    cleanup(on)
-    _docker(on, ("sh", "-c", FORGET), "images cannot be removed")
 
 
 def _move(

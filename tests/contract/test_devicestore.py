@@ -167,13 +167,6 @@ def test_the_entry_that_was_not_used_longest_makes_room(
     assert left == {"a", "c", "d"}
 
 
-def test_clean_leaves_nothing(on: Transport, workdir: PurePosixPath, folder: Path) -> None:
-    store.put(on, workdir, folder, "k1", 100 * MB)
-    store.clean(on, workdir)
-    assert not Path(workdir).exists()
-    assert list(Path(workdir).parent.iterdir()) == []
-
-
 def test_asking_for_many_is_one_round_trip(workdir: PurePosixPath, tmp_path: Path) -> None:
     on = Tools()
     for key in ("a", "b"):
@@ -261,11 +254,3 @@ def test_a_full_disk_says_what_is_needed_and_free(tmp_path: Path) -> None:
         assert store.there(on, workdir, ["small", "big"]) == {"big"}
     finally:
         subprocess.run(["umount", disk], check=True)
-
-
-@pytest.mark.parametrize("path", ["/", "/data", "/data/local/tmp", "/home/me", "/a/bench/.."])
-def test_clean_refuses_a_folder_that_is_not_ours(path: str) -> None:
-    on = Tools()
-    with pytest.raises(StepFailed, match="its name does not say bench"):
-        store.clean(on, PurePosixPath(path))
-    assert on.commands == 0

@@ -206,7 +206,8 @@ def test_a_broken_transfer_starts_again(
     server: Sshd, wanted: Wanted, daemon: Daemon, engine: DockerEngine
 ) -> None:
     on = connect(DeviceSpec("host", "linux", server.transport, server.address))
-    image.clean(on)
+    for name in daemon.docker("images", "-q").split():
+        daemon.docker("rmi", "-f", name)
     assert daemon.docker("images", "-q") == ""
     stop = threading.Event()
 

@@ -22,6 +22,11 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/vulture
+	$(VENV)/bin/codespell
+	$(VENV)/bin/shellcheck .ci/run dockerfiles/lock.sh $(filter-out scripts/check-links,$(wildcard scripts/*))
+	$(VENV)/bin/hadolint $(wildcard dockerfiles/*/Dockerfile)
+	$(VENV)/bin/python scripts/check-links
 
 setup: $(VENV)/ready
 

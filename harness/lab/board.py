@@ -26,7 +26,6 @@ from ..serial import dumps
 from . import sysfs
 from .guest import Boot
 
-ANDROID_SHELL: Final = 2000
 _HOSTNAMES: Final = {"phone": "lab-phone", "jetson": "lab-jetson", "host": "lab-host"}
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from harness.errors import ConfigError
 from harness.steps.image_files import decode
 
-#: wide, tall; a red top left quarter, a blue bottom right one
-WIDE, TALL = (24, 16), (16, 24)
+#: wide; a red top left quarter, a blue bottom right one
+WIDE = (24, 16)
 
 
 def picture(size: tuple[int, int], mode: str = "RGB") -> Image.Image:

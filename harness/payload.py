@@ -8,15 +8,13 @@ from __future__ import annotations
 import ast
 import functools
 import shutil
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from .cache import digest, file_sha256, made
+from .serial import PARSING
 from .workspace import PACKAGE, cache_root
 
-#: conversions run side by side, and Python 3.11 loses count when two threads parse at once
-_PARSING = threading.Lock()
 PARTS = ("__init__.py", "records.py", "serial.py", "formats", "tasks", "runner")
 
 
@@ -66,7 +64,7 @@ def imported(path: Path, package: Path = PACKAGE) -> tuple[Path, ...]:
 
 def _imports(file: Path, package: Path) -> list[Path]:
     found = []
-    with _PARSING:
+    with PARSING:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import math
+import threading
 import types
 from typing import (
     Any,
@@ -24,6 +25,10 @@ from typing import (
 )
 
 Record = TypeVar("Record")
+
+#: held while Python source is parsed, as numpy parses the header of each array: 3.11.7 and older
+#: raise SystemError where two threads do so at once (python/cpython#106905)
+PARSING = threading.RLock()
 
 #: what `X | None` is, where Python has it; what travels writes Optional
 _PIPE: Any = getattr(types, "UnionType", Union)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import BenchError, RunEnds, UsageError
 from .records import Cell, CellResult, Plan, RunDevice, RunInfo, Trial
-from .serial import Malformed, dumps, loads
+from .serial import PARSING, Malformed, dumps, loads
 
 #: what numpy raises for a truncated or altered npz
 DAMAGED = (
@@ -162,7 +162,7 @@ def read_samples(folder: Path, trial: Trial) -> dict[str, NDArray[np.int64]]:
     """Arrays of one trial, int64 ns; raises BenchError for a missing or damaged file."""
     path = folder / trial.folder / "samples.npz"
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with PARSING, path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
     except DAMAGED as error:
         raise BenchError(

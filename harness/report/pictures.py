@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.metrics.truth import Truth, read
 from harness.records import Cell
+from harness.serial import PARSING
 from harness.steps.datasets import image_path
 from harness.steps.image_files import decode
 from harness.tasks.detections import Detections, unpack
@@ -111,7 +112,7 @@ def read_predictions(path: Path | None) -> dict[int, Detections]:
     if path is None:
         return {}
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with PARSING, path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             rows = unpack({name: arrays[name] for name in arrays.files})
     except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile):
         return {}

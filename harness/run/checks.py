@@ -14,6 +14,7 @@ import numpy as np
 from .. import tasks
 from ..errors import StepFailed
 from ..records import Parity, Scores
+from ..serial import PARSING
 from ..steps import parity
 from ..steps.infer import LoadedArtifact, infer
 from ..steps.jobs import Limits
@@ -79,5 +80,5 @@ def check_accuracy(loaded: LoadedArtifact, scores: Scores, reference: Scores) ->
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
+    with PARSING, np.load(path, allow_pickle=False) as file:
         return {name: np.asarray(file[name]) for name in file.files}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import StepFailed
 from ..metrics import FOR_TASK, REGISTRY
 from ..records import ModelSpec, Scores
+from ..serial import PARSING
 
 COLUMNS = ("image_id", "box", "score", "label", "image_size")
 
@@ -39,7 +40,7 @@ def score(spec: ModelSpec, predictions: Path, annotations: Path, dataset: str) -
 def read_predictions(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of `path`; raises StepFailed if it is damaged or its columns do not fit."""
     try:
-        with path.open("rb") as file, np.load(file) as archive:
+        with PARSING, path.open("rb") as file, np.load(file) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except DAMAGE as error:
         reason = str(error) or type(error).__name__

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Iterator, overload
 
 import numpy as np
 
+from ..serial import PARSING
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -53,7 +55,8 @@ class Pack:
 def open_pack(path: str | Path) -> Pack:
     """Open the pack in folder `path`, its pixels memory-mapped read-only."""
     folder = Path(path)
-    ids = np.load(folder / "ids.npy")
-    shapes = np.load(folder / "shapes.npy")
-    pixels = np.load(folder / "pixels.npy", mmap_mode="r" if len(ids) else None)
+    with PARSING:
+        ids = np.load(folder / "ids.npy")
+        shapes = np.load(folder / "shapes.npy")
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r" if len(ids) else None)
     return Pack(ids, shapes, np.asarray(pixels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -60,6 +61,14 @@ def engine_over(name: str, root: Path) -> ContainerEngine:
     return DockerEngine(root)
 
 
+def fetch_uv(place: Path) -> None:
+    """What every build installs first: its lock, and its wheel into the folder of wheels."""
+    lock = place / "dockerfiles" / "uv.lock"
+    shutil.copyfile(recipe.dockerfiles() / "uv.lock", lock)
+    argv = ("download", "--quiet", "--no-deps", "--only-binary", ":all:", "-r", str(lock))
+    subprocess.run([sys.executable, "-m", "pip", *argv, "-d", str(place / "wheels")], check=True)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of recipes, packages from a folder of wheels only, an empty cache."""
@@ -67,6 +76,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     line = make_wheel(place / "wheels")
     make_recipe(place / "dockerfiles", "tiny", line)
     make_recipe(place / "dockerfiles", "broken", line.replace("sha256:", "sha256:0")[:-2] + "\n")
+    fetch_uv(place)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_FIND_LINKS", str(place / "wheels"))
         patch.setenv("PIP_NO_INDEX", "1")

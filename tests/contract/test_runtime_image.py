@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
-from test_container_engines import make_recipe, make_wheel
+from test_container_engines import fetch_uv, make_recipe, make_wheel
 from transport_servers import wait_for
 from transport_servers.sshd import Sshd
 
@@ -106,6 +106,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerEngine]:
     place = tmp_path_factory.mktemp("engine")
     line = make_wheel(place / "wheels")
     make_recipe(place / "dockerfiles", "tiny", line)
+    fetch_uv(place)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_FIND_LINKS", str(place / "wheels"))
         patch.setenv("PIP_NO_INDEX", "1")

@@ -22,7 +22,7 @@ from .series import mean, plausible
 POLL_S, COOL_WAIT_S = 5.0, 600.0
 #: others end or they do not; a nightly job is not to wait for them
 QUIET_WAIT_S = 30.0
-#: what foreign load is judged from: the last two seconds
+#: what background load is judged from: the last two seconds
 QUIET_SPAN_S = 2.0
 #: a quarter of all CPUs is busy though nothing of ours runs: someone works there
 BUSY_PERCENT = 25.0
@@ -133,11 +133,13 @@ def foreign_load(readings: Sequence[Reading]) -> str:
     stolen = mean(r.steal_percent for r in recent)
     busy = mean(value for r in recent for value in r.busy_percent.values())
     if pressure > PRESSURE_PERCENT:
-        return f"foreign load: tasks waited for a CPU {pressure:.0f} % of the time before the trial"
+        return (
+            f"background load: tasks waited for a CPU {pressure:.0f} % of the time before the trial"
+        )
     if busy > BUSY_PERCENT:
-        return f"foreign load: the CPUs were {busy:.0f} % busy before the trial"
+        return f"background load: the CPUs were {busy:.0f} % busy before the trial"
     if stolen > STEAL_PERCENT:
-        return f"foreign load: the hypervisor took {stolen:.1f} % of the time before the trial"
+        return f"background load: the hypervisor took {stolen:.1f} % of the time before the trial"
     return ""
 
 

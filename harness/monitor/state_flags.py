@@ -75,7 +75,7 @@ def _waited(seen: Seen) -> str:
     percent = mean(r.cpu_pressure_percent for r in seen.inside)
     if percent <= PRESSURE_PERCENT:
         return ""
-    return f"foreign load: tasks waited for a CPU {percent:.0f} % of the time during the trial"
+    return f"background load: tasks waited for a CPU {percent:.0f} % of the time during the trial"
 
 
 def _others(seen: Seen) -> str:
@@ -84,14 +84,16 @@ def _others(seen: Seen) -> str:
     percent = mean(v for r in seen.inside for c, v in r.busy_percent.items() if c not in seen.cpus)
     if percent <= OTHERS_PERCENT:
         return ""
-    return f"foreign load: CPUs that it did not use were {percent:.0f} % busy; end what else runs"
+    return (
+        f"background load: CPUs that it did not use were {percent:.0f} % busy; end what else runs"
+    )
 
 
 def _stolen(seen: Seen) -> str:
     percent = mean(r.steal_percent for r in seen.inside)
     if percent <= STEAL_PERCENT:
         return ""
-    return f"foreign load: the hypervisor took {percent:.1f} % of the time during the trial"
+    return f"background load: the hypervisor took {percent:.1f} % of the time during the trial"
 
 
 def _short_of_memory(seen: Seen) -> str:

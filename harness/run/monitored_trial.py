@@ -28,7 +28,7 @@ LONG_S = 10.0
 
 @dataclass(frozen=True)
 class Attention:
-    """How a trial is attended. `quiet_s`: how long foreign load is waited for before; 0: not."""
+    """How a trial is attended. `quiet_s`: how long background load is waited for before; 0: not."""
 
     site: Site
     #: the run's folder

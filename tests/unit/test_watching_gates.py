@@ -118,7 +118,7 @@ def test_limits_come_from_the_devices_file() -> None:
     assert limits_of(spec, 1) == Limits(38.0, 50.0, 1)
 
 
-# ---- foreign load ------------------------------------------------------------------------------
+# ---- background load -----------------------------------------------------------------------
 
 
 def quiet(batches: Sequence[list[Reading]], over: bool = False) -> tuple[tuple[str, ...], Time]:
@@ -146,7 +146,9 @@ def test_others_are_waited_for() -> None:
     busy = series(6, busy_percent={"0": 95.0, "4": 10.0})
     flags, time = quiet([busy, series(8, **CALM)])  # type: ignore[arg-type]
     assert (flags, time.slept) == ((), [5.0])
-    assert time.said == ["waits for others: foreign load: the CPUs were 52 % busy before the trial"]
+    assert time.said == [
+        "waits for others: background load: the CPUs were 52 % busy before the trial"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_others_are_waited_for() -> None:
         ),
         (
             {"steal_percent": 3.0},
-            "foreign load: the hypervisor took 3.0 % of the time before the trial",
+            "background load: the hypervisor took 3.0 % of the time before the trial",
         ),
     ],
 )

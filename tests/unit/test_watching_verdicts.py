@@ -163,11 +163,11 @@ def test_all_reasons_of_a_void_trial_are_told() -> None:
         ),
         (
             {"busy_percent": {"0": 71.0, "4": 99.0}},
-            "foreign load: CPUs that it did not use were 71 % busy; end what else runs",
+            "background load: CPUs that it did not use were 71 % busy; end what else runs",
         ),
         (
             {"steal_percent": 4.0},
-            "foreign load: the hypervisor took 4.0 % of the time during the trial",
+            "background load: the hypervisor took 4.0 % of the time during the trial",
         ),
         (
             {"memory_pressure_percent": 8.0},

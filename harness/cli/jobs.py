@@ -204,8 +204,8 @@ class LivePages:
         out = self._space.reports / self._run.name
         try:
             page = _write_report(self._run, out, self._space, live=True)
-        except BenchError as error:  # the run goes on, and writes them again
-            self._events("log", line=f"pages: {error.message}")
+        except (BenchError, OSError) as error:  # the run goes on, and writes them again
+            self._events("log", line=f"pages: {error}")
         else:
             if first:
                 self._events("report", page=str(page))

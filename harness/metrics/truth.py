@@ -63,7 +63,7 @@ def _read(path: Path, size_bytes: int, changed_ns: int) -> Truth:
         raise ConfigError([what], "Copy the file again: it is damaged or cut off.") from None
     except RecursionError:
         raise ConfigError([f"{path}: not annotations: nested too deeply"]) from None
-    except (UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
         raise ConfigError([f"{path}: not UTF-8 JSON: {error}"]) from None
     mistakes = [f"{path}: {what}" for what in structure_mistakes(content)]
     if not mistakes:

@@ -74,8 +74,8 @@ def build_run(
 ) -> Path:
     """`build` of the run in `folder`; raises BenchError for one that cannot be read.
 
-    `noise_of` gives what is known of a device's noise, see `noise.kept`. `live` pages, of a run
-    that goes on, load themselves again.
+    `noise_of` gives what is known of a device's noise, see `noise_floor.kept`. `live` pages, of a
+    run that goes on, load themselves again.
     """
     run = read_run(folder)
     run = replace(run, results=(*run.results, *run.provisional))

@@ -1,6 +1,6 @@
 """What the page says in words: who is fastest, who is smallest and still right.
 
-Two cells whose 95 % intervals overlap are never ranked: then it says that it calls them tied.
+Two cells whose 95 % intervals overlap are never ranked; they are called statistically tied.
 """
 
 from __future__ import annotations

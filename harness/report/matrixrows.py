@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from harness import metrics
 from harness.records import Cell
@@ -184,7 +185,7 @@ def _best_figures(entries: Sequence[Entry]) -> dict[str, float]:
     best: dict[str, float] = {}
     for key in metrics.values():
         scores = [round(v, 3) for e in entries if (v := e.score(key)) is not None]
-        best |= _distinct(key, max(scores, key=lambda v: gain(v, key), default=0.0), scores)  # noqa: B023
+        best |= _distinct(key, max(scores, key=partial(gain, key=key), default=0.0), scores)
     sizes = [float(e.size_bytes) for e in entries if e.summary and e.size_bytes]
     return best | _distinct("size", min(sizes, default=0.0), sizes)
 
@@ -209,7 +210,7 @@ def _figures(
 def _accuracy(entries: dict[str, Entry], key: str, leaders: dict[str, float]) -> Figure:
     scores = {d: v for d, e in entries.items() if (v := e.score(key)) is not None}
     text = _joined({d: f"{value:.3f}" for d, value in scores.items()}, scores)
-    top = max(scores.values(), key=lambda value: gain(value, key), default=None)
+    top = max(scores.values(), key=partial(gain, key=key), default=None)
     best = top is not None and round(top, 3) == leaders.get(key)
     return Figure(title(key), text, best, top)
 

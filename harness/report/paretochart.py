@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from harness.report.claims import gain, title
 from harness.report.data import Axes, Entry
@@ -95,7 +96,7 @@ def _frontier_line(front: Sequence[Entry], key: str) -> dict[str, object]:
     best: list[float] = []
     for entry in front:
         values = [accuracy(entry, key), *best[-1:]]
-        best.append(max(values, key=lambda value: gain(value, key)))
+        best.append(max(values, key=partial(gain, key=key)))
     return {
         "type": "scatter",
         "mode": "lines",

@@ -87,7 +87,7 @@ class CellRun:
         self._device, self._recorder, self._once = device, recorder, once
         self._inputs = job.models[cell.cell.model]
         self._started_at = cell.started_at
-        self._wall_s = dict(cell.wall_s)
+        self._wall_s: dict[str, float] = {}
         self._at: Step = "deploy"
         self._image: Image | None = None
         self._artifact: Artifact | None = cell.artifact
@@ -110,7 +110,7 @@ class CellRun:
             if step != "measure":
                 recorder.event("step_end", cell=self.cell.id, step=step, seconds=round(spent, 3))
             self._wall_s[step] = self._wall_s.get(step, 0.0) + spent
-            recorder.wall_s[step] += spent
+            recorder.spent(step, spent)
 
     def deploy(self) -> None:
         """The format's runtime on the device, ready."""

@@ -5,9 +5,9 @@ Paths of things in the cache are relative to it, so that another machine finds t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ..records import Artifact, Cell, DeviceSpec, Failure, ModelSpec, Scores
+from ..records import Artifact, Cell, DeviceSpec, ModelSpec, Scores
 from ..runner.job import MeasureOptions
 
 
@@ -52,15 +52,12 @@ class ModelInputs:
 
 @dataclass(frozen=True)
 class CellJob:
-    """One cell, and what this machine has made for it or why it could not be made."""
+    """One cell, and what this machine has made for it."""
 
     cell: Cell
     started_at: str
-    #: None: it could not be made, or is to be converted on the device
+    #: None: it is to be converted on the device
     artifact: Artifact | None = None
-    failure: Failure | None = None
-    #: step -> seconds that it took so far
-    wall_s: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -98,9 +98,12 @@ class Preparation:
         None when no cell is left.
         """
         made = [job for cell in cells if (job := self._cell_job(cell))]
-        for cell in cells:
-            if check := self._checks.get(_check_key(cell)):
-                check.exception()  # the cell's own check says what is wrong; here it is waited for
+        if device.transport == "local":
+            for cell in cells:  # its own steps say what is wrong; here it is only waited for
+                image = self._images.get(REGISTRY[cell.format].SPEC.image)
+                for made_here in (image, self._checks.get(_check_key(cell))):
+                    if made_here:
+                        made_here.exception()
         if not made:
             return None
         names = dict.fromkeys(job.cell.model for job in made)
@@ -142,12 +145,13 @@ class Preparation:
         ]
         for step, future in steps:
             error = future.exception() if future else None
-            if isinstance(error, RunEnds) or not isinstance(error, (Exception, type(None))):
+            if error is None:
+                continue
+            if isinstance(error, RunEnds) or not isinstance(error, Exception):
                 raise error
-            if error:
-                failure = failure_of(error, step, cell, self._recorder)
-                self._recorder.result(failed_result(self._run_id, cell, failure, now()))
-                return None
+            failure = failure_of(error, step, cell, self._recorder)
+            self._recorder.result(failed_result(self._run_id, cell, failure, now()))
+            return None
         return CellJob(cell, now(), artifact.result() if artifact else None)
 
     def _make_artifact(self, cell: Cell, spec: FormatSpec) -> Artifact:
@@ -229,9 +233,9 @@ class Preparation:
         return run
 
     def _end(self, step: Step, name: str, seconds: float, outcome: str) -> None:
+        self._recorder.spent(step, seconds)
         with self._lock:
             self._ended += 1
-            self._recorder.wall_s[step] += seconds
             place = {"n": self._ended, "of": self._started}
         seconds = round(seconds, 3)
         self._recorder.event(

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..bugs import bug_report
 from ..containers import ContainerEngine
-from ..errors import BenchError
-from ..records import Cell, CellResult, Failure, RunDevice, Skipped
+from ..errors import BenchError, RunEnds
+from ..records import Cell, CellResult, Failure, RunDevice, Skipped, Step
 from ..store import RunFolder
 
 OnEvent = Callable[..., None]
@@ -47,6 +48,7 @@ class Recorder:
         self.wall_s: defaultdict[str, float] = defaultdict(float)
         #: ids of cells that have a result
         self.finished: set[str] = set()
+        self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._to_stop: list[Callable[[], None]] = []
 
@@ -83,11 +85,26 @@ class Recorder:
             except BenchError as error:
                 self.event("lost", device="", cell="", reason=error.message)
 
+    def spent(self, step: Step, seconds: float) -> None:
+        """Count wall time that went into a step."""
+        with self._lock:
+            self.wall_s[step] += seconds
+
     def event(self, name: str, **values: object) -> None:
         """To the run's events (all but `log`, and without results), and to who watches."""
         if name != "log":
             self._run.event(name, **{k: v for k, v in values.items() if k != "result"})
-        self._on_event(name, **values)
+        try:
+            self._on_event(name, **values)
+        except RunEnds:
+            raise
+        except BrokenPipeError:  # nobody watches any more
+            self._on_event = ignore
+        except Exception as error:  # who watches costs no cell its result
+            report = bug_report(error, f"telling of {name}")
+            path = self.logs / "bug-watching.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(report.text, encoding="utf-8")
 
     def device(self, device: RunDevice) -> None:
         """What is known of a device now."""

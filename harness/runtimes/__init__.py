@@ -1,6 +1,7 @@
 """How a format's runner gets onto a device: as an image, a bundle, or a virtual environment.
 
-All three come from the same lock. Each satisfies `Provide`; `deploy` picks by kind and facts.
+All three come from the same lock. Each satisfies `Provide`; `targets.remote` picks one by kind and
+facts.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The steps of a cell in running order, each a function of its inputs; none imports another."""
+"""The steps of a cell in running order, each a function of its inputs."""

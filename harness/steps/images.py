@@ -18,9 +18,9 @@ from ..records import Image
 
 __all__ = ["ImageState", "Pruned", "available", "build_all", "make_base", "prune", "states"]
 
-#: name of the image, line of its build
 #: images built side by side: they wait for downloads, mostly
 AT_ONCE = 3
+#: name of the image, line of its build
 OnBuildLine = Callable[[str, str], None]
 
 

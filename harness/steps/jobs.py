@@ -6,7 +6,6 @@ The job's folder is all that it can write. A job without `result.json` did not f
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..payload import payload
 from ..printable import printable
 from ..records import Image
 from ..runner.job import Job
+from ..runner.threads import allowed
 from ..serial import Malformed, dumps, loads
 
 Result = TypeVar("Result")
@@ -41,7 +41,7 @@ class Limits:
 
 
 class JobRunner(Protocol):
-    """What of a container engine a job needs; a device's `deploy` has it too."""
+    """What of a container engine a job needs; so has `targets.remote`."""
 
     def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed: ...
 
@@ -60,9 +60,7 @@ class Place:
 
 def machine_cpus() -> tuple[int, ...]:
     """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))  # macOS pins no process
+    return allowed()
 
 
 def pinned(threads: int) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ exit 0
 
 
 class RemoteSite:
-    """Satisfies `sites.Site`; a context manager that leaves the device as it was found."""
+    """Satisfies `target.Site`; a context manager that leaves the device as it was found."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class RemoteSite:
         return " ".join(part for part in known if part)
 
     def place(self, image: str) -> Place:
-        """See `sites.Site`; the first of the kind's runtimes that the device can have."""
+        """See `target.Site`; the first of the kind's runtimes that the device can have."""
         if image not in self._ready:
             ready = self._provide(image)
             runner = DeviceRunner(self.transport, self.spec, self.workdir, ready)
@@ -104,15 +104,15 @@ class RemoteSite:
         return self._ready[image]
 
     def cpus(self, threads: int) -> tuple[int, ...]:
-        """See `sites.Site`."""
+        """See `target.Site`."""
         return chosen(self.spec.cpus or fast_last(self.facts.cpus, self.facts.big_cpus), threads)
 
     def all_cpus(self) -> tuple[int, ...]:
-        """See `sites.Site`."""
+        """See `target.Site`."""
         return self.spec.cpus or self.facts.cpus
 
     def steady(self) -> AbstractContextManager[tuple[str, ...]]:
-        """See `sites.Site`."""
+        """See `target.Site`."""
         return self.kind.steady(self.transport, self.spec.steady, self.workdir)
 
     def wait_until_back(self) -> None:

@@ -1,7 +1,7 @@
 """Where the cells of a device run: this machine, or one at the other end of a transport.
 
 A site gives a format's place, CPUs for a measured job, and the transport and kind through which
-its state is read. `deploy` has the remote one.
+its state is read. `remote` has the one behind a transport.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def lookup(name: str, host: str, config: str, user: str = "", port: int | None =
         raise UsageError(f"{name}: {path}: no such ssh config", "Correct `config=` in the address.")
     ssh = shutil.which("ssh")
     if config or ssh is None:
-        _check_lines(name, path, may_run=False, has_ssh=ssh is not None)
+        _check_lines(name, path, has_ssh=ssh is not None)
     return _ask_ssh(ssh, name, host, config, user, port) if ssh else _ask_paramiko(name, host, path)
 
 
@@ -83,11 +83,11 @@ def _ask_paramiko(name: str, host: str, path: Path) -> Options:
     return {key: value if isinstance(value, list) else [value] for key, value in found.items()}
 
 
-def _check_lines(name: str, path: Path, *, may_run: bool, has_ssh: bool) -> None:
+def _check_lines(name: str, path: Path, *, has_ssh: bool) -> None:
     """Raises UsageError for lines that must not be followed, or that paramiko cannot follow."""
     for file, number, keyword, rest in _lines(path):
         where = f"{name}: {file}:{number}"
-        if keyword == "match" and re.search(r"\bexec\b", rest, re.I) and not may_run:
+        if keyword == "match" and re.search(r"\bexec\b", rest, re.I):
             raise UsageError(
                 f"{where}: `Match exec` runs a program while the config is read",
                 "Move the host into a config without it.",

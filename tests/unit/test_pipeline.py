@@ -218,6 +218,30 @@ def test_a_reference_that_fails_costs_no_traceback(request_for: Any) -> None:
     assert {r.failure.step for r in run.results if r.failure} == {"parity"}
 
 
+@pytest.mark.parametrize("event", ["task", "step", "trial_end", "provisional", "cell"])
+def test_who_watches_costs_no_cell_its_result(request_for: Any, event: str) -> None:
+    def watch(name: str, **values: object) -> None:
+        if name == event:
+            raise KeyError("no such column")
+
+    run = pipeline.execute(request_for(FakeEngine()), watch)
+    assert {r.status for r in run.results} == {"ok"}
+    assert f"KeyError in telling of {event}" in (run.folder / "logs/bug-watching.txt").read_text()
+
+
+def test_a_run_goes_on_when_nobody_reads_its_events(request_for: Any) -> None:
+    told: list[str] = []
+
+    def watch(name: str, **values: object) -> None:
+        told.append(name)
+        raise BrokenPipeError
+
+    run = pipeline.execute(request_for(FakeEngine()), watch)
+    assert {r.status for r in run.results} == {"ok"}
+    assert len(told) <= 3  # one of the main thread and of each that was telling just then
+    assert not (run.folder / "logs/bug-watching.txt").exists()
+
+
 def test_a_resumed_run_goes_on(request_for: Any) -> None:
     request = request_for(FakeEngine())
     done = pipeline.execute(request)

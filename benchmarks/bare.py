@@ -8,6 +8,8 @@ def pytorch(path, threads, source):
 
     torch.set_num_threads(threads)
     spec = importlib.util.spec_from_file_location("network", source + "/network.py")
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     network = module.build()

@@ -86,9 +86,11 @@ def filled(page: str, made: Mapping[str, str]) -> str:
     """The page with each table between its marks; raises ValueError where a mark is missing."""
     for name, table in made.items():
         mark = re.compile(rf"(<!-- claims: {name} -->\n).*?(<!-- end -->)", re.S)
-        page, count = mark.subn(lambda m, table=table: f"{m[1]}{table}\n{m[2]}", page)
-        if count != 1:
-            raise ValueError(f"{PAGE}: {count} marks 'claims: {name}'")
+        parts = mark.split(page)
+        if len(parts) != 4:
+            raise ValueError(f"{PAGE}: {len(parts) // 3} marks 'claims: {name}'")
+        before, begin, end, after = parts
+        page = f"{before}{begin}{table}\n{end}{after}"
     return page
 
 

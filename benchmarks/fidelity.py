@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ from harness.containers import ContainerEngine, JobSpec, Mount, choose
 from harness.formats import REGISTRY
 from harness.payload import payload
 from harness.runner.state import read_state
-from harness.scenario.model import Model, read_model
+from harness.scenario.config import read_model
+from harness.scenario.model import Model
 from harness.serial import dumps
 from harness.steps import datasets
 from harness.steps.convert import convert
@@ -75,7 +77,7 @@ def main() -> int:
     engine = choose("docker")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            model = read_model(Workspace.around(Path.cwd()).models()[options.model])
+            model = read_model(Workspace.here().models()[options.model])
             inputs = written_inputs(model, Path(folder))
             for name in options.formats.split(","):
                 for said in measured(options, engine, model, name, inputs):
@@ -120,7 +122,7 @@ def written_inputs(model: Model, folder: Path) -> Path:
 
 def measured(
     options: argparse.Namespace, engine: ContainerEngine, model: Model, name: str, inputs: Path
-) -> Iterator[dict]:
+) -> Iterator[dict[str, Any]]:
     """What loops.py writes for each peer of a format."""
     spec, logs = REGISTRY[name].SPEC, cache_root() / "logs"
     place, converter = (
@@ -128,7 +130,8 @@ def measured(
         for image in (spec.image, spec.converter)
     )
     limits = Limits(machine_cpus(), MEMORY_BYTES, 900)
-    artifact = Path(convert(cache_root(), converter, model, spec, "fp32", limits).path)
+    made = convert(cache_root(), converter, model.spec, model.folder, spec, "fp32", limits)
+    artifact = Path(made.path)
     peers = [peer for peer, (formats, _) in PEERS.items() if name in formats]
     results = inputs / f"results-{name}"
     results.mkdir()

@@ -199,7 +199,8 @@ def paired(mine, theirs, seconds, middle):
 
     for _ in range(2):
         once(mine), once(theirs)
-    pairs, until = [], time.monotonic() + seconds
+    pairs: list[tuple[float, float]] = []
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         order = (mine, theirs) if len(pairs) % 2 else (theirs, mine)
         took = {chunk: once(chunk) for chunk in order}

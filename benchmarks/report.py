@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.report.build import build
+from harness.report.data import RunData
 from harness.report.example import example
 
 LIMIT_S: Final = 5.0
@@ -32,9 +33,9 @@ def main() -> int:
     return int(took > LIMIT_S or len(results) < CELLS)
 
 
-def _timed(run: object, out: Path) -> float:
+def _timed(run: RunData, out: Path) -> float:
     start = time.perf_counter()
-    build(run, out)  # type: ignore[arg-type]
+    build(run, out)
     return time.perf_counter() - start
 
 

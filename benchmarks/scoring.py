@@ -130,7 +130,7 @@ def by_pycocotools(arrays: Arrays, path: Path) -> dict[str, float]:
     kinds = {"": "bbox"} | ({"mask_": "segm"} if "rle" in arrays else {})
     with contextlib.redirect_stdout(io.StringIO()):
         wanted = COCO(str(path))
-        categories = truth.category_ids(wanted.dataset["categories"], NAMES)
+        categories = truth.class_ids(truth.read(path), NAMES)
         for prefix, kind in kinds.items():
             evaluation = COCOeval(wanted, results(wanted, arrays, categories, kind), kind)
             evaluation.params.imgIds = arrays["image_size"][:, 0].tolist()

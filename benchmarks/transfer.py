@@ -63,7 +63,7 @@ def compare(
     their_s, our_s = (statistics.median(column) for column in zip(*taken, strict=True))
     ratio = their_s / our_s
     print(f"{name}: ours {our_s:.3f} s, theirs {their_s:.3f} s, {ratio:.2f} x their speed")
-    return ratio >= SPEED_LIMIT
+    return bool(ratio >= SPEED_LIMIT)
 
 
 def warm(name: str, transport: Transport, source: Path, to: Path, rounds: int) -> bool:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from records_for_tests import ok_result, write_run
 
-from harness import export, formats, kinds, metrics, runtimes, tasks, transports
+from harness import export, formats, kinds, metrics, runtimes, transports
 from harness.analysis.verdict import broken_gates
 from harness.errors import ConfigError
 from harness.kinds import KindSpec
@@ -106,7 +106,7 @@ def test_a_pattern_is_run_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_it(None, (), None) == "timed"
 
 
-# ---- a task, a page -----------------------------------------------------------------------------
+# ---- a page -----------------------------------------------------------------------------
 
 
 def test_a_page_is_made_and_linked(
@@ -178,13 +178,6 @@ def test_a_format_is_planned_with_its_precisions(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(formats.REGISTRY, "clay", made)  # type: ignore[misc]
     assert plan.formats()["clay"].converted_on == "device"
     assert "clay" in plan.known_names((), ())["formats"]
-
-
-def test_a_task_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: Any = types.ModuleType("depth")
-    made.OUTPUTS = ("depth",)
-    monkeypatch.setitem(tasks.REGISTRY, "depth", made)  # type: ignore[misc]
-    assert tasks.REGISTRY["depth"].OUTPUTS == ("depth",)
 
 
 def test_junit_names_the_gate_of_a_made_up_metric(run: Run) -> None:

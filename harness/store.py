@@ -113,7 +113,8 @@ def read_run(folder: Path) -> Run:
         early = {r.cell.id: r for r in _results(folder / "provisional.jsonl")}
     except OSError as error:
         raise UsageError(
-            f"{folder}: not a run: {error.filename}: {error.strerror}", "See `ls runs/`."
+            f"{folder}: not a run: {error.filename}: {error.strerror}",
+            "Name a run; `bench runs` lists them.",
         ) from None
     except Malformed as error:
         raise BenchError(
@@ -147,15 +148,24 @@ def read_devices(folder: Path) -> dict[str, RunDevice]:
 
 
 def find_run(runs: Path, name: str) -> Path:
-    """The folder of a run by path, id, or `latest`; raises UsageError with what there is."""
+    """The folder of a run by path, id, beginning of an id, or `latest`.
+
+    Raises UsageError with what there is.
+    """
     known = sorted(p.parent.name for p in runs.glob("*/run.json"))
     if name == "latest" and known:
         return runs / known[-1]
     for folder in (Path(name), runs / name):
         if (folder / "run.json").is_file():
             return folder
-    listed = ", ".join(known[-5:]) or "none yet; start with `bench run`"
-    raise UsageError(f"no run '{name}'", f"Runs in {runs}: {listed}")
+    begin_so = [run for run in known if name and run.startswith(name)]
+    if len(begin_so) == 1:
+        return runs / begin_so[0]
+    message = f"no run '{name}' in {runs}"
+    if not known:
+        raise UsageError(message, "Start a run with `bench run SCENARIO`.")
+    some = begin_so or known
+    raise UsageError(message, f"Name one of {', '.join(some[-5:])}; `bench runs` lists all.")
 
 
 def read_samples(folder: Path, trial: Trial) -> dict[str, NDArray[np.int64]]:

@@ -1,15 +1,20 @@
-"""Where things are: the user's project first, then what ships with bench."""
+"""Where things are: the user's project first, then what ships with bench.
+
+A project is a folder with a `bench.toml`; its models/, devices/, scenarios/, runs/ and reports/ lie
+beside that file. No other folder is ever taken for one because of what its folders are called.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UsageError
 
 PACKAGE = Path(__file__).resolve().parent
-#: makes a folder a project, wherever it lies; `bench init` writes it
+#: the file that makes a folder a project; what is in it is for people
 MARK = "bench.toml"
 
 
@@ -24,26 +29,58 @@ def cache_root() -> Path:
     return Path(os.environ.get("BENCH_CACHE") or Path.home() / ".cache" / "bench")
 
 
+def marked(folder: Path) -> Path | None:
+    """The nearest folder with a `bench.toml`, at or above `folder`."""
+    start = folder.resolve()
+    return next((path for path in (start, *start.parents) if (path / MARK).is_file()), None)
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """A project's folder; what ships with bench is looked up beside it."""
+    """A project folder; what ships with bench is found beside what is in it.
+
+    `asked`, in all of the constructors, is the folder of `--project`: it comes before all else, and
+    after it that of `BENCH_PROJECT`.
+    """
 
     project: Path
 
     @classmethod
-    def of_scenario(cls, scenario: Path) -> Workspace:
-        """The project that a scenario belongs to: the marked folder above it, else its own folder.
+    def of_scenario(cls, scenario: Path, asked: str = "") -> Workspace:
+        """The marked folder at or above a scenario; else its own folder, or that of `scenarios/`.
 
-        A scenario in a folder called `scenarios` belongs to the folder around that.
+        A scenario that ships with bench belongs to nobody: it is run in the project at hand.
         """
-        folder = scenario.resolve().parent
+        folder = scenario.parent.resolve()
+        if _asked(asked) or folder.is_relative_to(PACKAGE / "data"):
+            return cls.here(asked)
         own = folder.parent if folder.name == "scenarios" else folder
-        return _asked_for() or _marked(folder) or cls(own)
+        return cls(marked(folder) or own)
 
     @classmethod
-    def here(cls) -> Workspace:
-        """The project of a command without a scenario: the marked folder at or above, else cwd."""
-        return _asked_for() or _marked(Path.cwd()) or cls(Path.cwd())
+    def here(cls, asked: str = "") -> Workspace:
+        """The marked folder at or above the current one; else the current one."""
+        return cls(_asked(asked) or marked(Path.cwd()) or Path.cwd().resolve())
+
+    @classmethod
+    def with_runs(cls, asked: str = "") -> Workspace:
+        """As `here`, for who looks for runs; raises UsageError where no project and no runs are."""
+        space = cls.here(asked)
+        if _asked(asked) or (space.project / MARK).is_file() or space.runs.is_dir():
+            return space
+        raise UsageError(
+            f"no project: no {MARK} in {space.project} or above it, and no runs/ in it",
+            "Change to a project's folder, or name it with --project DIR.",
+        )
+
+    @classmethod
+    def of_run(cls, run: Path, asked: str = "") -> Workspace:
+        """For a run that is named by its folder: the project at hand; else the one it lies in."""
+        try:
+            return cls.with_runs(asked)
+        except UsageError:
+            folder = run.resolve().parent
+            return cls(folder.parent if folder.name == "runs" else Path.cwd().resolve())
 
     @property
     def runs(self) -> Path:
@@ -65,23 +102,25 @@ class Workspace:
             "devices", "*.yaml", lambda path: (path.stem, path), cache_root() / "lab"
         )
 
-    def _named(self, folder: str, pattern: str, name: object, *more: Path) -> dict[str, Path]:
-        assert callable(name)
+    def scenarios(self) -> tuple[Path, ...]:
+        """The project's own scenario files."""
+        return tuple(sorted((self.project / "scenarios").glob("*.yaml")))
+
+    def _named(
+        self, folder: str, pattern: str, name: Callable[[Path], tuple[str, Path]], *more: Path
+    ) -> dict[str, Path]:
         roots = dict.fromkeys((builtin(), *more, self.project))
         return dict(name(path) for root in roots for path in sorted((root / folder).glob(pattern)))
 
 
-def _asked_for() -> Workspace | None:
-    named = os.environ.get("BENCH_PROJECT")
+def _asked(option: str) -> Path | None:
+    """The folder of `--project`, else that of `BENCH_PROJECT`; raises UsageError for none there."""
+    named, source = option, "--project "
+    if not option:
+        named, source = os.environ.get("BENCH_PROJECT", ""), "BENCH_PROJECT="
     if not named:
         return None
-    folder = Path(named).expanduser().resolve()
-    if not folder.is_dir():
-        raise UsageError(f"BENCH_PROJECT={named}: no such folder", "Name a project's folder.")
-    return Workspace(folder)
-
-
-def _marked(start: Path) -> Workspace | None:
-    start = start.resolve()
-    marked = (folder for folder in (start, *start.parents) if (folder / MARK).is_file())
-    return next((Workspace(folder) for folder in marked), None)
+    path = Path(named).expanduser().resolve()
+    if not path.is_dir():
+        raise UsageError(f"{source}{named}: no such folder", "Name a project's folder.")
+    return path

@@ -1,13 +1,38 @@
-"""Every test runs below a folder that has, as many homes do, folders of the project's names."""
+"""Every test runs below a folder that has, as many homes do, folders of the project's names.
+
+What lies in them is broken, so that whoever reads it fails.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
 COMMON = ("models", "devices", "scenarios", "dockerfiles", "runs", "reports")
+BROKEN = (
+    "models/decoy/model.yaml",
+    "devices/decoy.yaml",
+    "scenarios/decoy.yaml",
+    "runs/20990101T000000-decoy/run.json",
+)
+#: what a person may have set, and no test expects
+VARIABLES = ("BENCH_PROJECT", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def crowded_parent(tmp_path_factory: pytest.TempPathFactory) -> None:
+    base = tmp_path_factory.getbasetemp()
     for name in COMMON:
-        (tmp_path_factory.getbasetemp() / name).mkdir(exist_ok=True)
+        (base / name).mkdir(exist_ok=True)
+    for name in BROKEN:
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).write_text("{ broken: [")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in VARIABLES:
+            patch.delenv(name, raising=False)
+        yield

@@ -1,6 +1,6 @@
 """The command line: reads arguments, calls one function, turns its end into an exit code.
 
-Exit: 0 ok, 1 a cell failed or a gate broke, 2 usage or config, 130 interrupted and resumable.
+Exit: 0 ok, 1 a cell failed or a gate is broken, 2 usage or config, 130 interrupted and resumable.
 Everything heavy is imported inside the commands, so that `bench --help` is quick.
 """
 
@@ -8,56 +8,125 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from ..errors import BenchError, ConfigError, UsageError
-from . import devices, images, jobs, lab, numbers, project
+from . import (
+    devices,
+    images,
+    jobs,
+    lab,
+    mistakes,
+    noise,
+    numbers,
+    planning,
+    project,
+    runs,
+    settings,
+)
+from .command import NoColor, Project, Quiet, Verbose, epilog, options
 from .shared import Interrupted
 
 #: what an operating system says that has no room or no permission; anything else is a bug
 REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+SHORT = "Measure one model in every format, at every precision, on every device."
+EXAMPLES = (
+    "bench doctor                         what is missing here",
+    "bench init cards                     a project for your own model",
+    "bench plan scenarios/rio.yaml        what would run, and how long",
+    "bench run scenarios/rio.yaml         run it",
+    "bench open                           the newest report in the browser",
+)
 
 app = typer.Typer(
     name="bench",
-    help="Measure one model in every format, at every precision, on every device.",
-    no_args_is_help=True,
-    add_completion=False,
+    help=SHORT,
+    epilog=epilog(EXAMPLES),
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (jobs, numbers, project):
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        print(f"bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def bench(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    quiet: Quiet = None,
+    verbose: Verbose = None,
+    no_color: NoColor = None,
+    project: Project = None,
+) -> None:
+    """Without a command: the help."""
+    options(quiet, verbose, no_color, project)
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+for commands in (jobs, planning, numbers, noise, runs, project):
     app.add_typer(commands.app)
+app.add_typer(runs.group_app, name="runs")
 app.add_typer(images.app, name="images")
-app.add_typer(lab.app, name="lab")
 app.add_typer(devices.app, name="devices")
+app.add_typer(lab.app, name="lab")
 
 
 def main() -> NoReturn:
     """Entry point: no traceback for a user's mistake, the right exit code for all."""
+    settings.set_all(settings.Settings())
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a sign shows another
+            stream.reconfigure(errors="replace")
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        app()
+        code = app(prog_name="bench", standalone_mode=False)
     except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(130)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        return _interrupted(str(stop))
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted("interrupted")
+    except typer.TyperException as error:
+        return _fail(mistakes.usage_error(error))
     except BenchError as error:
-        sys.exit(_fail(error))
+        return _fail(error)
     except BrokenPipeError:
-        sys.exit(0)
+        return 0
     except OSError as error:
         if error.errno not in REFUSED:
-            raise
-        what = f"{error.filename or 'a file'}: {error.strerror}"
-        sys.exit(_fail(BenchError(what, "What was measured is kept; `--resume` goes on from it.")))
-    sys.exit(0)
+            return mistakes.show_bug(error)
+        message = f"{error.filename or 'a file'}: {error.strerror}"
+        return _fail(BenchError(message, "Make room or give permission, then use --resume."))
+    except Exception as error:  # the boundary: a bug is told as one, with its traceback in a file
+        return mistakes.show_bug(error)
+    return code if isinstance(code, int) else 0
+
+
+def _interrupted(text: str) -> int:
+    print(text, file=sys.stderr)
+    return 130
 
 
 def _fail(error: BenchError) -> int:
     from . import console
 
+    if isinstance(error, ConfigError):
+        error.hint = error.hint or "Correct the file, then check it with `bench plan`."
+    if isinstance(error, UsageError):
+        error.hint = error.hint or f"See `{settings.current().command} --help`."
     console.show_error(error)
     return 2 if isinstance(error, (ConfigError, UsageError)) else 1

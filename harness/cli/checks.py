@@ -6,14 +6,15 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
 from .. import formats
 from ..containers import docker_available
-from ..workspace import cache_root
+from ..workspace import MARK, cache_root, marked
 
 State = Literal["ok", "optional", "missing"]
 MARKS = {"ok": "ok", "optional": "--", "missing": "!!"}
@@ -38,9 +39,22 @@ def examine() -> list[Finding]:
     """Every finding, in the order in which a run needs the things."""
     checks: tuple[Callable[[], Finding], ...] = (
         _python, _packages, _docker, _debootstrap, _venv_tools,
-        _cache, _cpus, _memory, _governor, _load,
+        _project, _cache, _cpus, _memory, _governor, _load,
     )  # fmt: skip
     return [check() for check in checks] + _formats()
+
+
+def is_ready(findings: Sequence[Finding]) -> bool:
+    """Nothing that bench cannot do without is missing."""
+    return all(finding.state != "missing" for finding in findings)
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """One sentence: ready, or the one thing to do first."""
+    first = next((finding for finding in findings if finding.state == "missing"), None)
+    if first is None:
+        return "ready: run `bench plan SCENARIO`, then `bench run SCENARIO`"
+    return f"not ready: {first.what}: {first.seen}; {first.advice}, then run `bench doctor` again"
 
 
 def _python() -> Finding:
@@ -49,7 +63,7 @@ def _python() -> Finding:
         "ok" if good else "missing",
         "Python",
         platform.python_version(),
-        "" if good else "3.11 or newer",
+        "" if good else "install Python 3.11 or newer",
     )
 
 
@@ -61,9 +75,12 @@ def _packages() -> Finding:
             lacking.append(name)
     if lacking:
         return Finding(
-            "missing", "packages", f"without {', '.join(lacking)}", "pip install bench-harness"
+            "missing",
+            "packages",
+            f"without {', '.join(lacking)}",
+            "install them with `pip install bench-harness`",
         )
-    return Finding("ok", "packages", "all there")
+    return Finding("ok", "packages", "all installed")
 
 
 def _installed(name: str) -> bool:
@@ -95,9 +112,19 @@ def _venv_tools() -> Finding:
     lacking = [tool for tool in ("taskset", "prlimit") if not shutil.which(tool)]
     if lacking:
         return Finding(
-            "missing", "util-linux", f"no {', '.join(lacking)}", "apt-get install util-linux"
+            "missing",
+            "util-linux",
+            f"no {', '.join(lacking)}",
+            "install it with `apt-get install util-linux`",
         )
     return Finding("ok", "util-linux", "taskset and prlimit")
+
+
+def _project() -> Finding:
+    folder = marked(Path.cwd())
+    if folder:
+        return Finding("ok", "project", str(folder))
+    return Finding("optional", "project", f"no {MARK} here or above", "start one with `bench init`")
 
 
 def _cache() -> Finding:
@@ -114,7 +141,10 @@ def _cache() -> Finding:
     seen = f"{root}, {free / 1e9:.0f} GB free"
     if free < LEAST_FREE_BYTES:
         return Finding(
-            "missing", "cache", seen, "all images need about 12 GB; free some or set BENCH_CACHE"
+            "missing",
+            "cache",
+            seen,
+            "free 12 GB for all images (`bench prune`), or point BENCH_CACHE at another disk",
         )
     return Finding("ok", "cache", seen)
 

@@ -1,4 +1,4 @@
-"""`bench devices`: what is there, what hinders, one step at a time."""
+"""`bench devices`: which can be used, why others cannot, one device step by step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .command import callback, command, group
 from .shared import (
     AsJson,
     DeviceName,
@@ -18,16 +19,16 @@ from .shared import (
 if TYPE_CHECKING:
     from ..targets.check import Check
 
-app = typer.Typer(
-    help="The machines of devices/: what is there, what hinders; see docs/devices.md.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
+app = group(
+    "List, diagnose and clean the devices of devices/.",
+    ["bench devices", "bench devices check pixel", "bench devices discover --write"],
+    no_args_is_help=False,
 )
 
 
-@app.callback()
+@callback(app)
 def devices_list(context: typer.Context, json: AsJson = False) -> None:
-    """Every device with its state, and why one cannot be used."""
+    """List every device with its state, and why one cannot be used; see docs/devices.md."""
     from ..serial import dumps
     from ..targets import check
     from . import console, device_text
@@ -45,9 +46,11 @@ def devices_list(context: typer.Context, json: AsJson = False) -> None:
             console.say(why)
 
 
-@app.command("check")
+@command(app, "Diagnose one device step by step.", ["bench devices check pixel"], "check")
 def devices_check(name: DeviceName, json: AsJson = False) -> None:
-    """Walk through one device: connect, authorise, space, steady, runtime, one inference."""
+    """Diagnose one device: connection, permission, space, clocks, runtime, one inference.
+
+    Exit code 1: a step failed."""
     from ..containers import choose
     from ..serial import dumps
     from ..targets import check
@@ -75,12 +78,17 @@ def devices_check(name: DeviceName, json: AsJson = False) -> None:
     raise typer.Exit(1 if any(step.outcome == "failed" for step in done) else 0)
 
 
-@app.command("discover")
+@command(
+    app,
+    "Find phones of the adb server, and write their files.",
+    ["bench devices discover", "bench devices discover --write"],
+    "discover",
+)
 def devices_discover(
     write: Annotated[bool, typer.Option("--write", help="Write the files to devices/.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Find the phones of the running adb server, and offer a device file for each."""
+    """Find the phones of the running adb server, and print a device file for each."""
     from ..serial import dumps
     from ..targets import discover as finder
     from . import console, device_text
@@ -88,7 +96,7 @@ def devices_discover(
     space = workspace()
     offers = finder.discover(inventory_of(space).devices)
     if not offers:
-        console.note("the adb server has no device: plug one in, and allow USB debugging on it")
+        console.note("no device on the adb server: plug one in, and allow USB debugging on it")
     for offer in offers:
         if write and offer.yaml:
             path = finder.write(offer, space.project / "devices")
@@ -100,9 +108,9 @@ def devices_discover(
                 console.say(line)
 
 
-@app.command("clean")
+@command(app, "Restore a device, and remove bench's files from it.", name="clean")
 def devices_clean(name: DeviceName, json: AsJson = False) -> None:
-    """Put a device back as it was, and remove everything of ours from it."""
+    """Restore a device's settings, and remove everything that bench keeps on it."""
     from ..serial import dumps
     from ..targets import check
     from . import console, device_text

@@ -2,74 +2,111 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .shared import Engine
+from . import complete
+from .command import command, group
+from .deleting import show_and_delete
+from .shared import DryRun, Engine, Yes
 
-app = typer.Typer(
-    help="The containers that models are converted and run in.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+app = group(
+    "List, build and delete the containers of formats.",
+    ["bench images list", "bench images build onnx", "bench images bundle onnx --arch aarch64"],
 )
 
 
-@app.command("list")
+@command(app, "List images, and whether they are built.", name="list")
 def images_list(engine: Engine = "auto") -> None:
-    """Images that formats need, and whether they are built."""
+    """List the images that formats need, and whether they are built."""
     from ..run import one_off
     from . import console
 
     console.show_rows("", ("image", "engine", "reference", "size"), one_off.list_images(engine))
 
 
-@app.command("build")
+@command(app, "Build images that are not built.", ["bench images build onnx tflite"], "build")
 def images_build(
-    names: Annotated[list[str] | None, typer.Argument(help="Default: all.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Default: all.", autocompletion=complete.images),
+    ] = None,
     engine: Engine = "auto",
 ) -> None:
-    """Build images; an unchanged one is left as it is."""
+    """Build images; an unchanged one is left as it is. The log's lines are shown with -v."""
     from ..run import one_off
     from . import console
+    from .human import duration
 
-    for image in one_off.build_images(names or [], engine, console.note):
-        state = "unchanged" if image.cached else f"built in {image.seconds:.0f} s"
+    def on_begin(name: str, log: Path) -> None:
+        console.note(f"{name}: building; log: {log}")
+
+    built, failed = one_off.build_images(names or [], engine, on_begin, console.detail)
+    for image in built:
+        state = "unchanged" if image.cached else f"built in {duration(image.seconds)}"
         console.say(f"{image.name}  {state}  {image.reference}  {image.digest}")
+    for error in failed[1:]:
+        console.show_error(error)
+    if failed:
+        raise failed[0]
 
 
-@app.command("base")
+@command(app, "Make the base image from Debian's packages.", name="base")
 def images_base() -> None:
     """Make the base image from Debian's packages, where no image registry answers."""
     from ..run import one_off
     from . import console
 
-    console.say(one_off.make_base(console.note))
+    console.say(one_off.make_base(console.detail))
 
 
-@app.command("bundle")
+@command(
+    app,
+    "Make an image's runtime as one file for a device.",
+    ["bench images bundle onnx --arch aarch64"],
+    "bundle",
+)
 def images_bundle(
-    name: Annotated[str, typer.Argument(help="A folder of dockerfiles/.")],
-    arch: Annotated[str, typer.Option("--arch", help="aarch64 or x86_64.")] = "aarch64",
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A folder of dockerfiles/.", autocompletion=complete.images
+        ),
+    ],
+    arch: Annotated[
+        str,
+        typer.Option(
+            "--arch",
+            metavar="ARCH",
+            help="aarch64 or x86_64.",
+            autocompletion=complete.architectures,
+        ),
+    ] = "aarch64",
     again: Annotated[
-        bool, typer.Option("--again", help="Make it anew, with Debian's packages of today.")
+        bool, typer.Option("--again", help="Rebuild it with Debian's present packages.")
     ] = False,
 ) -> None:
     """Make the runner of an image as one file, for devices without Docker."""
     from ..run import one_off
     from . import console
+    from .human import duration
 
-    made = one_off.make_bundle(name, arch, again, console.note)
-    state = "unchanged" if made.cached else f"made in {made.seconds:.0f} s"
+    made = one_off.make_bundle(name, arch, again, console.detail)
+    state = "unchanged" if made.cached else f"made in {duration(made.seconds)}"
     size = f"{made.size_bytes / 1e6:.1f} MB"
     console.say(f"{made.name}  {made.arch}  {state}  {size}  {made.path}  sha256:{made.sha256}")
 
 
-@app.command("prune")
-def images_prune(engine: Engine = "auto") -> None:
-    """Delete images and environments of older files."""
-    from ..run import one_off
-    from . import console
+@command(
+    app,
+    "Delete images and environments of older files.",
+    ["bench images prune --dry-run"],
+    "prune",
+)
+def images_prune(engine: Engine = "auto", dry_run: DryRun = False, yes: Yes = False) -> None:
+    """Delete images and environments of older files, and what builds have left."""
+    from ..housekeeping.deletion import of_old_images
 
-    for reference in one_off.prune_images(engine):
-        console.say(f"removed {reference}")
+    show_and_delete(of_old_images(engine), dry_run=dry_run, yes=yes)

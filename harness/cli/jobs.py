@@ -1,18 +1,19 @@
-"""`bench run` and what is made of a run: plan, report, export."""
+"""`bench run` and what is made of a run: report, open, export."""
 
 from __future__ import annotations
 
+import shlex
 import sys
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import BenchError, UsageError
+from ..errors import UsageError
+from . import complete
+from .command import command
+from .planning import Planned, forecast, planned, show_plan
 from .shared import (
     AsJson,
     Engine,
@@ -23,197 +24,214 @@ from .shared import (
     ScenarioPath,
     interruptible,
     inventory_of,
-    workspace,
+    run_named,
 )
 
 if TYPE_CHECKING:
-    from ..records import Plan
-    from ..scenario.config import Scenario
-    from ..scenario.plan import Inventory
+    from ..preview.estimate import Expected
+    from ..records import Cell
     from ..workspace import Workspace
 
 app = typer.Typer()
-#: pages of a run that goes on are not written more often, seconds
-SOONEST_S = 15.0
 
 
-@app.command()
+@command(
+    app,
+    "Measure every cell of a scenario and write its report.",
+    [
+        "bench run scenarios/rio.yaml",
+        "bench run scenarios/rio.yaml --only '*-onnx-*' --only '*-tflite-*'",
+        "bench run scenarios/rio.yaml --resume",
+    ],
+)
 def run(
     scenario: ScenarioPath,
     only: Only = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan, then stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="As `bench plan`.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest unfinished run.")
+        bool, typer.Option("--resume", help="Continue the newest unfinished run.")
     ] = False,
     engine: Engine = "auto",
     json: AsJson = False,
     profile_layers: Annotated[
         bool,
-        typer.Option(help="Ask each runtime what ran where, layer by layer, in a pass of its own."),
+        typer.Option(
+            "--profile-layers/--no-profile-layers",
+            help="Ask each runtime what ran where, in a pass of its own.",
+        ),
     ] = True,
-    report: Annotated[bool, typer.Option(help="Write the pages at the end.")] = True,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write the pages at the end.")
+    ] = True,
 ) -> None:
-    """Build, convert, check, measure and score every cell of a scenario, and write its report."""
+    """Build, convert, check, measure and score every cell of a scenario, then write its report.
+
+    Exit code 1: a cell failed or a gate is broken. 130: interrupted, to be resumed.
+    """
     from ..analysis import verdict
     from ..containers import choose
+    from ..report.build import BUGS
     from ..run import pipeline
     from ..workspace import cache_root
-    from . import console
+    from . import console, run_text, watch
+    from .live_pages import LivePages
 
-    source, inventory, space, plan = _planned(scenario, only)
+    plan = planned(scenario, only)
     if dry_run:
-        _show_plan(plan, json)
+        show_plan(plan, engine, json=json)
         return
-    folder = _run_folder(source, plan, space, resume)
+    folder = _run_folder(plan, resume)
     request = pipeline.Request(
-        scenario=source,
-        plan=plan,
-        models=inventory.models,
-        devices=inventory.devices,
+        scenario=plan.source,
+        plan=plan.plan,
+        models=plan.inventory.models,
+        devices=plan.inventory.devices,
         engine=choose(engine),
         cache=cache_root(),
         folder=folder,
-        command=f"bench run {scenario}",
+        command=shlex.join(["bench", "run", str(scenario)]),
         profile_layers=profile_layers,
     )
     interruptible()
+    todo = _todo(plan, folder)
+    expected = forecast(plan, todo)
     if not json:
-        console.note(f"project {space.project}  run {folder.name}")
-    with console.JsonProgress() if json else console.LiveProgress(plan) as progress:
-        pages = LivePages(folder, space, progress) if report else progress
+        console.note(_announced(folder, plan, todo, expected))
+    out = plan.space.reports / folder.name
+    with watch.watcher(json, todo, expected) as progress:
+        write = partial(write_report, folder, out, plan.space, live=True)
         try:
-            done = pipeline.execute(request, pages)
+            done = pipeline.execute(request, LivePages(write, progress) if report else progress)
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; go on with: bench run {scenario} --resume") from None
+            raise Interrupted(f"interrupted; continue with: {_resumed()}") from None
     if report:
-        page = _write_report(folder, space.reports / folder.name, space)
-        progress("report", page=str(page)) if json else console.note(f"report {page}")
+        page = write_report(folder, out, plan.space)
+        progress("report", page=str(page)) if json else console.note(f"report: {page}")
     if not json:
-        console.show_run(done)
-    raise typer.Exit(verdict.exit_code(done) or (report and _pages_failed(space, folder)))
+        run_text.show_run(done)
+    raise typer.Exit(verdict.exit_code(done) or int(report and (out / BUGS).exists()))
 
 
-@app.command()
-def plan(scenario: ScenarioPath, only: Only = [], json: AsJson = False) -> None:  # noqa: B006
-    """Show what a scenario would run, what it would skip, and why."""
-    _show_plan(_planned(scenario, only)[3], json)
-
-
-@app.command()
+@command(
+    app,
+    "Write the pages of a run again.",
+    ["bench report", "bench report 20261122T104300-rio --out /tmp/pages"],
+)
 def report(run: RunName = "latest", out: OutPath = None) -> None:
-    """Write the pages of a run again."""
-    from ..store import find_run
+    """Write the pages of a run again, and print the path of the first one."""
     from . import console
 
-    space = workspace()
-    folder = find_run(space.runs, run)
-    console.say(str(_write_report(folder, out or space.reports / folder.resolve().name, space)))
+    if out and out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: not a folder", "Name a new or an existing folder.")
+    space, folder = run_named(run)
+    page = write_report(folder, out or space.reports / folder.resolve().name, space)
+    console.say(str(page))
 
 
-@app.command()
+@command(
+    app,
+    "Open a run's report in the browser.",
+    ["bench open", "bench open 20261122T104300-rio", "bench open --print"],
+    name="open",
+)
+def open_report(
+    run: RunName = "latest",
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Print the page's address only.")
+    ] = False,
+) -> None:
+    """Open the report of a run in the browser; write it first where it is missing or older.
+
+    Where there is no display, the page's address is printed.
+    """
+    from . import browser, console
+
+    space, folder = run_named(run)
+    page = space.reports / folder.resolve().name / "index.html"
+    if browser.is_older(page, folder):
+        page = write_report(folder, page.parent, space)
+    if print_only or not browser.open_page(page):
+        console.say(page.resolve().as_uri())
+
+
+@command(
+    app,
+    "Write a run as one row a cell, for other programs.",
+    ["bench export latest -f markdown", "bench export RUN -f parquet -o run.parquet"],
+)
 def export(
     run: RunName = "latest",
     format: Annotated[
-        str, typer.Option("--format", "-f", help="csv, json, parquet, markdown or junit.")
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="csv, json, parquet, markdown or junit.",
+            autocompletion=complete.exports,
+        ),
     ] = "csv",
     out: OutPath = None,
 ) -> None:
-    """Write a run as one row per cell, for other programs."""
+    """Write a run as one row per cell, to stdout or to a file."""
     from .. import export as exports
-    from ..store import find_run, read_run
+    from ..store import read_run
+    from .shared import runs_named, write_out
 
     if format not in exports.FORMATS:
-        raise UsageError(f"--format {format}: is not one of {', '.join(exports.FORMATS)}")
-    data = exports.FORMATS[format](read_run(find_run(workspace().runs, run)))
+        raise UsageError(
+            f"--format {format}: not an export format",
+            f"Choose one of {', '.join(exports.FORMATS)}.",
+        )
+    data = exports.FORMATS[format](read_run(runs_named([run])[0]))
     if out is None:
         sys.stdout.buffer.write(data)
         return
-    try:
-        out.write_bytes(data)
-    except OSError as error:
-        raise BenchError(f"{out}: {error.strerror}") from None
+    write_out(out, data)
 
 
-def _planned(path: Path, only: list[str]) -> tuple[Scenario, Inventory, Workspace, Plan]:
-    from ..scenario import config
-    from ..scenario import plan as plans
-    from ..workspace import Workspace
-
-    space = Workspace.of_scenario(path)
-    models, devices = space.models(), space.devices()
-    source = config.read_scenario(path, plans.known_names(models, devices))
-    inventory = plans.read_inventory(models, devices, wanted=source.file.models)
-    plan = plans.make_plan(source, inventory, only)
-    notes = plans.dataset_notes(source, inventory)
-    return source, inventory, space, replace(plan, notes=(*plan.notes, *notes))
-
-
-def _show_plan(plan: Plan, json: bool) -> None:
-    from ..serial import dumps
-    from . import console
-
-    if json:
-        print(dumps(plan))
-    else:
-        console.show_plan(plan)
-
-
-def _run_folder(source: Scenario, plan: Plan, space: Workspace, resume: bool) -> Path:
+def _run_folder(plan: Planned, resume: bool) -> Path:
     from ..run import pipeline
 
     if not resume:
-        return space.runs / pipeline.new_run_id(source.file.name)
-    found = pipeline.resumable(space.runs, pipeline.plan_key(source, plan))
+        return plan.space.runs / pipeline.new_run_id(plan.source.file.name)
+    found = pipeline.resumable(plan.space.runs, pipeline.plan_key(plan.source, plan.plan))
     if found is None:
         raise UsageError(
-            "nothing to resume: no unfinished run of this very scenario",
-            "Leave --resume away to start one; a changed scenario or --only is another plan.",
+            f"nothing to resume: no unfinished run of this scenario in {plan.space.runs}",
+            "Start one without --resume; a changed scenario or --only makes another plan.",
         )
     return found
 
 
-def _pages_failed(space: Workspace, folder: Path) -> bool:
-    from ..report.build import BUGS
+def _todo(plan: Planned, folder: Path) -> list[Cell]:
+    """The cells that have no result yet."""
+    from ..store import read_run
 
-    return (space.reports / folder.name / BUGS).exists()
-
-
-class LivePages:
-    """Passes events on, and writes the pages anew as cells get numbers, between two trials.
-
-    It takes a tenth of the time at most: what is measured waits meanwhile.
-    """
-
-    def __init__(self, run: Path, space: Workspace, events: Callable[..., None]) -> None:
-        self._run, self._space, self._events = run, space, events
-        self._busy, self._next = threading.Lock(), 0.0
-
-    def __call__(self, event: str, **values: object) -> None:
-        """See `console.LiveProgress`."""
-        self._events(event, **values)
-        if event in ("provisional", "cell") and self._busy.acquire(blocking=False):
-            try:
-                self._write(first=event == "provisional" and not self._next)
-            finally:
-                self._busy.release()
-
-    def _write(self, first: bool) -> None:
-        began = time.monotonic()
-        if began < self._next:
-            return
-        out = self._space.reports / self._run.name
-        try:
-            page = _write_report(self._run, out, self._space, live=True)
-        except (BenchError, OSError) as error:  # the run goes on, and writes them again
-            self._events("log", line=f"pages: {error}")
-        else:
-            if first:
-                self._events("report", page=str(page))
-        spent = time.monotonic() - began
-        self._next = began + max(SOONEST_S, 10 * spent)
+    if not (folder / "run.json").is_file():
+        return list(plan.plan.cells)
+    done = {result.cell.id for result in read_run(folder).results}
+    return [cell for cell in plan.plan.cells if cell.id not in done]
 
 
-def _write_report(run: Path, out: Path, space: Workspace, live: bool = False) -> Path:
+def _announced(folder: Path, plan: Planned, todo: list[Cell], expected: Expected) -> str:
+    from .plan_text import counted, estimate_text
+
+    devices = ", ".join(dict.fromkeys(cell.device for cell in todo)) or "no device"
+    trials = counted(len(todo) * expected.trials, "trial")
+    return (
+        f"run {folder.name}: {counted(len(todo), 'cell')} on {devices}, {trials}, "
+        f"{len(plan.plan.skipped)} skipped; {estimate_text(expected)}"
+    )
+
+
+def _resumed() -> str:
+    words = ["bench", *sys.argv[1:]]
+    return shlex.join(words if "--resume" in words else [*words, "--resume"])
+
+
+def write_report(run: Path, out: Path, space: Workspace, live: bool = False) -> Path:
+    """The first page of the report that is written to `out`; `live`: the run goes on."""
     from ..analysis.noise_floor import kept
     from ..report.build import build_run
     from ..report.pictures import CocoPictures

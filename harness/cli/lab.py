@@ -6,21 +6,27 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    help="An emulated phone, Jetson and host on this machine; see docs/lab.md.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+from . import complete
+from .command import command, group
+
+app = group(
+    "Emulate a phone, a Jetson and a host on this machine.",
+    ["sudo bench lab up", "bench run scenarios/rio-lab.yaml", "sudo bench lab down"],
 )
 
 
-@app.command("up")
+@command(app, "Start the lab's devices, and wait for them.", ["sudo bench lab up phone"], "up")
 def lab_up(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="phone, jetson, host; default: all."),
+        typer.Argument(
+            metavar="DEVICE",
+            help="phone, jetson, host; default: all.",
+            autocompletion=complete.lab_devices,
+        ),
     ] = None,
 ) -> None:
-    """Start the lab's devices, and wait until they answer; their files appear in `devices`."""
+    """Start the lab's devices, and wait until they answer. `bench devices` lists them then."""
     from ..lab import upkeep
     from . import console
 
@@ -28,18 +34,18 @@ def lab_up(
     lab_status()
 
 
-@app.command("down")
+@command(app, "End the lab; this machine is left as it was.", name="down")
 def lab_down() -> None:
-    """End the lab, and leave this machine as it was; the devices' files stay in the cache."""
+    """End the lab, and leave this machine as it was; the devices' roots stay in the cache."""
     from ..lab import upkeep
     from . import console
 
     upkeep.down(console.say)
 
 
-@app.command("status")
+@command(app, "Show which of its devices run, and where.", name="status")
 def lab_status() -> None:
-    """Say which of the lab's devices run, how to reach them, and what they take."""
+    """Show which of the lab's devices run, how to reach them, and what they take."""
     from ..lab import upkeep
     from . import console
 
@@ -47,13 +53,25 @@ def lab_status() -> None:
     console.show_rows("", ("device", "state", "address", "root", "written"), rows)
 
 
-@app.command("fault")
+@command(
+    app,
+    "Inject a fault into one of its devices, or end it.",
+    ["bench lab fault phone reboot", "bench lab fault jetson heat 95"],
+    "fault",
+)
 def lab_fault(
-    device: Annotated[str, typer.Argument(help="phone, jetson or host.")],
-    name: Annotated[str, typer.Argument(help="See docs/lab.md, or any wrong name for the list.")],
-    value: Annotated[str, typer.Argument()] = "",
+    device: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEVICE", help="phone, jetson or host.", autocompletion=complete.lab_devices
+        ),
+    ],
+    name: Annotated[
+        str, typer.Argument(metavar="FAULT", help="See docs/lab.md; a wrong name lists them.")
+    ],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="How much, where it has one.")] = "",
 ) -> None:
-    """Make something go wrong with one of the lab's devices, or end that."""
+    """Inject a fault into one of the lab's devices, or end one."""
     from ..lab import upkeep
     from . import console
 

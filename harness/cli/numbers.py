@@ -1,4 +1,4 @@
-"""`bench compare`, `replay`, `check-noise`: what two numbers, or one device, are worth."""
+"""`bench compare`, `replay`: whether two numbers differ."""
 
 from __future__ import annotations
 
@@ -8,53 +8,67 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from . import complete
+from .command import command
 from .shared import (
     AsJson,
-    Engine,
     device_named,
     interruptible,
     inventory_of,
-    workspace,
+    run_project,
+    runs_named,
 )
 
 if TYPE_CHECKING:
     from ..analysis.compare_runs import Compared
-    from ..run.pipeline import Request
-    from ..workspace import Workspace
 
 app = typer.Typer()
 
 
-@app.command()
+@command(
+    app,
+    "Compare two runs, or two cells.",
+    [
+        "bench compare 20261121T104300-rio latest --fail-if-slower",
+        "bench compare latest --cells onnx-fp32 onnx-fp16",
+    ],
+)
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN [RUN]", help="Ids or folders: the old, the new.")
+        list[str],
+        typer.Argument(
+            metavar="RUN",
+            help="Ids or folders: the old one, the new one.",
+            autocompletion=complete.runs,
+        ),
     ],
     cells: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="A B", help="Two cells, by id, glob or part: the old, the new."),
     ] = None,
     same: Annotated[
-        float, typer.Option(metavar="PERCENT", help="A difference surely under this is `same`.")
+        float, typer.Option(metavar="PERCENT", help="A difference below this is `same` (95 % CI).")
     ] = 2.0,
     fail_if_slower: Annotated[
         bool,
         typer.Option(
             "--fail-if-slower",
-            help="Exit code 1 when any cell is slower, has lost its number, or none is compared.",
+            help="Exit code 1: a cell is slower or lost its number, or none is compared.",
         ),
     ] = False,
     json: AsJson = False,
 ) -> None:
     """Compare two runs, or two cells: ratio with interval, verdict, and what else differs."""
     from ..analysis import compare_runs, noise_floor
-    from ..store import find_run, read_run
+    from ..store import read_run
     from ..workspace import cache_root
 
     if len(runs) > 2 or (len(runs) == 1 and cells is None):
-        raise UsageError("compare takes two runs, or one with --cells A B")
-    space = workspace()
-    old, new = (read_run(find_run(space.runs, name)) for name in (runs[0], runs[-1]))
+        raise UsageError(
+            f"compare: {len(runs)} run{'' if len(runs) == 1 else 's'}; two are compared",
+            "Name two runs, or one with --cells A B.",
+        )
+    old, new = (read_run(folder) for folder in runs_named((runs[0], runs[-1])))
     done = (
         compare_runs.compare_named(old, new, cells, same)
         if cells
@@ -78,21 +92,39 @@ def _show(compared: Compared, json: bool) -> None:
         console.say(line)
 
 
-@app.command()
+@command(
+    app,
+    "Measure one cell of a run again.",
+    ["bench replay runs/20261122T104300-rio/cells/rio-onnx-fp32-local-t1-b1"],
+)
 def replay(
     cell: Annotated[Path, typer.Argument(metavar="CELL_DIR", help="runs/RUN/cells/CELL.")],
     trials: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Default: as many as before.")
+        int | None,
+        typer.Option(min=1, max=100, metavar="N", help="1 to 100; default: as many as before."),
     ] = None,
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="A file of devices/; default: the run's own.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="A file of devices/; default: the run's own.",
+            autocompletion=complete.devices,
+        ),
     ] = "",
-    engine: Annotated[str, typer.Option("--engine", help="Default: the run's own.")] = "",
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="NAME",
+            help="Default: the run's own.",
+            autocompletion=complete.engines,
+        ),
+    ] = "",
     json: AsJson = False,
 ) -> None:
-    """Measure one cell of a run again, here or elsewhere, and say whether the two agree.
+    """Measure one cell of a run again, here or on another device, and compare the two.
 
-    Exit code 1 when there is nothing to compare, since the repetition failed or is invalid."""
+    Exit code 1: there is nothing to compare, since the repetition failed or is invalid."""
     from ..analysis import noise_floor
     from ..analysis.compare_runs import Compared
     from ..analysis.differences import run_differences
@@ -104,8 +136,10 @@ def replay(
     from ..workspace import cache_root
     from . import console
 
-    space = workspace()
+    if not cell.is_dir():
+        raise UsageError(f"{cell}: no such folder", "Name the folder runs/RUN/cells/CELL.")
     original = replay.read_original(cell)
+    space = run_project(original.run.folder)
     inventory = inventory_of(space)
     spec = device_named(inventory, device or original.result.cell.device)
     cache = cache_root()
@@ -122,72 +156,3 @@ def replay(
     compared = Compared(old.run_id, new.run_id, 2.0, run_differences(old, new), (done.pair,))
     _show(noise_floor.noted(compared, cache), json)
     raise typer.Exit(0 if compared.told else 1)
-
-
-@app.command("check-noise")
-def check_noise(
-    device: Annotated[str, typer.Option(help="A file of devices/.")] = "local",
-    model: Annotated[str, typer.Option(help="Default: the first there is.")] = "",
-    format: Annotated[str, typer.Option("--format", "-f")] = "onnx",
-    profile: Annotated[str, typer.Option(help="quick or full.")] = "full",
-    engine: Engine = "auto",
-    json: AsJson = False,
-) -> None:
-    """Measure one cell against itself: how small a change a device shows, what disturbs it."""
-    from ..analysis import host_noise, noise_floor
-    from ..run import pipeline
-    from ..runner.job import TRIALS, TRUSTED
-    from ..serial import dumps
-    from ..workspace import cache_root
-    from . import comparison_text, console
-
-    if profile not in TRUSTED:
-        raise UsageError(f"--profile {profile}: is not one of {', '.join(TRUSTED)}")
-    space = workspace()
-    source = cache_root() / "noise" / f"{device}.yaml"
-    source.parent.mkdir(parents=True, exist_ok=True)
-    chosen = model or next(iter(space.models()), "")
-    source.write_text(
-        noise_floor.scenario(chosen, format, device, profile, TRIALS[profile]), "utf-8"
-    )
-    request = _noise_request(source, space, engine)
-    before = host_noise.read_cpu_time()
-    interruptible()
-    with console.JsonProgress() if json else console.LiveProgress(request.plan) as progress:
-        run = pipeline.execute(request, progress)
-    steal = host_noise.steal_percent(before, host_noise.read_cpu_time())
-    local = request.devices[device].transport == "local"
-    found = noise_floor.analyse(
-        run, *((host_noise.read_machine(), steal) if local else (None, None))
-    )
-    path = noise_floor.keep(cache_root(), found)
-    if json:
-        print(dumps(found))
-        return
-    for line in comparison_text.noise_lines(found):
-        console.say(line)
-    console.note(f"kept in {path}")
-
-
-def _noise_request(path: Path, space: Workspace, engine: str) -> Request:
-    from ..containers import choose
-    from ..run import pipeline
-    from ..scenario import config
-    from ..scenario import plan as plans
-    from ..workspace import cache_root
-
-    source = config.read_scenario(path)
-    inventory = inventory_of(space)
-    made = plans.make_plan(source, inventory)
-    if not made.cells:
-        raise UsageError(f"{made.skipped[0].cell.id}: {made.skipped[0].reason}")
-    return pipeline.Request(
-        scenario=source,
-        plan=made,
-        models=inventory.models,
-        devices=inventory.devices,
-        engine=choose(engine),
-        cache=cache_root(),
-        folder=space.runs / pipeline.new_run_id("noise"),
-        command="bench check-noise",
-    )

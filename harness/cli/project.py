@@ -7,52 +7,94 @@ from typing import Annotated
 
 import typer
 
-from .shared import Engine, OutPath, inventory_of, workspace
+from . import complete
+from .command import command
+from .shared import Engine, OutPath, inventory_of, workspace, write_out
 
 app = typer.Typer()
 
 
-@app.command()
+@command(
+    app,
+    "Convert one model to one format.",
+    ["bench convert rio -f onnx -p int8 -o rio-int8.onnx"],
+)
 def convert(
-    model: Annotated[str, typer.Argument(help="A folder of models/.")],
-    format: Annotated[str, typer.Option("--format", "-f", help="The format to convert to.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file or folder to write.")],
-    precision: Annotated[str, typer.Option("--precision", "-p")] = "fp32",
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A folder of models/.", autocompletion=complete.models
+        ),
+    ],
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="The format to convert to.",
+            autocompletion=complete.formats,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="PATH", help="The file or folder to write.")
+    ],
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            "-p",
+            metavar="PRECISION",
+            help="fp32, fp16 or int8.",
+            autocompletion=complete.precisions,
+        ),
+    ] = "fp32",
     engine: Engine = "auto",
 ) -> None:
-    """Convert a model inside its format's container and write the result to OUT."""
+    """Convert a model inside its format's container, and write the result to a file or folder."""
     from ..run import one_off
     from . import console
+    from .human import size
 
     artifact = one_off.convert_one(inventory_of(workspace()), model, format, precision, engine, out)
-    console.say(f"{out}  {artifact.size_bytes / 1e6:.2f} MB  sha256 {artifact.sha256}")
+    console.say(f"{out}  {size(artifact.size_bytes)}  sha256 {artifact.sha256}")
 
 
-@app.command()
+@command(app, "Check this machine, and say what to do first.", ["bench doctor"])
 def doctor() -> None:
-    """Say what is here, what is missing and how to get it."""
+    """Check what bench needs on this machine, and say in the last line what to do first.
+
+    Exit code 1: something that bench cannot do without is missing."""
     from . import checks, console
 
     findings = checks.examine()
     console.show_rows("", ("", "what", "seen", "what to do"), [f.texts() for f in findings])
-    raise typer.Exit(1 if any(f.state == "missing" for f in findings) else 0)
+    console.say(checks.verdict(findings))
+    raise typer.Exit(0 if checks.is_ready(findings) else 1)
 
 
-@app.command()
+@command(app, "Start a project for your own model.", ["bench init cards", "cd cards"])
 def init(
-    folder: Annotated[Path, typer.Argument(help="A new or empty project folder.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A new or empty folder; default: here.")
+    ] = Path(),
 ) -> None:
-    """Start a project: a commented scenario and model.yaml for your own model."""
+    """Start a project: bench.toml, a commented scenario, and a model.yaml for your own model."""
     from ..scenario import init_project
     from . import console
 
     for path in init_project.write(folder):
         console.say(f"wrote {path}")
+    console.note("next: put your network and weights beside models/mine/model.yaml")
 
 
-@app.command()
+@command(
+    app,
+    "Print the JSON schema of a scenario, for editors.",
+    ["bench schema --out scenarios/schema.json"],
+)
 def schema(out: OutPath = None) -> None:
-    """Print the JSON schema of a scenario, for editors."""
+    """Print the JSON schema of a scenario, for editors, or write it to a file."""
     import json
 
     from ..scenario import config
@@ -60,6 +102,6 @@ def schema(out: OutPath = None) -> None:
 
     text = json.dumps(config.schema(), indent=2) + "\n"
     if out:
-        out.write_text(text, encoding="utf-8")
+        write_out(out, text.encode())
     else:
         console.say(text.rstrip())

@@ -8,8 +8,8 @@ from typing import cast
 
 from ..bundling import bundle
 from ..cache import unusable
-from ..containers import ContainerEngine, choose
-from ..errors import UsageError
+from ..containers import Built, choose
+from ..errors import StepFailed, UsageError
 from ..formats import PLANNED, REGISTRY
 from ..records import PRECISIONS, Artifact, FormatSpec, Image, Precision
 from ..scenario.config import neighbours
@@ -27,7 +27,10 @@ def convert_one(
 ) -> Artifact:
     """Convert into `out`; raises UsageError for an unknown name, StepFailed if converting fails."""
     if model not in inventory.models:
-        raise UsageError(f"no model '{model}'{neighbours(model, list(inventory.models))}")
+        raise UsageError(
+            f"no model '{model}'{neighbours(model, list(inventory.models))}",
+            "Name a folder of models/.",
+        )
     spec = _format(format, precision)
     chosen = choose(engine)
     try:
@@ -49,14 +52,23 @@ def convert_one(
 
 def _format(name: str, precision: str) -> FormatSpec:
     if name in PLANNED:
-        raise UsageError(f"{name}: {PLANNED[name]}")
+        raise UsageError(f"{name}: {PLANNED[name]}", "Choose another format.")
     if name not in REGISTRY:
-        raise UsageError(f"no format '{name}'{neighbours(name, list(REGISTRY))}")
+        raise UsageError(
+            f"no format '{name}'{neighbours(name, list(REGISTRY))}",
+            "Name a format that `bench doctor` lists.",
+        )
     spec = REGISTRY[name].SPEC
     if precision not in PRECISIONS:
-        raise UsageError(f"no precision '{precision}'{neighbours(precision, list(PRECISIONS))}")
+        raise UsageError(
+            f"no precision '{precision}'{neighbours(precision, list(PRECISIONS))}",
+            f"Choose one of {', '.join(PRECISIONS)}.",
+        )
     if precision not in spec.precisions:
-        raise UsageError(f"{name} has no {precision}: {spec.lacks.get(precision, 'not offered')}")
+        raise UsageError(
+            f"{name} has no {precision}: {spec.lacks.get(precision, 'not offered')}",
+            f"Choose one of {', '.join(spec.precisions)}.",
+        )
     return spec
 
 
@@ -94,22 +106,31 @@ def list_images(engine: str) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def build_images(names: Sequence[str], engine: str, say: Callable[[str], None]) -> list[Image]:
-    """Build `names`, or all; a failure is raised after the others were tried."""
+def build_images(
+    names: Sequence[str],
+    engine: str,
+    on_begin: Callable[[str, Path], None],
+    on_line: Callable[[str], None],
+) -> tuple[list[Image], list[StepFailed]]:
+    """Build `names`, or all: those that are built, and why others are not.
+
+    `on_begin` is told the name and the log of each that is not unchanged, `on_line` each line.
+    """
     chosen = choose(engine)
+    begun: set[str] = set()
+
+    def tell(name: str, line: str) -> None:
+        if name not in begun:
+            begun.add(name)
+            on_begin(name, logs() / f"{name}.log")
+        on_line(f"{name}: {line.rstrip()}")
+
     try:
-        built = images.build_all(
-            chosen,
-            names or image_names(),
-            logs(),
-            lambda name, line: say(f"{name}: {line.rstrip()}"),
-        )
+        built = images.build_all(chosen, names or image_names(), logs(), tell).values()
     finally:
         chosen.close()
-    failed = [result for result in built.values() if not isinstance(result, Image)]
-    if failed:
-        raise failed[0]
-    return [result for result in built.values() if isinstance(result, Image)]
+    done = [result for result in built if isinstance(result, Image)]
+    return done, [result for result in built if not isinstance(result, Image)]
 
 
 def make_base(say: Callable[[str], None]) -> str:
@@ -122,23 +143,48 @@ def make_base(say: Callable[[str], None]) -> str:
 
 
 def make_bundle(name: str, arch: str, again: bool, say: Callable[[str], None]) -> bundle.Bundle:
-    """The runner of the image `name` as one file for `arch`; `again` makes it anew."""
+    """The runtime of the image `name` as one file for `arch`; `again` rebuilds it."""
     if arch not in bundle.ARCHITECTURES:
-        raise UsageError(f"--arch {arch}: is not one of {', '.join(bundle.ARCHITECTURES)}")
+        raise UsageError(
+            f"--arch {arch}: no such architecture",
+            f"Choose one of {', '.join(bundle.ARCHITECTURES)}.",
+        )
     log = logs() / f"bundle-{name}-{arch}.log"
     return bundle.make(name, arch, cache_root(), log, say, again=again)
 
 
-def prune_images(engine: str) -> list[str]:
-    """References of all that was deleted, and the bytes that no image had."""
-    chosen: ContainerEngine = choose(engine)
+def old_images(engine: str) -> list[Built]:
+    """Images and environments that no build would make now."""
+    chosen = choose(engine)
     try:
-        pruned = images.prune(chosen, image_names())
+        current = {chosen.reference(name) for name in image_names()}
+        return [built for built in chosen.built() if built.reference not in current]
     finally:
         chosen.close()
-    left = (
-        [f"{pruned.leftover_bytes / 1e6:.0f} MB of unfinished builds"]
-        if pruned.leftover_bytes
-        else []
-    )
-    return [image.reference for image in pruned.images] + left
+
+
+def built_images(engine: str) -> tuple[str, list[Built]]:
+    """The engine's name, and every image of ours that it has."""
+    chosen = choose(engine)
+    try:
+        return chosen.name, list(chosen.built())
+    finally:
+        chosen.close()
+
+
+def remove_image(engine: str, built: Built) -> None:
+    """Delete one image or environment."""
+    chosen = choose(engine)
+    try:
+        chosen.remove(built)
+    finally:
+        chosen.close()
+
+
+def sweep(engine: str) -> int:
+    """Delete what builds have left; about how many bytes that gave back."""
+    chosen = choose(engine)
+    try:
+        return chosen.sweep()
+    finally:
+        chosen.close()

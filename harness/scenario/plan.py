@@ -67,7 +67,7 @@ def make_plan(scenario: Scenario, inventory: Inventory, only: Sequence[str] = ()
         else:
             cells.append(cell)
     if not cells and not skipped:
-        raise ConfigError([_empty(scenario, only, notes)], "Nothing is left to run.")
+        raise ConfigError([_empty(scenario, only, notes)], "Name cells that `bench plan --cells` lists.")
     return Plan(tuple(cells), tuple(skipped), tuple(notes))
 
 

@@ -45,17 +45,7 @@ def convert(
     the cache's `failed/`.
     """
     check_weights(model, source)
-    key = digest(
-        "artifact",
-        VERSION,
-        spec.converter,
-        format_sha256(spec.converter),
-        place.image.digest,
-        place.where,
-        without_task(model),
-        source_sha256(source),
-        precision,
-    )
+    key = artifact_key(place, model, source, spec, precision)
 
     def make(part: Path) -> None:
         job = Job(
@@ -81,6 +71,23 @@ def convert(
         seconds=answer.seconds,
         cached=cached,
         log=str(folder / "log.txt"),
+    )
+
+
+def artifact_key(
+    place: Place, model: ModelSpec, source: Path, spec: FormatSpec, precision: Precision
+) -> str:
+    """Names the artifact in the cache: the hash of all that decides it."""
+    return digest(
+        "artifact",
+        VERSION,
+        spec.converter,
+        format_sha256(spec.converter),
+        place.image.digest,
+        place.where,
+        without_task(model),
+        source_sha256(source),
+        precision,
     )
 
 

@@ -55,16 +55,7 @@ def infer(
     limits: Limits,
 ) -> tuple[Path, bool]:
     """The job's file over the first `images` images of the pack, and whether it was cached."""
-    key = digest(
-        mode,
-        payload().sha256,
-        loaded.sha256,
-        loaded.place.image.digest,
-        loaded.place.where,
-        loaded.model,
-        pack.name,
-        images,
-    )
+    key = pass_key(mode, loaded, pack.name, images)
 
     def make(part: Path) -> None:
         job = Job(
@@ -83,6 +74,20 @@ def infer(
 
     folder, cached = made(cache, mode, key, make)
     return folder / FILES[mode], cached
+
+
+def pass_key(mode: Mode, loaded: LoadedArtifact, pack: str, images: int) -> str:
+    """Names a pass in the cache: the hash of all that decides what comes out."""
+    return digest(
+        mode,
+        payload().sha256,
+        loaded.sha256,
+        loaded.place.image.digest,
+        loaded.place.where,
+        loaded.model,
+        pack,
+        images,
+    )
 
 
 def placement_of(layers: Path) -> Placement:

@@ -13,12 +13,15 @@ import harness
 
 PACKAGE = Path(harness.__file__).parent
 STEPS = ("convert", "infer", "measure", "parity", "score", "images")
-CLI = ("__init__", "devices", "images", "jobs", "lab", "numbers", "project", "shared")
+CLI = (
+    "__init__", "command", "devices", "images", "jobs", "lab", "mistakes", "noise", "numbers",
+    "planning", "project", "runs", "shared",
+)  # fmt: skip
 OWNERS = {
     "pydantic": {"scenario/config.py"},
     # __init__ only looks whether it is there
     "docker": {"containers/__init__.py", "containers/docker.py", "containers/docker_build.py"},
-    "rich": {"cli/console.py"},
+    "rich": {"cli/console.py", "cli/run_text.py", "cli/watch.py"},
     "typer": {f"cli/{name}.py" for name in CLI},
     "yaml": {"scenario/yaml_lines.py"},
     "duckdb": {"export.py"},

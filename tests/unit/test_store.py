@@ -55,7 +55,8 @@ def test_a_folder_that_is_no_run_is_said_to_be_none(tmp_path: Path) -> None:
         read_run(tmp_path)
     with pytest.raises(UsageError) as raised:
         find_run(tmp_path, "latest")
-    assert raised.value.message == "no run 'latest'"
+    assert raised.value.message == f"no run 'latest' in {tmp_path}"
+    assert raised.value.hint == "Start a run with `bench run SCENARIO`."
 
 
 def test_the_latest_run_is_the_last_by_name(tmp_path: Path) -> None:
@@ -63,6 +64,18 @@ def test_the_latest_run_is_the_last_by_name(tmp_path: Path) -> None:
     write_run(tmp_path / "20260102T000000-b")
     assert find_run(tmp_path, "latest").name == "20260102T000000-b"
     assert find_run(tmp_path, "20260101T000000-a").name == "20260101T000000-a"
+
+
+def test_a_run_is_named_by_the_beginning_of_its_id_where_no_other_begins_so(tmp_path: Path) -> None:
+    write_run(tmp_path / "20260101T000000-a")
+    write_run(tmp_path / "20260102T000000-b")
+    assert find_run(tmp_path, "20260101").name == "20260101T000000-a"
+    with pytest.raises(UsageError) as raised:
+        find_run(tmp_path, "2026")
+    assert raised.value.message == f"no run '2026' in {tmp_path}"
+    assert raised.value.hint == (
+        "Name one of 20260101T000000-a, 20260102T000000-b; `bench runs` lists all."
+    )
 
 
 def test_a_run_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""What a shell offers for TAB. Reads names of files only, so that it is quick; never raises."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import BenchError
+from ..workspace import Workspace
+
+Offer = Callable[[str], list[str]]
+
+
+def _offers(names: Callable[[], Iterable[str]]) -> Offer:
+    """Those of `names` that begin as what was typed; nothing where they cannot be read."""
+
+    def offer(incomplete: str) -> list[str]:
+        with suppress(BenchError, OSError):
+            return [name for name in names() if name.startswith(incomplete)]
+        return []
+
+    return offer
+
+
+def scenarios(incomplete: str) -> list[str]:
+    """The project's scenario files, and any YAML file or folder that the typed path leads to."""
+    typed = Path(incomplete)
+    folder = typed if incomplete.endswith("/") else typed.parent
+    found = [*Workspace.here().scenarios()] if not typed.is_absolute() else []
+    with suppress(OSError):
+        found += [p for p in sorted(folder.iterdir()) if p.suffix in (".yaml", ".yml")]
+        found += [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."]
+    texts = (_as_typed(path, incomplete) for path in found)
+    return list(dict.fromkeys(text for text in texts if text.startswith(incomplete)))
+
+
+def _as_typed(path: Path, incomplete: str) -> str:
+    text = str(path) if Path(incomplete).is_absolute() else os.path.relpath(path)
+    text = f"./{text}" if incomplete.startswith("./") else text
+    return f"{text}/" if path.is_dir() else text
+
+
+def _runs() -> list[str]:
+    found = sorted(p.parent.name for p in Workspace.here().runs.glob("*/run.json"))
+    return ["latest", *reversed(found)] if found else []
+
+
+def _formats() -> Iterable[str]:
+    from ..formats import PLANNED, REGISTRY
+
+    return [name for name in REGISTRY if name not in PLANNED]
+
+
+def _images() -> Iterable[str]:
+    from ..containers import recipe
+
+    return recipe.available()
+
+
+runs = _offers(_runs)
+devices = _offers(lambda: Workspace.here().devices())
+models = _offers(lambda: Workspace.here().models())
+formats = _offers(_formats)
+images = _offers(_images)
+engines = _offers(lambda: ("auto", "docker", "venv"))
+precisions = _offers(lambda: ("fp32", "fp16", "int8"))
+exports = _offers(lambda: ("csv", "json", "parquet", "markdown", "junit"))
+profiles = _offers(lambda: ("quick", "full"))
+architectures = _offers(lambda: ("aarch64", "x86_64"))
+lab_devices = _offers(lambda: ("phone", "jetson", "host"))
+kept = _offers(lambda: ("runs", "images", "cache"))

@@ -1,0 +1,145 @@
+"""`bench check-noise`: how small a change a device can show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from . import complete
+from .command import command
+from .shared import AsJson, Engine, interruptible, inventory_of, project_here
+
+if TYPE_CHECKING:
+    from ..preview.estimate import Expected
+    from ..run.pipeline import Request
+    from ..workspace import Workspace
+
+app = typer.Typer()
+
+
+@command(
+    app,
+    "Find how small a change a device can show.",
+    ["bench check-noise --device local", "bench check-noise --device pixel --profile quick"],
+    "check-noise",
+)
+def check_noise(
+    device: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="A file of devices/.", autocompletion=complete.devices),
+    ] = "local",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="A folder of models/; default: the first.",
+            autocompletion=complete.models,
+        ),
+    ] = "",
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="The format to measure.",
+            autocompletion=complete.formats,
+        ),
+    ] = "onnx",
+    profile: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="quick or full.", autocompletion=complete.profiles),
+    ] = "full",
+    engine: Engine = "auto",
+    json: AsJson = False,
+) -> None:
+    """Measure one cell against itself: how small a change a device shows, and what disturbs it."""
+    from ..analysis import host_noise, noise_floor
+    from ..run import pipeline
+    from ..runner.job import TRIALS, TRUSTED
+    from ..serial import dumps
+    from ..workspace import cache_root
+    from . import comparison_text, console, watch
+
+    if profile not in TRUSTED:
+        raise UsageError(
+            f"--profile {profile}: no such profile", f"Choose one of {', '.join(TRUSTED)}."
+        )
+    space = project_here()
+    _check_names(space, device, model, format)
+    source = cache_root() / "noise" / f"{device}.yaml"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    chosen = model or next(iter(space.models()), "")
+    source.write_text(
+        noise_floor.scenario(chosen, format, device, profile, TRIALS[profile]), "utf-8"
+    )
+    request = _noise_request(source, space, engine)
+    before = host_noise.read_cpu_time()
+    interruptible()
+    expected = _expected(request, space)
+    with watch.watcher(json, request.plan.cells, expected) as progress:
+        run = pipeline.execute(request, progress)
+    steal = host_noise.steal_percent(before, host_noise.read_cpu_time())
+    local = request.devices[device].transport == "local"
+    found = noise_floor.analyse(
+        run, *((host_noise.read_machine(), steal) if local else (None, None))
+    )
+    path = noise_floor.keep(cache_root(), found)
+    if json:
+        print(dumps(found))
+        return
+    for line in comparison_text.noise_lines(found):
+        console.say(line)
+    console.note(f"saved in {path}")
+
+
+def _check_names(space: Workspace, device: str, model: str, format: str) -> None:
+    """Raises UsageError here: the person has typed these, and no scenario's file."""
+    from ..formats import REGISTRY
+    from ..scenario.config import neighbours
+
+    for what, name, known in (
+        ("device", device, list(space.devices())),
+        ("model", model, list(space.models())),
+        ("format", format, list(REGISTRY)),
+    ):
+        if name and name not in known:
+            raise UsageError(
+                f"no {what} '{name}'{neighbours(name, known)}", f"Give --{what} one that there is."
+            )
+
+
+def _expected(request: Request, space: Workspace) -> Expected:
+    from ..scenario.plan import read_inventory
+    from .planning import Planned, forecast
+
+    inventory = read_inventory(space.models(), space.devices())
+    planned = Planned(request.scenario, inventory, space, request.plan)
+    return forecast(planned, request.plan.cells)
+
+
+def _noise_request(path: Path, space: Workspace, engine: str) -> Request:
+    from ..containers import choose
+    from ..run import pipeline
+    from ..scenario import config
+    from ..scenario import plan as plans
+    from ..workspace import cache_root
+
+    source = config.read_scenario(path)
+    inventory = inventory_of(space)
+    made = plans.make_plan(source, inventory)
+    if not made.cells:
+        raise UsageError(f"{made.skipped[0].cell.id}: {made.skipped[0].reason}")
+    return pipeline.Request(
+        scenario=source,
+        plan=made,
+        models=inventory.models,
+        devices=inventory.devices,
+        engine=choose(engine),
+        cache=cache_root(),
+        folder=space.runs / pipeline.new_run_id("noise"),
+        command="bench check-noise",
+    )

@@ -1,0 +1,64 @@
+"""Sizes and removal of files and folders, never through a symbolic link."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import BenchError
+
+
+def size_bytes(path: Path) -> int:
+    """Of a file, or of all files below a folder; hard links once, what links point to not."""
+    seen: dict[tuple[int, int], int] = {}
+    for found in _stats(path):
+        if stat.S_ISREG(found.st_mode):
+            seen[found.st_dev, found.st_ino] = found.st_size
+    return sum(seen.values())
+
+
+def last_used(path: Path) -> float:
+    """The newest time at which a file of it was read or written, as far as the disk notes it."""
+    times = (max(found.st_atime, found.st_mtime) for found in _stats(path, folders=False))
+    return max(times, default=path.lstat().st_mtime)
+
+
+def remove(path: Path, inside: Path) -> None:
+    """Delete `path`, which lies in the folder `inside`; of a link only the link itself.
+
+    Raises BenchError where it lies elsewhere or cannot be deleted.
+    """
+    if path.parent.resolve() != inside.resolve():
+        raise BenchError(f"{path}: is not in {inside}", "Delete it by hand if it is not needed.")
+    try:
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BenchError(
+            f"{error.filename or path}: {error.strerror}", f"Delete {path} as its owner or as root."
+        ) from None
+
+
+def _stats(path: Path, *, folders: bool = True) -> Iterator[os.stat_result]:
+    try:
+        own = path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISDIR(own.st_mode):
+        yield own
+        return
+    if folders:
+        yield own
+    try:
+        entries = list(path.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        yield from _stats(entry, folders=folders)

@@ -1,0 +1,174 @@
+"""Which parts of a run are there already: images, converted models, predictions. Makes nothing.
+
+Of a device elsewhere only the converted models are known: what it is decides the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..cache import tree_bytes, tree_sha256
+from ..containers import ContainerEngine, venv_build
+from ..errors import BenchError
+from ..formats import REFERENCE, REGISTRY
+from ..records import Cell, DeviceSpec, Image
+from ..scenario.config import Accuracy
+from ..scenario.model import Model
+from ..steps import datasets
+from ..steps.convert import artifact_key
+from ..steps.infer import LoadedArtifact, pass_key
+from ..steps.jobs import Place
+from .tasks import Task, images_of
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of one cell. None: not known before its device is connected, or not part of the run."""
+
+    image: bool | None
+    artifact: bool | None
+    predictions: bool | None
+
+
+@dataclass
+class Cached:
+    """Looks into the cache and at the engine's images, each thing once."""
+
+    engine: ContainerEngine
+    cache: Path
+    models: Mapping[str, Model]
+    devices: Mapping[str, DeviceSpec]
+    accuracy: Accuracy | None
+    #: datasets that cannot be read, each with its mistakes
+    notes: list[str] = field(default_factory=list)
+    _images: dict[str, Image | None] = field(default_factory=dict)
+    _hashes: dict[Path, str] = field(default_factory=dict)
+    _packs: dict[str, tuple[str, int] | None] = field(default_factory=dict)
+
+    def parts(self, cell: Cell) -> Parts:
+        """What of the cell is there."""
+        spec = REGISTRY[cell.format].SPEC
+        here = self._is_here(cell)
+        artifact = self.artifact(cell)
+        there = artifact is not None if spec.converted_on == "host" else None
+        if not here:
+            return Parts(None, there, None)
+        image = self.image(spec.image)
+        predictions = self._predictions(cell, artifact, image) if self.accuracy else None
+        return Parts(image is not None, there, predictions)
+
+    def image(self, name: str) -> Image | None:
+        """The image as it is built here now; None where a run would build it."""
+        if name not in self._images:
+            there = self._is_built(self.engine.reference(name))
+            log = self.cache / "logs" / f"image-{name}.log"  # of a build, and none is needed
+            self._images[name] = self.engine.build(name, log) if there else None
+        return self._images[name]
+
+    def artifact(self, cell: Cell) -> Path | None:
+        """The converted model of this machine's cache."""
+        spec, model = REGISTRY[cell.format].SPEC, self.models[cell.model]
+        image = self.image(spec.converter) if spec.converted_on == "host" else None
+        if image is None:
+            return None
+        place = Place(self.engine, image)
+        key = artifact_key(place, model.spec, model.folder, spec, cell.precision)
+        path = self.cache / "artifacts" / key / f"model{spec.suffix}"
+        return path if path.exists() else None
+
+    def names(self, tasks: Sequence[Task], cells: Mapping[str, Cell]) -> set[str]:
+        """Tasks of a run's preparation that will find all they make."""
+        return {task.name for task in tasks if self._is_done(task, cells)}
+
+    def images_to_build(self, cells: Sequence[Cell]) -> list[str]:
+        """In the order in which a run would build them."""
+        local = [cell for cell in cells if self._is_here(cell)]
+        return [name for name in images_of(cells, local) if self.image(name) is None]
+
+    def to_move(self, device: str, cells: Sequence[Cell]) -> tuple[int, int, int]:
+        """For a device elsewhere: bytes of how many converted models, and how many are to be made.
+
+        What is on the device already is not sent again; only it can say what is.
+        """
+        own = [cell for cell in cells if cell.device == device]
+        paths = {(c.model, c.format, c.precision): self.artifact(c) for c in own}
+        known = {path for path in paths.values() if path}
+        missing = sum(path is None for path in paths.values())
+        return sum(map(tree_bytes, known)), len(known), missing
+
+    @cached_property
+    def _built(self) -> frozenset[str]:
+        return frozenset(built.reference for built in self.engine.built())
+
+    def _is_built(self, reference: str) -> bool:
+        """Environments are looked at one by one: listing them adds up all their files."""
+        if self.engine.name == "venv":
+            return venv_build.is_complete(Path(reference))
+        return reference in self._built
+
+    def _is_here(self, cell: Cell) -> bool:
+        return self.devices[cell.device].transport == "local"
+
+    def _is_done(self, task: Task, cells: Mapping[str, Cell]) -> bool:
+        if task.kind == "image":
+            return self.image(task.of) is not None
+        if task.kind == "reference":
+            return self._reference_is_there(task.of)
+        parts = self.parts(cells[task.of])
+        return bool(parts.artifact if task.kind == "convert" else parts.predictions)
+
+    def _reference_is_there(self, name: str) -> bool:
+        model, image = self.models[name], self.image(REGISTRY[REFERENCE].SPEC.image)
+        pack = self._pack(name)
+        if image is None or pack is None or not self.accuracy:
+            return False
+        weights = model.folder / model.spec.weights
+        sha256 = model.spec.weights_sha256
+        place = Place(self.engine, image)
+        reference = LoadedArtifact(
+            model.spec, model.folder, REFERENCE, "fp32", weights, sha256, place
+        )
+        return self._has_pass(reference, pack)
+
+    def _predictions(self, cell: Cell, artifact: Path | None, image: Image | None) -> bool:
+        pack = self._pack(cell.model)
+        if artifact is None or image is None or pack is None:
+            return False
+        if artifact not in self._hashes:
+            self._hashes[artifact] = tree_sha256(artifact)
+        model, sha256 = self.models[cell.model], self._hashes[artifact]
+        loaded = LoadedArtifact(
+            model.spec,
+            model.folder,
+            cell.format,
+            cell.precision,
+            artifact,
+            sha256,
+            Place(self.engine, image),
+        )
+        return self._has_pass(loaded, pack)
+
+    def _has_pass(self, loaded: LoadedArtifact, pack: tuple[str, int]) -> bool:
+        return (self.cache / "predict" / pass_key("predict", loaded, *pack)).is_dir()
+
+    def _pack(self, name: str) -> tuple[str, int] | None:
+        """Name and images of the pack that accuracy is scored on; None where it was never made."""
+        if name not in self._packs:
+            self._packs[name] = self._find_pack(self.models[name])
+        return self._packs[name]
+
+    def _find_pack(self, model: Model) -> tuple[str, int] | None:
+        packs = self.cache / "packs"
+        if self.accuracy is None or not packs.is_dir():
+            return None
+        try:
+            dataset = datasets.read(model.datasets[self.accuracy.dataset])
+        except BenchError as error:
+            self.notes.append(f"{model.spec.name}: {error.message.splitlines()[0]}")
+            return None
+        chosen = datasets.evenly(len(dataset.images), self.accuracy.images)
+        key = datasets.pack_key(dataset, chosen)
+        return (key, len(chosen)) if (packs / key).is_dir() else None

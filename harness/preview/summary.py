@@ -1,0 +1,81 @@
+"""All that `bench plan` shows of a scenario, as one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..records import Cell, DeviceSpec, Plan
+from ..scenario.config import ScenarioFile
+from .cached import Cached, Parts
+from .estimate import Expected
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a device elsewhere gets at most: what it has already, only it can say."""
+
+    device: str
+    #: bytes of so many converted models; so many others are not converted yet
+    model_bytes: int
+    models: int
+    unknown_models: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run of the plan would do."""
+
+    scenario: str
+    profile: str
+    plan: Plan
+    #: every cell of the plan, run or skipped, in the scenario's order
+    order: tuple[Cell, ...]
+    #: cell id -> what is cached of it
+    parts: dict[str, Parts]
+    images_to_build: tuple[str, ...]
+    moves: tuple[Move, ...]
+    expected: Expected
+    #: of the plan, and what was found while looking
+    notes: tuple[str, ...]
+
+
+def preview(
+    file: ScenarioFile,
+    plan: Plan,
+    devices: Mapping[str, DeviceSpec],
+    cached: Cached,
+    expected: Expected,
+) -> Preview:
+    """Look everything up; nothing is built, converted or connected to."""
+    parts = {cell.id: cached.parts(cell) for cell in plan.cells}
+    used = dict.fromkeys(cell.device for cell in plan.cells)
+    away = [name for name in used if devices[name].transport != "local"]
+    return Preview(
+        scenario=file.name,
+        profile=file.measure.profile,
+        plan=plan,
+        order=tuple(in_order(file, [*plan.cells, *(s.cell for s in plan.skipped)])),
+        parts=parts,
+        images_to_build=tuple(cached.images_to_build(plan.cells)),
+        moves=tuple(Move(name, *cached.to_move(name, plan.cells)) for name in away),
+        expected=expected,
+        notes=(*plan.notes, *cached.notes),
+    )
+
+
+def in_order(file: ScenarioFile, cells: Sequence[Cell]) -> list[Cell]:
+    """As the scenario's lists have them; devices as they come."""
+    devices = list(dict.fromkeys(cell.device for cell in cells))
+
+    def position(cell: Cell) -> tuple[int, ...]:
+        return (
+            file.models.index(cell.model),
+            file.formats.index(cell.format),
+            file.precisions.index(cell.precision),
+            file.matrix.threads.index(cell.threads),
+            file.matrix.batch.index(cell.batch),
+            devices.index(cell.device),
+        )
+
+    return sorted(cells, key=position)

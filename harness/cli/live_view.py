@@ -9,7 +9,7 @@ from typing import Literal
 
 from ..printable import printable
 from ..records import Cell
-from .human import about, clock, duration
+from .human import about, clock
 from .progress import DeviceProgress, Progress
 
 Style = Literal["", "bold", "dim", "yellow"]
@@ -57,7 +57,7 @@ def _preparation(progress: Progress, indent: int, width: int) -> list[Row]:
     of = f"{progress.ended_count} of {total}" if total else "starting"
     head = f"{'prepare':<{indent}}{bar(progress.ended_count, total, _bar(width))}  {of}"
     tasks: list[Row] = [
-        ("", f"{'':<{indent}}{name} · {duration(now - began)}")
+        ("", f"{'':<{indent}}{name} · {clock(now - began)}")
         for name, began in progress.running.items()
     ]
     log: list[Row] = [("dim", f"{'':<{indent}}{progress.last_log}")] if progress.last_log else []
@@ -76,7 +76,7 @@ def _devices(progress: Progress, indent: int, width: int) -> list[Row]:
             else (len(device.checked) - 1, device.to_check)
         )
         unit = "trials" if trials else "checked"
-        since = duration(progress.clock() - device.began)
+        since = clock(progress.clock() - device.began)
         count = f"{bar(done, of, _bar(width))}  {done} of {of} {unit}"
         found.append(("", f"{name:<{indent}}{count} · {_now(progress, device)} · {since}"))
         if device.waits_for:

@@ -117,6 +117,8 @@ class Progress:
         return self._preparation_left_s() + max(remote, default=0.0) + own
 
     def _preparation_left_s(self) -> float:
+        if self.ended_count >= self.task_count > 0:
+            return 0.0
         left = (
             [self._task_left_s(n, s) for n, s in seconds.items() if n not in self.ended]
             for seconds in (self.expected.images, self.expected.jobs)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from .. import metrics
 from ..export import figure, rows
 from ..records import CellResult, Scalar
 from ..store import Run
@@ -75,7 +76,9 @@ def _table(shown: Sequence[dict[str, Scalar]], width: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for name in names:
         table.add_column(name, no_wrap=True)
-    for name in ("median ms", "95 % CI", "n", "mAP50-95", "MB"):
+    titles = {scored.title for row in shown if (scored := metrics.headline(row))}
+    metric = titles.pop() if len(titles) == 1 else "accuracy"
+    for name in ("median ms", "95 % CI", "n", metric, "MB"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in shown:
@@ -94,7 +97,7 @@ def _numbers(row: dict[str, Scalar]) -> list[str]:
         figure(row["p50_ms"]) if measured else "",
         f"[{figure(row['p50_low_ms'])}, {figure(row['p50_high_ms'])}]" if measured else "",
         str(row["n"]) if measured else "",
-        "" if row["map50_95"] is None else f"{float(row['map50_95']):.4f}",
+        figure(row[scored.name], 4) if (scored := metrics.headline(row)) else "",
         "" if row["size_bytes"] is None else f"{float(row['size_bytes']) / 1e6:.2f}",
     )
     return [*map(escape, numbers), f"[{STYLES[word]}]{word}[/]"]

@@ -67,7 +67,9 @@ def make_plan(scenario: Scenario, inventory: Inventory, only: Sequence[str] = ()
         else:
             cells.append(cell)
     if not cells and not skipped:
-        raise ConfigError([_empty(scenario, only, notes)], "Name cells that `bench plan --cells` lists.")
+        raise ConfigError(
+            [_empty(scenario, only, notes)], "Name cells that `bench plan --cells` lists."
+        )
     return Plan(tuple(cells), tuple(skipped), tuple(notes))
 
 

@@ -44,7 +44,9 @@ def trial(at: float, cell: Cell, index: int, position: int, total: int, next: st
     return at, "trial", {"cell": cell.id, "index": index, "of": 2, **place}
 
 
-def trial_end(at: float, cell: Cell, index: int, seconds: float, position: int, total: int) -> Event:
+def trial_end(
+    at: float, cell: Cell, index: int, seconds: float, position: int, total: int
+) -> Event:
     place = {"position": position, "total": total, "next": ""}
     return at, "trial_end", {"cell": cell.id, "index": index, "seconds": seconds, **place}
 

@@ -68,9 +68,9 @@ def test_a_typo_in_a_scenario_is_a_line_a_mistake_and_exit_2(
         ("run", "error: missing argument SCENARIO\n→ See `bench run --help`.\n"),
         ("run s --resum", "error: no such option: --resum; did you mean --resume?\n"
                           "→ See `bench run --help`.\n"),
-        ("replay x --trials no", "error: invalid value for '--trials': Input should be a valid integer, "
-                                 "unable to parse string as an integer"
-                                 "\n→ See `bench replay --help`.\n"),
+        ("replay x --trials 0",
+         "error: invalid value for '--trials': Input should be greater than or equal to 1\n"
+         "→ See `bench replay --help`.\n"),
         ("replay x", "error: x: no such folder\n→ Name the folder runs/RUN/cells/CELL.\n"),
         ("plan nope.yaml", "error: nope.yaml: No such file or directory\n"
                            "→ Name a scenario's YAML file.\n"),

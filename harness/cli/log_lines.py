@@ -10,9 +10,14 @@ from .human import about, clock, duration
 from .progress import DeviceProgress, Moment, Progress
 
 
-def text_of(moment: Moment, progress: Progress) -> str:
-    """The line, after the time since the start; empty for what is said elsewhere."""
+def text_of(moment: Moment, progress: Progress, *, with_left: bool = True) -> str:
+    """The line, after the time since the start; empty for what is said elsewhere.
+
+    `with_left`: how long the run still takes, where something has ended.
+    """
     said = _SAID[moment.what](moment, progress)
+    if with_left and moment.what in _ENDS:
+        said += left(progress)
     return f"{clock(progress.elapsed_s):>7}  {said}" if said else ""
 
 
@@ -52,7 +57,7 @@ def _task_begins(moment: Moment, progress: Progress) -> str:
 def _task_ends(moment: Moment, progress: Progress) -> str:
     word = "done in" if moment.detail == "ok" else f"{moment.detail} after"
     count = f"{progress.ended_count} of {progress.task_count} prepared"
-    return f"{moment.name}: {word} {duration(moment.seconds)} · {count}{left(progress)}"
+    return f"{moment.name}: {word} {duration(moment.seconds)} · {count}"
 
 
 def _checks_begin(moment: Moment, progress: Progress) -> str:
@@ -63,10 +68,7 @@ def _checks_end(moment: Moment, progress: Progress) -> str:
     device = progress.devices[moment.device]
     checked = len(device.checked) - bool(device.phase == "checks" and device.cell)
     count = f"{checked} of {device.to_check} checked"
-    return (
-        f"{moment.device}: checked {moment.name} in {duration(moment.seconds)} · "
-        f"{count}{left(progress)}"
-    )
+    return f"{moment.device}: checked {moment.name} in {duration(moment.seconds)} · {count}"
 
 
 def _step_begins(moment: Moment, progress: Progress) -> str:
@@ -86,7 +88,7 @@ def _trial_ends(moment: Moment, progress: Progress) -> str:
     device = progress.devices[moment.device]
     own = f"trial {device.index + 1} of {device.of} done in {duration(moment.seconds)}"
     count = f"{device.trials_done} of {device.total} trials on {moment.device}"
-    return f"{moment.name}: {own} · {count}{left(progress)}"
+    return f"{moment.name}: {own} · {count}"
 
 
 def _waits(moment: Moment, progress: Progress) -> str:
@@ -110,6 +112,7 @@ def _log(moment: Moment, progress: Progress) -> str:
     return moment.detail
 
 
+_ENDS = ("task ends", "checks end", "trial ends")
 _SAID = {
     "task begins": _task_begins,
     "task ends": _task_ends,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -31,13 +32,14 @@ def lines(found: Preview, width: int) -> list[Line]:
 
 
 def _wrapped(style: Style, texts: Sequence[str], width: int, indent: int) -> list[Line]:
-    """Lines that fit, those that go on set in."""
+    """Lines that fit, those that go on set in; a number stays with its unit."""
+    unit = re.compile(r"(?<=\d) (?=(?:s|min|h|B|kB|MB|GB)\b)")
+    joined = (unit.sub("\u00a0", text) for text in texts)
+    hanging = " " * indent
     return [
-        (style, line)
-        for text in texts
-        for line in textwrap.wrap(
-            text, width, subsequent_indent=" " * indent, break_on_hyphens=False
-        )
+        (style, line.replace("\u00a0", " "))
+        for text in joined
+        for line in textwrap.wrap(text, width, subsequent_indent=hanging, break_on_hyphens=False)
     ]
 
 
@@ -80,10 +82,10 @@ def estimate_text(expected: Expected) -> str:
     if not cells:
         return "nothing to measure"
     measuring = max(0.0, expected.total_s - expected.preparation_s)
-    text = (
-        f"{about(expected.total_s)}: preparation {about(expected.preparation_s)}, "
-        f"devices {about(measuring)}"
-    )
+    text = f"{about(expected.total_s)} on the devices"
+    if expected.preparation_s >= 1:
+        parts = f"preparation {about(expected.preparation_s)}, devices {about(measuring)}"
+        text = f"{about(expected.total_s)}: {parts}"
     rule = f"{duration(expected.rule_trial_s)} a trial"
     if expected.learnt == cells:
         return f"{text}, as in earlier runs"

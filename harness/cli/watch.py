@@ -119,9 +119,10 @@ class LiveProgress:
         """Count the event; the next drawing shows it."""
         with self._lock:
             moments = self._progress.add(event, values)
-            lines = [styled(m, self._progress, values) for m in moments if self._stays(m)]
+            staying = [moment for moment in moments if self._stays(moment)]
+            lines = [styled(m, self._progress, values, with_left=False) for m in staying]
         for line in filter(None, lines):
-            self._console.print(line, soft_wrap=True)
+            self._console.print(line)
 
     def _stays(self, moment: Moment) -> bool:
         if settings.current().verbose or moment.what in ("result", "lost", "pages"):
@@ -135,12 +136,14 @@ class LiveProgress:
         return Group(*(Text(text, style=style, no_wrap=True) for style, text in rows))
 
 
-def styled(moment: Moment, progress: Progress, values: dict[str, Any]) -> str:
+def styled(
+    moment: Moment, progress: Progress, values: dict[str, Any], *, with_left: bool = True
+) -> str:
     """The moment's line with rich's markup; empty where the settings leave it out."""
     now = settings.current()
     if moment.what == "result":
-        return "" if now.quiet else _result(values["result"], progress)
-    text = console.plain(log_lines.text_of(moment, progress))
+        return "" if now.quiet else _result(values["result"], progress, with_left)
+    text = console.plain(log_lines.text_of(moment, progress, with_left=with_left))
     if moment.what == "lost":
         return f"[yellow]{text}[/]"
     if now.quiet or (moment.what in DETAILS and not now.verbose):
@@ -148,7 +151,6 @@ def styled(moment: Moment, progress: Progress, values: dict[str, Any]) -> str:
     return f"[dim]{text}[/]" if moment.what == "log" else text
 
 
-def _result(result: CellResult, progress: Progress) -> str:
-    count = f"{progress.done} of {len(progress.cells)} cells"
-    at = f"{clock(progress.elapsed_s):>7}  "
-    return f"{at}{run_text.result_line(result)} [dim]· {count}[/]"
+def _result(result: CellResult, progress: Progress, with_count: bool) -> str:
+    count = f" [dim]· {progress.done} of {len(progress.cells)} cells[/]" if with_count else ""
+    return f"{clock(progress.elapsed_s):>7}  {run_text.result_line(result)}{count}"

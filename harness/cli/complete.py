@@ -28,10 +28,12 @@ def scenarios(incomplete: str) -> list[str]:
     """The project's scenario files, and any YAML file or folder that the typed path leads to."""
     typed = Path(incomplete)
     folder = typed if incomplete.endswith("/") else typed.parent
-    found = [*Workspace.here().scenarios()] if not typed.is_absolute() else []
-    with suppress(OSError):
-        found += [p for p in sorted(folder.iterdir()) if p.suffix in (".yaml", ".yml")]
-        found += [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."]
+    found: list[Path] = []
+    with suppress(BenchError, OSError):
+        found += [] if typed.is_absolute() else Workspace.here().scenarios()
+        entries = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+        found += [path for path in entries if path.suffix in (".yaml", ".yml")]
+        found += [path for path in entries if path.is_dir()]
     texts = (_as_typed(path, incomplete) for path in found)
     return list(dict.fromkeys(text for text in texts if text.startswith(incomplete)))
 

@@ -28,7 +28,7 @@ def comparison_rows(compared: Compared) -> list[tuple[str, ...]]:
 
 
 def comparison_notes(compared: Compared) -> list[str]:
-    """What else is to be known: what was left out, what is suspect, what differs.
+    """What was left out, what is suspect, what else differs.
 
     Of many pairs each thing once, with how many it is said of; `--cells` and `--json` have it all.
     """
@@ -59,11 +59,11 @@ def _notes_together(pairs: Sequence[Pair]) -> list[str]:
     few = {pair.comparison.reason for pair in pairs if pair.comparison}
     found = {
         **{why: [p for p in pairs if p.comparison and p.comparison.reason == why] for why in few},
-        "suspect in one run or both, `--cells A B` says why": [p for p in pairs if _suspects(p)],
-        "under the noise floor of its device (see `bench check-noise`)": [
+        "suspect in one run or both; `--cells A B` shows why": [p for p in pairs if _suspects(p)],
+        "within the noise floor of its device (see `bench check-noise`)": [
             p for p in pairs if p.notes
         ],
-        "trials disagree: the ratio is of their medians, and not that of the medians shown": [
+        "trials disagree: the ratio is that of the trials' medians, not of the medians shown": [
             p for p in pairs if _two_ratios(p)
         ],
     }
@@ -89,27 +89,28 @@ def _two_ratios(pair: Pair) -> list[str]:
     shown, ratio = pair.new.p50.value / pair.old.p50.value, pair.comparison.ratio.value
     if abs(shown / ratio - 1) <= APART:
         return []
-    return [f"trials disagree: the ratio is of their medians; the medians shown are at {shown:.3f}"]
+    return [
+        f"trials disagree: the ratio is that of their medians; the medians shown give {shown:.3f}"
+    ]
 
 
 def noise_lines(noise: Noise) -> list[str]:
-    """The answer first, then what disturbs and how to quiet it."""
+    """The answer first, then warnings, then how to reduce the noise."""
     ratio = noise.sides.ratio
     lines = [
         f"{noise.device}: the same cell twice, {noise.trials} trials each: {noise.sides.outcome}, "
         f"ratio {_ratio(ratio.value)} {_interval(ratio)}",
-        f"median {_ms(noise.p50_ms)} · trials vary by {noise.between_percent:.2f} %, samples by "
-        f"{noise.within_percent:.2f} % · {100 * noise.independent_share:.0f} % of the samples "
-        "are independent",
-        "noise floor, 19 times in 20 the same cell differs by less: "
-        + _by_profile(noise.floor_percent),
-        "smallest change that is found 19 times in 20: " + _by_profile(noise.detectable_percent),
+        f"median {_ms(noise.p50_ms)} · coefficient of variation {noise.between_percent:.2f} % "
+        f"between trials, {noise.within_percent:.2f} % between samples · effective sample size "
+        f"{100 * noise.independent_share:.0f} % of n",
+        "noise floor (95 % of repetitions differ by less): " + _by_profile(noise.floor_percent),
+        "smallest detectable change (power 95 %): " + _by_profile(noise.detectable_percent),
     ]
     if noise.quick_ratio is not None:
         lines.append(f"{_QUICK[noise.quick_agrees]}: ratio {_ratio(noise.quick_ratio)}")
-    lines += [f"seen: {flag}" for flag in noise.flags]
-    lines += [f"to do: {line}" for line in noise.advice]
-    return lines if noise.flags or noise.advice else [*lines, "nothing disturbs it"]
+    lines += [f"warning: {flag}" for flag in noise.flags]
+    lines += [f"advice: {line}" for line in noise.advice]
+    return lines if noise.flags or noise.advice else [*lines, "no disturbance found"]
 
 
 def _by_profile(percents: Mapping[str, float]) -> str:

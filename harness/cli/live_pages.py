@@ -1,4 +1,4 @@
-"""A run's pages while it goes on: written anew as cells get numbers, between two trials."""
+"""A run's pages while it goes on: written again as cells get numbers, between two trials."""
 
 from __future__ import annotations
 

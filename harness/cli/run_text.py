@@ -62,7 +62,7 @@ def show_run(run: Run) -> None:
     for hint in dict.fromkeys(hints):
         out.print(f"[dim]→ {escape(hint)}[/]", soft_wrap=True)
     if any(r.verdict == "suspect" for r in run.results):
-        out.print("[yellow]suspect[/]: see the warnings in the report or in `bench export`")
+        out.print("[yellow]suspect[/]: the report and `bench export` give the reasons")
     for gate in run.info.broken_gates:
         out.print(f"[red]gate broken[/] {escape(gate)}", soft_wrap=True)
 

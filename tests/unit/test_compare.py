@@ -218,7 +218,7 @@ def test_a_ratio_that_is_not_that_of_the_numbers_beside_it_says_why(tmp_path: Pa
         path = new.folder / one.folder / "samples.npz"
         np.savez(path, latency_ns=3 * np.load(path)["latency_ns"])
     notes = comparison_text.comparison_notes(compare_runs(old, new))
-    assert notes[0].startswith(f"{OK.id}: trials disagree: the ratio is of their medians; ")
+    assert notes[0].startswith(f"{OK.id}: trials disagree: the ratio is that of their medians; ")
 
 
 def test_notes_of_many_pairs_are_counted_not_repeated(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_notes_of_many_pairs_are_counted_not_repeated(tmp_path: Path) -> None:
     doubted = tuple(replace(r, verdict="suspect", reasons=("noisy",)) for r in new.results[:4])
     compared = compare_runs(old, replace(new, results=(*doubted, new.results[4])))
     assert comparison_text.comparison_notes(compared)[0] == (
-        "4 of 5 cells: suspect in one run or both, `--cells A B` says why"
+        "4 of 5 cells: suspect in one run or both; `--cells A B` shows why"
     )
     few = replace(compared, pairs=compared.pairs[:3])
     assert comparison_text.comparison_notes(few)[0] == (

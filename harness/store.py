@@ -68,7 +68,8 @@ class RunFolder:
             _write(folder / "scenario.yaml", scenario)
         except OSError as error:
             raise BenchError(
-                f"{folder}: {error.strerror or error}", "Runs need a writable folder."
+                f"{folder}: {error.strerror or error}",
+                "Make the folder writable, or name another project with --project.",
             ) from None
         return run
 
@@ -118,7 +119,7 @@ def read_run(folder: Path) -> Run:
         ) from None
     except Malformed as error:
         raise BenchError(
-            f"{folder}: {error}", "The file was changed or comes from another version."
+            f"{folder}: {error}", "Restore the file, or use the bench that wrote it."
         ) from None
     order = [cell.id for cell in plan.cells] + [s.cell.id for s in plan.skipped]
     place = {cell: at for at, cell in enumerate(order)}
@@ -141,7 +142,7 @@ def read_devices(folder: Path) -> dict[str, RunDevice]:
             device = loads(RunDevice, path.read_bytes(), f"devices/{path.name}")
         except (OSError, Malformed) as error:
             raise BenchError(
-                f"{folder}: {error}", "The file was changed or comes from another version."
+                f"{folder}: {error}", "Restore the file, or use the bench that wrote it."
             ) from None
         found[device.name] = device
     return found

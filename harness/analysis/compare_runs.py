@@ -111,9 +111,9 @@ def find_cell(run: Run, name: str) -> CellResult:
     ]
     if len(found) == 1:
         return results[found[0]]
-    what = "no cell" if not found else f"{len(found)} cells"
+    count = f"{len(found)} cells match" if found else "no cell matches"
     listed = ", ".join((found or list(results))[:8])
-    raise UsageError(f"{run.info.run_id}: {what} '{name}'", f"Cells: {listed}")
+    raise UsageError(f"{run.info.run_id}: {count} '{name}'", f"Name one of {listed}.")
 
 
 def compare_cells(

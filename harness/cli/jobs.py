@@ -121,7 +121,7 @@ def report(run: RunName = "latest", out: OutPath = None) -> None:
     """Write the pages of a run again, and print the path of the first one."""
     from . import console
 
-    if out and out.exists() and not out.is_dir():
+    if out and not next(path for path in (out, *out.parents) if path.exists()).is_dir():
         raise UsageError(f"--out {out}: not a folder", "Name a new or an existing folder.")
     space, folder = run_named(run)
     page = write_report(folder, out or space.reports / folder.resolve().name, space)

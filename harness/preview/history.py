@@ -53,7 +53,8 @@ def _add_cell(history: History, result: dict[str, Any], profile: str) -> None:
     key = _id(cell), profile
     checks = sum(_field(spent, step, float, 0.0) for step in CHECKS)
     history.checks[key] = max(history.checks.get(key, 0.0), checks)
-    history.trials.setdefault(key, _field(spent, "measure", float, 0.0) / len(trials))
+    if measured := _field(spent, "measure", float, 0.0):
+        history.trials.setdefault(key, measured / len(trials))
 
 
 def _id(cell: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..errors import BenchError, UsageError
+from ..errors import UsageError
 from ..workspace import MARK
 from .config import schema
 
@@ -62,11 +62,14 @@ def write(folder: Path) -> list[Path]:
     }
     there = [path for path in files if path.exists()]
     if there:
-        raise UsageError(f"{there[0]} is already there", "Give `bench init` a new folder.")
+        raise UsageError(f"{there[0]}: already there", "Give `bench init` a new folder.")
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BenchError(f"{folder}: {error.strerror or error}") from None
+        raise UsageError(
+            f"{folder}: {error.strerror or error}",
+            "Give `bench init` a folder that can be made and written.",
+        ) from None
     return list(files)

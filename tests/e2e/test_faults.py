@@ -148,8 +148,9 @@ def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "file").write_text("")
     project = Project(tmp_path, tmp_path / "file")
+    rio = str(ROOT / "scenarios/rio.yaml")
     done = project.bench(
-        "run", str(ROOT / "scenarios/rio.yaml"), "--engine", "docker", "--only", "*pytorch-fp32*"
+        "run", rio, "--project", ".", "--engine", "docker", "--only", "*pytorch-fp32*"
     )
     assert done.returncode == 1
     assert "BENCH_CACHE" in done.stderr

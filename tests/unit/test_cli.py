@@ -75,6 +75,14 @@ def test_a_typo_in_a_scenario_is_a_line_a_mistake_and_exit_2(
         ("plan nope.yaml", "error: nope.yaml: No such file or directory\n"
                            "→ Name a scenario's YAML file.\n"),
         ("plan .", "error: .: Is a directory\n→ Name a scenario's YAML file.\n"),
+        ("init file", "error: file: File exists\n"
+                      "→ Give `bench init` a folder that can be made and written.\n"),
+        ("init file/x", "error: file/x: Not a directory\n"
+                        "→ Give `bench init` a folder that can be made and written.\n"),
+        ("report --out file", "error: --out file: not a folder\n"
+                              "→ Name a new or an existing folder.\n"),
+        ("report --out file/x", "error: --out file/x: not a folder\n"
+                                "→ Name a new or an existing folder.\n"),
         ("compare a", "error: compare: 1 run; two are compared\n"
                       "→ Name two runs, or one with --cells A B.\n"),
         ("export -f xls", "error: --format xls: not an export format\n"
@@ -114,6 +122,7 @@ def test_a_typo_in_a_scenario_is_a_line_a_mistake_and_exit_2(
 def test_a_mistake_on_the_command_line_is_one_line_and_one_hint(
     capsys: pytest.CaptureFixture[str], line: str, error: str
 ) -> None:
+    Path("file").write_text("")
     assert bench(capsys, *line.split()) == (2, "", error)
 
 

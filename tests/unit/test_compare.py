@@ -144,7 +144,7 @@ def test_a_run_that_is_cut_off_in_its_first_file_is_named(tmp_path: Path) -> Non
     path.write_text(path.read_text()[:60])
     with pytest.raises(BenchError, match=r"run\.json") as caught:
         read_run(old.folder)
-    assert caught.value.hint == "The file was changed or comes from another version."
+    assert caught.value.hint == "Restore the file, or use the bench that wrote it."
 
 
 def test_two_cells_of_one_run_by_part_of_their_names(tmp_path: Path) -> None:
@@ -157,11 +157,11 @@ def test_two_cells_of_one_run_by_part_of_their_names(tmp_path: Path) -> None:
 
 def test_a_name_that_fits_no_cell_or_several_names_them(tmp_path: Path) -> None:
     run = write(tmp_path / "r", {OK: 10.0, OTHER: 5.0})
-    with pytest.raises(UsageError, match="r: 2 cells 'rio'"):
+    with pytest.raises(UsageError, match="r: 2 cells match 'rio'"):
         compare_named(run, run, ("rio", "fp16"))
-    with pytest.raises(UsageError, match="r: no cell 'int4'") as caught:
+    with pytest.raises(UsageError, match="r: no cell matches 'int4'") as caught:
         compare_named(run, run, ("int4", "fp16"))
-    assert caught.value.hint == f"Cells: {OK.id}, {OTHER.id}"
+    assert caught.value.hint == f"Name one of {OK.id}, {OTHER.id}."
 
 
 def test_differences_of_provenance_are_said_once(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_a_run_of_another_version_is_named(
     results = tmp_path / "runs/b/results.jsonl"
     results.write_text(results.read_text().replace('"summary": {"n"', '"summary": {"count"'))
     assert run(["compare", "a", "b"]) == 1
-    assert "comes from another version" in capsys.readouterr().err
+    assert "use the bench that wrote it" in capsys.readouterr().err
 
 
 def run(arguments: list[str]) -> int:

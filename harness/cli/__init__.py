@@ -31,6 +31,7 @@ from .shared import Interrupted
 
 #: what an operating system says that has no room or no permission; anything else is a bug
 REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+INTERRUPTED = 130
 SHORT = "Measure one model in every format, at every precision, on every device."
 EXAMPLES = (
     "bench doctor                         what is missing here",
@@ -113,12 +114,14 @@ def _run() -> int:
         return _fail(BenchError(message, "Make room or give permission, then use --resume."))
     except Exception as error:  # the boundary: a bug is told as one, with its traceback in a file
         return mistakes.show_bug(error)
+    if code == INTERRUPTED:  # the parser has taken Ctrl-C for an exit
+        return _interrupted("interrupted")
     return code if isinstance(code, int) else 0
 
 
 def _interrupted(text: str) -> int:
     print(text, file=sys.stderr)
-    return 130
+    return INTERRUPTED
 
 
 def _fail(error: BenchError) -> int:

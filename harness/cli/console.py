@@ -19,6 +19,8 @@ from . import settings
 
 #: columns of what is not a terminal: a file or a pipe does not wrap
 WIDE = 160
+#: below so many columns tables leave less air between their own
+NARROW = 100
 
 
 def is_terminal(stream: object) -> bool:
@@ -65,12 +67,16 @@ def show_failure(kind: str, message: str, hint: str) -> None:
 
 def show_rows(title: str, columns: Sequence[str], body: Sequence[Sequence[str]]) -> None:
     """A plain table on stdout."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    to = out()
+    gap = 1 if to.width < NARROW else 2
+    table = Table(
+        title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, gap, 0, 0)
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     for line in body:
         table.add_row(*(plain(text) for text in line))
-    out().print(table)
+    to.print(table)
 
 
 def plain(text: str) -> str:

@@ -23,8 +23,6 @@ STYLES = {
 }
 #: parts of a cell that are columns only where they vary
 LABELS = ("model", "threads", "batch")
-#: below so many columns the table leaves less air between its own
-NARROW = 100
 
 
 def result_line(result: CellResult) -> str:
@@ -72,7 +70,7 @@ def _table(shown: Sequence[dict[str, Scalar]], width: int) -> Table:
     always = ("format", "precision", "device")
     order = ("model", *always, "threads", "batch")
     names = [name for name in order if name in always or _varies(shown, name)]
-    gap = 1 if width < NARROW else 2
+    gap = 1 if width < console.NARROW else 2
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for name in names:
         table.add_column(name, no_wrap=True)

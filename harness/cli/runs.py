@@ -46,8 +46,10 @@ def runs_list(context: typer.Context, json: AsJson = False) -> None:
     if not found:
         console.say("no runs yet: start one with `bench run SCENARIO`")
         return
-    rows = [stored_text.run_row(one, time.time()) for one in found]
-    console.show_rows("", stored_text.RUN_COLUMNS, rows)
+    columns, rows = stored_text.run_table(found, time.time(), console.out().width)
+    console.show_rows("", columns, rows)
+    for note in stored_text.run_notes(found):
+        console.say(note)
 
 
 @command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..housekeeping.deletion import Deletion
@@ -9,47 +10,52 @@ from ..housekeeping.runs import StoredRun
 from ..housekeeping.usage import DiskUsage
 from .human import age, local_time, size
 
-RUN_COLUMNS = ("run", "scenario", "started", "age", "cells", "verdicts", "size")
+RUN_COLUMNS = (
+    "run", "scenario", "started", "age", "ok", "failed", "skipped", "verdicts", "size",
+)  # fmt: skip
+#: what an id says, too, and a narrow terminal has no room for
+IN_ID = ("scenario", "started")
+WIDE = 110
 USAGE_COLUMNS = ("what", "size", "count", "")
 DELETION_COLUMNS = ("what", "name", "size", "why")
 #: verdicts, the best first
 VERDICTS = ("valid", "suspect", "invalid")
 
 
-def run_row(run: StoredRun, now: float) -> tuple[str, ...]:
-    """One row of RUN_COLUMNS."""
-    if run.problem:
-        return (
-            run.id,
-            "",
-            "",
-            age(now - run.started),
-            "",
-            f"not readable: {run.problem}",
-            _size(run),
-        )
-    return (
-        run.id,
-        run.scenario,
-        local_time(run.started_at),
-        age(now - run.started),
-        _cells(run),
-        ", ".join(f"{run.verdicts[name]} {name}" for name in VERDICTS if name in run.verdicts),
-        _size(run),
-    )
+def run_table(
+    runs: Sequence[StoredRun], now: float, width: int
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows; the columns that there is room for."""
+    shown = [name for name in RUN_COLUMNS if width >= WIDE or name not in IN_ID]
+    return shown, [[_run(run, now)[name] for name in shown] for run in runs]
 
 
-def _size(run: StoredRun) -> str:
-    return f"link to {run.link}" if run.link else size(run.size_bytes)
+def run_notes(runs: Sequence[StoredRun]) -> list[str]:
+    """What has no column: why one cannot be read, what an unfinished one still has to do."""
+    notes = []
+    for run in runs:
+        todo = run.planned - sum(run.cells.values())
+        if run.problem:
+            notes.append(f"{run.id}: cannot be read: {run.problem}")
+        elif run.finished_at is None:
+            notes.append(f"{run.id}: not finished, {todo} cells to do")
+        if run.link:
+            notes.append(f"{run.id}: a link to {run.link}")
+    return notes
 
 
-def _cells(run: StoredRun) -> str:
-    """`9 ok, 1 failed, 2 skipped`; of an unfinished run also how many are to do."""
-    words = [f"{run.cells[s]} {s}" for s in ("ok", "failed", "skipped") if run.cells.get(s)]
-    todo = run.planned - sum(run.cells.values())
-    if run.finished_at is None:
-        words.append(f"not finished, {todo} to do")
-    return ", ".join(words)
+def _run(run: StoredRun, now: float) -> dict[str, str]:
+    counts = {name: str(run.cells.get(name, 0)) for name in ("ok", "failed", "skipped")}
+    verdicts = [f"{run.verdicts[name]} {name}" for name in VERDICTS if name in run.verdicts]
+    return {
+        "run": run.id,
+        "scenario": run.scenario,
+        "started": local_time(run.started_at),
+        "age": age(now - run.started),
+        **(dict.fromkeys(counts, "") if run.problem else counts),
+        "verdicts": ", ".join(verdicts),
+        "size": "link" if run.link else size(run.size_bytes),
+    }
 
 
 def run_record(run: StoredRun) -> dict[str, Any]:

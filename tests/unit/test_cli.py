@@ -201,6 +201,16 @@ def test_a_bug_is_told_also_where_the_cache_cannot_be_written(
     assert Path(err.split("text in ")[1].strip().rstrip(".")).is_file()
 
 
+def test_ctrl_c_is_one_word_and_exit_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.cli.checks.examine", interrupted)
+    assert bench(capsys, "doctor") == (130, "", "interrupted\n")
+
+
 # ---- what every command takes ------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import pytest
 from records_for_tests import write_run
 
 from harness import cli
-from harness.cli import browser, shared
+from harness.cli import browser, shared, stored_text
 from harness.containers import Built
 from harness.errors import BenchError
 from harness.housekeeping import cached, disk
@@ -69,12 +69,22 @@ def test_runs_are_listed_newest_first_with_cells_verdicts_and_size(
     stored("20260210T000000-rio", days=3, finished=False)
     code, out, err = bench(capsys, "runs")
     assert (code, err) == (0, f"project: {tmp_path}\n")
-    head, new, old = (line.split() for line in out.splitlines())
-    assert head == ["run", "scenario", "started", "age", "cells", "verdicts", "size"]
+    head, new, old, note = (line.split() for line in out.splitlines())
+    assert head == [
+        "run", "scenario", "started", "age", "ok", "failed", "skipped", "verdicts", "size",
+    ]  # fmt: skip
     assert new[:2] == ["20260210T000000-rio", "rio"]
-    assert " ".join(new[4:-2]) == ("3 d 1 ok, 1 failed, 1 skipped, not finished, 0 to do 1 valid")
-    assert " ".join(old[4:-2]) == "40 d 1 ok, 1 failed, 1 skipped 1 valid"
+    assert " ".join(note) == "20260210T000000-rio: not finished, 0 cells to do"
+    assert " ".join(new[4:-2]) == "3 d 1 1 1 1 valid"
+    assert " ".join(old[4:-2]) == "40 d 1 1 1 1 valid"
     assert old[-1] == "kB"
+
+
+def test_a_narrow_terminal_leaves_out_what_the_id_says() -> None:
+    run = StoredRun("20260101T000000-rio", Path("r"), 10**9, "rio", started_at="2026-01-01T00:00")
+    columns, (row,) = stored_text.run_table([run], 1e9, 80)
+    assert columns == ["run", "age", "ok", "failed", "skipped", "verdicts", "size"]
+    assert (row[0], row[-1]) == ("20260101T000000-rio", "1.0 GB")
 
 
 def test_runs_as_json_are_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +109,7 @@ def test_a_run_that_cannot_be_read_is_listed_with_the_reason(
     stored("r1")
     (stored("r2") / "run.json").write_text("{")
     code, out, _ = bench(capsys, "runs")
-    assert (code, "r2" in out, "not readable: run.json:" in out, "r1" in out) == (
+    assert (code, "r2" in out, "r2: cannot be read: run.json:" in out, "r1" in out) == (
         0,
         True,
         True,

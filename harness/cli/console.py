@@ -100,11 +100,6 @@ def note(text: str) -> None:
         err().print(plain(text), soft_wrap=True)
 
 
-def warn(text: str) -> None:
-    """One line that is said with --quiet, too."""
-    err().print(f"[yellow]warning:[/] {plain(text)}", soft_wrap=True)
-
-
 def detail(text: str) -> None:
     """One line of a log on stderr, with --verbose."""
     if settings.current().verbose:

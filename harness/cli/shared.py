@@ -47,12 +47,6 @@ DeviceName = Annotated[
     str,
     typer.Argument(metavar="NAME", help="A file of devices/.", autocompletion=complete.devices),
 ]
-FormatName = Annotated[
-    str,
-    typer.Option(
-        "--format", "-f", metavar="FORMAT", help="The format.", autocompletion=complete.formats
-    ),
-]
 OutPath = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")
 ]

@@ -157,8 +157,7 @@ def old_images(engine: str) -> list[Built]:
     """Images and environments that no build would make now."""
     chosen = choose(engine)
     try:
-        current = {chosen.reference(name) for name in image_names()}
-        return [built for built in chosen.built() if built.reference not in current]
+        return list(images.old(chosen, image_names()))
     finally:
         chosen.close()
 

@@ -16,7 +16,7 @@ from ..containers.recipe import available
 from ..errors import StepFailed
 from ..records import Image
 
-__all__ = ["ImageState", "Pruned", "available", "build_all", "make_base", "prune", "states"]
+__all__ = ["ImageState", "available", "build_all", "make_base", "old", "states"]
 
 #: images built side by side: they wait for downloads, mostly
 AT_ONCE = 3
@@ -31,14 +31,6 @@ class ImageState:
     name: str
     reference: str
     size_bytes: int | None
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """What `prune` has deleted; `leftover_bytes` were not in any image."""
-
-    images: tuple[Built, ...]
-    leftover_bytes: int
 
 
 def states(engine: ContainerEngine, names: Iterable[str]) -> tuple[ImageState, ...]:
@@ -74,13 +66,10 @@ def make_base(engine: ContainerEngine, log: Path, on_line: OnLine | None = None)
     return engine.make_base(log, on_line)
 
 
-def prune(engine: ContainerEngine, names: Iterable[str]) -> Pruned:
-    """Delete every image that no build would make now, and what builds have left."""
+def old(engine: ContainerEngine, names: Iterable[str]) -> tuple[Built, ...]:
+    """Every image that no build would make now."""
     current = {engine.reference(name) for name in names}
-    old = tuple(built for built in engine.built() if built.reference not in current)
-    for built in old:
-        engine.remove(built)
-    return Pruned(old, engine.sweep())
+    return tuple(built for built in engine.built() if built.reference not in current)
 
 
 def _build(

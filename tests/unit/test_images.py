@@ -213,11 +213,10 @@ def test_states_say_what_is_built() -> None:
     )
 
 
-def test_prune_deletes_what_no_build_would_make() -> None:
+def test_old_is_what_no_build_would_make() -> None:
     engine = FakeEngine()
-    pruned = images.prune(engine, ["one", "two"])
-    assert engine.removed == ["one-old"]
-    assert pruned == images.Pruned((Built("one", "one-old", 9),), 5)
+    assert images.old(engine, ["one", "two"]) == (Built("one", "one-old", 9),)
+    assert engine.removed == []
 
 
 # ---- what is missing on a machine --------------------------------------------------------------

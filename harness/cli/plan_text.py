@@ -152,10 +152,15 @@ def _move(move: Move) -> str:
     """What can be known without connecting, and what cannot."""
     known = f"{counted(move.models, 'model')} {size(move.model_bytes)}" if move.models else ""
     later = f"{counted(move.unknown_models, 'model')} not converted yet"
-    models = ", ".join(filter(None, (known, later if move.unknown_models else "")))
+    images = "images not decoded yet" if move.image_bytes is None else ""
+    parts = (
+        known,
+        later if move.unknown_models else "",
+        images or f"images {size(move.image_bytes or 0)}",
+    )
     return (
-        f"{move.device}: at most {models}; runtimes and images, and what is there already: "
-        "unknown until connected"
+        f"{move.device}: at most {', '.join(filter(None, parts))}; runtimes, and what is there "
+        "already: unknown until connected"
     )
 
 

@@ -5,7 +5,7 @@ Of a device elsewhere only the converted models are known: what it is decides th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,14 @@ from ..containers import ContainerEngine, venv_build
 from ..errors import BenchError
 from ..formats import REFERENCE, REGISTRY
 from ..records import Cell, DeviceSpec, Image
+from ..run.prepare import PARITY_IMAGES
 from ..scenario.config import Accuracy
 from ..scenario.model import Model
 from ..steps import datasets
 from ..steps.convert import artifact_key
 from ..steps.infer import LoadedArtifact, pass_key
 from ..steps.jobs import Place
+from ..steps.measure import IMAGES
 from .tasks import Task, images_of
 
 
@@ -46,7 +48,7 @@ class Cached:
     notes: list[str] = field(default_factory=list)
     _images: dict[str, Image | None] = field(default_factory=dict)
     _hashes: dict[Path, str] = field(default_factory=dict)
-    _packs: dict[str, tuple[str, int] | None] = field(default_factory=dict)
+    _datasets: dict[str, datasets.Dataset | None] = field(default_factory=dict)
 
     def parts(self, cell: Cell) -> Parts:
         """What of the cell is there."""
@@ -88,16 +90,20 @@ class Cached:
         local = [cell for cell in cells if self._is_here(cell)]
         return [name for name in images_of(cells, local) if self.image(name) is None]
 
-    def to_move(self, device: str, cells: Sequence[Cell]) -> tuple[int, int, int]:
-        """For a device elsewhere: bytes of how many converted models, and how many are to be made.
+    def artifacts_of(self, device: str, cells: Sequence[Cell]) -> list[Path | None]:
+        """Converted models that a device's cells need; None for each that is to be made."""
+        own = {(c.model, c.format, c.precision): c for c in cells if c.device == device}
+        found = [self.artifact(cell) for cell in own.values()]
+        there = dict.fromkeys(path for path in found if path)
+        return [*there, *(None for path in found if path is None)]
 
-        What is on the device already is not sent again; only it can say what is.
-        """
-        own = [cell for cell in cells if cell.device == device]
-        paths = {(c.model, c.format, c.precision): self.artifact(c) for c in own}
-        known = {path for path in paths.values() if path}
-        missing = sum(path is None for path in paths.values())
-        return sum(map(tree_bytes, known)), len(known), missing
+    def packs_bytes(self, models: Collection[str]) -> int | None:
+        """Decoded images that checks and trials of the models read; None: not decoded so far."""
+        packs = {pack for name in models for pack in self._packs_of(name)}
+        folders = [self.cache / "packs" / pack for pack in packs]
+        if not folders or not all(folder.is_dir() for folder in folders):
+            return None
+        return sum(map(tree_bytes, folders))
 
     @cached_property
     def _built(self) -> frozenset[str]:
@@ -156,19 +162,34 @@ class Cached:
 
     def _pack(self, name: str) -> tuple[str, int] | None:
         """Name and images of the pack that accuracy is scored on; None where it was never made."""
-        if name not in self._packs:
-            self._packs[name] = self._find_pack(self.models[name])
-        return self._packs[name]
-
-    def _find_pack(self, model: Model) -> tuple[str, int] | None:
-        packs = self.cache / "packs"
-        if self.accuracy is None or not packs.is_dir():
-            return None
-        try:
-            dataset = datasets.read(model.datasets[self.accuracy.dataset])
-        except BenchError as error:
-            self.notes.append(f"{model.spec.name}: {error.message.splitlines()[0]}")
+        dataset = self._dataset(name) if self.accuracy else None
+        if self.accuracy is None or dataset is None:
             return None
         chosen = datasets.evenly(len(dataset.images), self.accuracy.images)
         key = datasets.pack_key(dataset, chosen)
-        return (key, len(chosen)) if (packs / key).is_dir() else None
+        return (key, len(chosen)) if (self.cache / "packs" / key).is_dir() else None
+
+    def _packs_of(self, name: str) -> list[str]:
+        dataset = self._dataset(name)
+        if dataset is None:
+            return []
+        count = len(dataset.images)
+        few = datasets.evenly(count, max(PARITY_IMAGES, IMAGES))
+        every = datasets.evenly(count, self.accuracy.images) if self.accuracy else few
+        return [datasets.pack_key(dataset, chosen) for chosen in (few, every)]
+
+    def _dataset(self, name: str) -> datasets.Dataset | None:
+        """The model's; not read where nothing is decoded yet, since all of its files are hashed."""
+        if name not in self._datasets:
+            self._datasets[name] = self._read_dataset(self.models[name])
+        return self._datasets[name]
+
+    def _read_dataset(self, model: Model) -> datasets.Dataset | None:
+        wanted = self.accuracy.dataset if self.accuracy else next(iter(model.datasets), None)
+        if wanted is None or not (self.cache / "packs").is_dir():
+            return None
+        try:
+            return datasets.read(model.datasets[wanted])
+        except BenchError as error:
+            self.notes.append(f"{model.spec.name}: {error.message.splitlines()[0]}")
+            return None

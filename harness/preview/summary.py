@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..cache import tree_bytes
 from ..records import Cell, DeviceSpec, Plan
 from ..scenario.config import ScenarioFile
 from .cached import Cached, Parts
@@ -20,6 +21,8 @@ class Move:
     model_bytes: int
     models: int
     unknown_models: int
+    #: decoded images; None: not decoded yet
+    image_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,23 @@ def preview(
         order=tuple(in_order(file, [*plan.cells, *(s.cell for s in plan.skipped)])),
         parts=parts,
         images_to_build=tuple(cached.images_to_build(plan.cells)),
-        moves=tuple(Move(name, *cached.to_move(name, plan.cells)) for name in away),
+        moves=tuple(move(name, plan.cells, cached) for name in away),
         expected=expected,
         notes=(*plan.notes, *cached.notes),
+    )
+
+
+def move(device: str, cells: Sequence[Cell], cached: Cached) -> Move:
+    """What this machine has for the device."""
+    artifacts = cached.artifacts_of(device, cells)
+    known = [path for path in artifacts if path]
+    models = dict.fromkeys(cell.model for cell in cells if cell.device == device)
+    return Move(
+        device=device,
+        model_bytes=sum(map(tree_bytes, known)),
+        models=len(known),
+        unknown_models=len(artifacts) - len(known),
+        image_bytes=cached.packs_bytes(models),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from records_for_tests import OK, write_run
 from run_events import CELLS, DEVICES, ONNX, PHONE, TFLITE
 
+from harness.cache import tree_bytes
 from harness.cli import plan_text
 from harness.containers import Built, Completed, JobSpec, Mount, OnLine
 from harness.errors import StepFailed
@@ -20,7 +21,7 @@ from harness.formats import REGISTRY
 from harness.preview.cached import Cached, Parts
 from harness.preview.estimate import Expected, expect, rule_trial_s, side_by_side
 from harness.preview.history import History, read_history
-from harness.preview.summary import Move, Preview
+from harness.preview.summary import Move, Preview, move
 from harness.preview.tasks import images_of, tasks_of
 from harness.records import Cell, Image, Plan, Skipped
 from harness.run import prepare
@@ -192,7 +193,7 @@ def test_of_nothing_nothing_is_cached_and_nothing_is_made(rio: Model, tmp_path: 
     assert cached.parts(ONNX) == Parts(image=False, artifact=False, predictions=None)
     assert cached.parts(PHONE) == Parts(image=None, artifact=False, predictions=None)
     assert cached.images_to_build(CELLS) == ["pytorch", "onnx", "tflite"]
-    assert cached.to_move("phone", CELLS) == (0, 0, 1)
+    assert move("phone", CELLS, cached) == Move("phone", 0, 0, 1, None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,7 +224,9 @@ def test_images_converted_models_and_predictions_are_found_by_what_decides_them(
     (tmp_path / "predict" / pass_key("predict", right, pack.name, 4)).mkdir()
     assert parts() == Parts(image=True, artifact=True, predictions=True)
     cached = Cached(engine, tmp_path, {"rio": rio}, DEVICES, accuracy)
-    assert cached.to_move("phone", CELLS) == (1000, 1, 0)
+    assert move("phone", CELLS, cached) == Move("phone", 1000, 1, 0, None)
+    few = datasets.pack(dataset, tmp_path / "packs", datasets.evenly(len(dataset.images), 16))
+    assert move("phone", CELLS, cached).image_bytes == tree_bytes(pack) + tree_bytes(few)
     tasks = tasks_of([ONNX], DEVICES)
     assert cached.names(tasks, {ONNX.id: ONNX}) == {
         "image pytorch",
@@ -285,7 +288,7 @@ def test_the_matrix_has_an_entry_a_cell_and_each_reason_once() -> None:
             TFLITE.id: Parts(False, False, False),
             PHONE.id: Parts(None, True, None),
         },
-        moves=(Move("phone", 12_345_678, 1, 0),),
+        moves=(Move("phone", 12_345_678, 1, 0, 98_000_000),),
         notes=("label:jetson: no device file has this label",),
     )
     assert text(found) == [
@@ -304,7 +307,7 @@ def test_the_matrix_has_an_entry_a_cell_and_each_reason_once() -> None:
         "to run   3 cells, 9 trials; 2 skipped",
         "cached   converted model of 2 of 3 cells; predictions of 1 of 2 cells; images to",
         "         build: tflite",
-        "to move  phone: at most 1 model 12 MB; runtimes and images, and what is there",
+        "to move  phone: at most 1 model 12 MB, images 98 MB; runtimes, and what is there",
         "         already: unknown until connected",
         "time     about 6 min: preparation about 4 min, devices about 2 min; by rule,",
         "         6.0 s a trial: no earlier run has these cells",

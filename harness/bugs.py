@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
+import shlex
 import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from . import __version__
 from .printable import printable
 
 #: longest line, characters
-LONGEST = 300
+LONGEST: Final = 300
+#: around the path of a home folder: what would make it a part of another path
+_BEFORE: Final = r"(?<![\w/.-])"
+_AFTER: Final = r"(?=[/\s\"':,;)]|$)"
+#: home folders of other users, too
+_HOMES: Final = r"/(?:var/)?home/[^/\s\"':]+|/Users/[^/\s\"':]+|/root"
 
 
 @dataclass(frozen=True)
@@ -24,20 +33,34 @@ class BugReport:
 
 
 def bug_report(error: BaseException, doing: str) -> BugReport:
-    """`doing` says what was going on: `parity of rio-onnx-fp32-local-t1-b1`."""
-    said = " ".join(printable(str(error)).split())
-    line = f"bug: {type(error).__name__}: {said}" if said else f"bug: {type(error).__name__}"
-    trace = "".join(traceback.format_exception(error))
+    """`doing` says what was going on: `parity of rio-onnx-fp32-local-t1-b1`. Never raises."""
+    kind, said = type(error).__name__, _shortened(" ".join(printable(_message(error)).split()))
+    line = f"bug: {kind}: {said}" if said else f"bug: {kind}"
+    block = _shortened(printable("".join(traceback.format_exception(error)))).rstrip()
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", block)), default=0))
     text = (
-        f"bench {__version__}: unexpected {type(error).__name__} in {doing}\n\n"
+        f"bench {__version__}: unexpected {kind} in {printable(doing)}\n\n"
         f"Python {platform.python_version()} on {platform.platform()}\n"
-        f"Command: {_shortened(' '.join(sys.argv))}\n\n"
-        f"```\n{printable(_shortened(trace))}```\n"
+        f"Command: {_shortened(printable(_command()))}\n\n"
+        f"{fence}\n{block}\n{fence}\n"
     )
-    return BugReport(line[:LONGEST], text)
+    return BugReport(line if len(line) <= LONGEST else line[: LONGEST - 1] + "…", text)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as second:  # its own __str__ is broken: one more thing to report
+        return f"its text cannot be read: {type(second).__name__}"
+
+
+def _command() -> str:
+    program, *arguments = sys.argv or ["?"]
+    return shlex.join((Path(program).name, *arguments))
 
 
 def _shortened(text: str) -> str:
-    """Without the user's name: the home folder as `~`."""
-    home = str(Path.home())
-    return text.replace(home + "/", "~/") if home != "/" else text
+    """Without users' names: home folders as `~`."""
+    own = os.path.expanduser("~").rstrip("/")  # noqa: PTH111 – Path.home() raises without a home
+    homes = f"{re.escape(own)}|{_HOMES}" if own.startswith("/") else _HOMES
+    return re.sub(f"{_BEFORE}(?:{homes}){_AFTER}", "~", text)

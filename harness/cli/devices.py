@@ -39,11 +39,13 @@ def devices_list(context: typer.Context, json: AsJson = False) -> None:
     if json:
         for device in seen:
             print(dumps(device))
-        return
-    console.show_rows("", device_text.COLUMNS, [device_text.device_row(device) for device in seen])
-    for device in seen:
-        if why := device_text.why_not(device):
+    else:
+        rows = [device_text.device_row(device) for device in seen]
+        console.show_rows("", device_text.COLUMNS, rows)
+        for why in filter(None, map(device_text.why_not, seen)):
             console.say(why)
+    if any(device.state == "failed" for device in seen):
+        raise typer.Exit(1)
 
 
 @command(app, "Diagnose one device step by step.", ["bench devices check pixel"], "check")

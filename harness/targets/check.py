@@ -106,12 +106,20 @@ def _answer(spec: DeviceSpec, answers: queue.SimpleQueue[tuple[str, Device]]) ->
     try:
         answers.put((spec.name, look_at(spec)))
     except Exception as error:  # whatever it is, the other devices are listed
-        report = bug_report(error, f"looking at {spec.name}")
-        path = cache_root() / "logs" / f"bug-{spec.name}.txt"
+        line, hint = _bug(error, spec)
+        answers.put((spec.name, _device(spec, "failed", line, hint)))
+
+
+def _bug(error: Exception, spec: DeviceSpec) -> tuple[str, str]:
+    """One line, and where the text for an issue is."""
+    report = bug_report(error, f"looking at {spec.name}")
+    path = cache_root() / "logs" / f"bug-{spec.name}.txt"
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(report.text, encoding="utf-8")
-        hint = f"Report it with the text in {path}."
-        answers.put((spec.name, _device(spec, "failed", report.line, hint)))
+    except OSError:  # a full disk is no reason to lose the line
+        return report.line, ""
+    return report.line, f"Report it with the text in {path}."
 
 
 def look_at(spec: DeviceSpec) -> Device:
@@ -206,9 +214,12 @@ def check(
     try:
         walk.through(runtime, infer)
     except _Stop:
-        failed = walk.done[-1].step
-        for step in STEPS[STEPS.index(failed) + 1 :]:
-            walk.add(Check(step, "skipped", f"not looked at after `{failed}`"))
+        walk.skip_the_rest()
+    except BenchError:
+        raise
+    except Exception as error:  # a bug costs the step that it happened in, and those after it
+        walk.bug(error)
+        walk.skip_the_rest()
     return walk.done
 
 
@@ -220,6 +231,17 @@ class _Walk:
     def add(self, check: Check) -> None:
         self.done.append(check)
         self._tell(check)
+
+    def bug(self, error: Exception) -> None:
+        """Of the step that has not ended."""
+        step = STEPS[min(len(self.done), len(STEPS) - 1)]
+        self.add(Check(step, "failed", *_bug(error, self.spec)))
+
+    def skip_the_rest(self) -> None:
+        """Those that come after the failed one."""
+        failed = self.done[-1].step
+        for step in STEPS[STEPS.index(failed) + 1 :]:
+            self.add(Check(step, "skipped", f"not looked at after `{failed}`"))
 
     def _ok(self, step: str, seen: str) -> None:
         self.add(Check(step, "ok", seen))

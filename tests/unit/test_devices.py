@@ -110,6 +110,37 @@ def test_a_bug_with_one_device_costs_no_other_its_entry(
     assert second.state == "ready"
 
 
+def test_a_bug_is_told_though_its_report_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(devices, "look_at", lambda spec: 1 / 0)
+    (seen,) = devices.look_at_all([LOCAL])
+    assert (seen.state, seen.reason, seen.hint) == (
+        "failed", "bug: ZeroDivisionError: division by zero", "",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_bug_with_one_device_lists_the_others_and_exits_with_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    look_at = devices.look_at
+
+    def look(spec: DeviceSpec) -> devices.Device:
+        if spec.name == "orin":
+            raise ValueError("\x1b[31mno number\x1b[0m\nand more")
+        return look_at(spec)
+
+    Path("devices/orin.yaml").write_text(f"kind: jetson\ntransport: ssh\naddress: {GONE.address}\n")
+    monkeypatch.setattr(devices, "look_at", look)
+    code, out, _ = bench(capsys, "devices", *options)
+    assert code == 1
+    assert "local" in out
+    assert "bug: ValueError: no number and more" in out.replace("\n", " ")
+
+
 def test_one_that_is_leased_is_busy(here: Path) -> None:
     with lease.hold(LocalTransport("here"), str(here), "ann@desk pid 7, run r1"):
         seen = devices.look_at(LOCAL)
@@ -183,6 +214,29 @@ def test_what_comes_after_a_failed_step_is_skipped() -> None:
         "   → free some space",
     ]
     assert done[-1].seen == "not looked at after `runtime`"
+
+
+@pytest.mark.parametrize("step", ["connect", "kind", "steady", "runtime"])
+def test_a_bug_in_a_step_fails_that_step_and_skips_the_rest(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def broken(*args: object) -> str:
+        raise KeyError("cpus")
+
+    kind = kinds.find("linux")
+    if step == "connect":
+        monkeypatch.setattr(devices.transports, "connect", broken)
+    elif step == "kind":
+        monkeypatch.setattr(kind, "read_facts", broken)
+    elif step == "steady":
+        monkeypatch.setattr(kind, "restore", broken)
+    done = devices.check(LOCAL, broken if step == "runtime" else None)
+    at = devices.STEPS.index(step)
+    assert [check.step for check in done] == list(devices.STEPS)
+    assert (done[at].outcome, done[at].seen) == ("failed", "bug: KeyError: 'cpus'")
+    assert done[at].hint.startswith("Report it with the text in ")
+    assert {check.outcome for check in done[:at]} <= {"ok"}
+    assert {check.outcome for check in done[at + 1 :]} <= {"skipped"}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from ..errors import StepFailed
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
-from . import KindSpec, hold, readings, scripts
+from . import KindSpec, batteries, hold, readings, scripts, thermal_service
 from .readings import Readings
 
 SPEC = KindSpec(
@@ -59,21 +59,19 @@ def read_state(on: Transport) -> DeviceState:
     """See `Kind`; sensors of the kernel where the shell may read them, and of the thermal HAL."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.ANDROID_STATE)
     seen = readings.ask(on, SPEC, *asked, timeout_s=30.0)
-    battery = readings.battery(seen.all("battery"))
-    throttled, hal = readings.thermal(seen.all("thermal"))
-    found = {**hal, **readings.zone_temperatures(seen.all("zone"))}
-    tenths = readings.number(battery.get("temperature", ""))
-    if tenths is not None and readings.plausible(tenths / 10):
-        found["battery"] = tenths / 10
-    status = battery.get("status")
-    known = readings.battery_percent(battery)
+    battery = batteries.of_service(seen.all("battery"))
+    kernel = batteries.of_kernel(seen.all("supply"))
+    service = thermal_service.read(seen.all("thermal"))
+    found = {**service.temperatures_c, **readings.zone_temperatures(seen.all("zone"))}
+    if battery.celsius is not None:
+        found["battery"] = battery.celsius
     return readings.state(
         seen,
         temperatures_c=found,
-        hottest_c=max(found.values(), default=None),
-        throttled=throttled,
-        battery_percent=seen.number("capacity") if known is None else known,
-        charging=status in ("2", "5") if status else readings.charging(seen.last("charging")),
+        hottest_c=readings.hottest_c(found),
+        throttled=service.throttled,
+        battery_percent=kernel.percent if battery.percent is None else battery.percent,
+        charging=kernel.charging if battery.charging is None else battery.charging,
     )
 
 

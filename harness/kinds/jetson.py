@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from ..errors import StepFailed
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
-from . import KindSpec, hold, linux, readings, scripts
+from . import KindSpec, hold, linux, rails, readings, scripts
 from .readings import Readings
 
 SPEC = KindSpec(
@@ -49,16 +49,24 @@ def read_state(on: Transport) -> DeviceState:
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.JETSON_STATE)
     seen = readings.ask(on, SPEC, *asked, timeout_s=30.0)
     stats = seen.last("tegrastats")
-    zones = readings.zone_temperatures(seen.all("zone")) or readings.tegra_temperatures(stats)
+    zones = readings.zone_temperatures(seen.all("zone")) or rails.tegrastats_temperatures(stats)
     alerts = seen.all("alert")
     return readings.state(
         seen,
         temperatures_c=zones,
-        hottest_c=max(zones.values(), default=None),
+        hottest_c=readings.hottest_c(zones),
         throttled=any(value != "0" for value in alerts) if alerts else None,
-        power_mode=readings.power_mode(seen.all("nvpmodel")),
-        power_mw=readings.tegra_power_mw(stats),
+        power_mode=power_mode(seen.all("nvpmodel")),
+        power_mw=rails.tegrastats_power_mw(stats),
     )
+
+
+def power_mode(lines: Sequence[str]) -> str | None:
+    """`NV Power Mode: MODE_15W` of `nvpmodel -q`."""
+    for line in lines:
+        if line.startswith("NV Power Mode:"):
+            return line.partition(":")[2].strip() or None
+    return None
 
 
 def steady(

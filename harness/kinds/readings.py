@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import StepFailed
 from ..records import CpuPolicy, DeviceFacts, DeviceState
+from ..runner import sensors
 from ..transports import Transport
-from . import KindSpec
+from . import KindSpec, batteries
 from .scripts import HOME, PRELUDE
 
-#: sensors that are off or broken say -274, 0 or 4095 °C
-PLAUSIBLE_C = (1.0, 150.0)
 #: Python that the runner needs
 OLDEST_PYTHON = (3, 8)
 #: of the fastest's capacity; arm64 kernels give 1024 to the fastest
@@ -22,14 +21,6 @@ FAST_CAPACITY = 0.6
 FAST_CLOCK = 0.95
 
 _TEGRA = re.compile(r"R(\d+) \(release\), REVISION: ([\d.]+)")
-_HAL_TEMPERATURE = re.compile(r"Temperature\{mValue=([-\d.]+), mType=-?\d+, mName=([^,}]*),")
-_TEGRA_TEMPERATURE = re.compile(r"(\S+)@(-?[\d.]+)C\b")
-#: rails as tegrastats prints them, after its temperatures: `VDD_IN 7615mW/7615mW`
-_TEGRA_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW)?/\d+(?:mW)?")
-#: the whole board's input: Orin Nano and NX, Nano and TX2 and Xavier NX, Thor
-BOARD_INPUTS = ("VDD_IN", "POM_5V_IN", "VIN")
-#: of the AGX Orin, which has no rail of the whole board; VIN_SYS_5V0 alone is the IO's
-BOARD_PARTS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 
 
 class Readings:
@@ -172,6 +163,7 @@ def l4t(release: str | None) -> str | None:
 def state(seen: Readings, **more: object) -> DeviceState:
     """What all Linux kernels tell, with what only the kind knows."""
     zones = zone_temperatures(seen.all("zone"))
+    battery = batteries.of_kernel(seen.all("supply"))
     frequencies = tuple(int(v) for v in map(number, seen.all("freq")) if v is not None)
     known: dict[str, object] = {
         "taken_at": now(),
@@ -179,13 +171,13 @@ def state(seen: Readings, **more: object) -> DeviceState:
         "cores": len(cpu_list(seen.last("online"))) or None,
         "governor": governor(seen),
         "frequency_khz": frequencies or None,
-        "hottest_c": max(zones.values(), default=None),
+        "hottest_c": hottest_c(zones),
         "load_1m": seen.number("load"),
         "cpu_pressure_percent": pressure(seen.first("pressure")),
         "memory_available_bytes": seen.bytes("MemAvailable"),
         "memory_total_bytes": seen.bytes("MemTotal"),
-        "battery_percent": seen.number("capacity"),
-        "charging": charging(seen.last("charging")),
+        "battery_percent": battery.percent,
+        "charging": battery.charging,
         "os": seen.last("os"),
         "temperatures_c": zones,
         "storage_free_bytes": seen.bytes("free_kib"),
@@ -200,19 +192,16 @@ def now() -> str:
 
 
 def zone_temperatures(lines: Iterable[str]) -> dict[str, float]:
-    """`45000 thermal_zone0 cpu-thermal` -> °C by type; by zone, too, where a type comes twice."""
-    found: dict[str, float] = {}
-    for line in lines:
-        value, zone, kind = (*line.split(" ", 2), "", "")[:3]
-        milli = number(value)
-        if milli is not None and plausible(milli / 1000):
-            name = kind or zone
-            found[f"{name} ({zone})" if name in found else name] = milli / 1000
-    return found
+    """`45000 thermal_zone0 cpu-thermal` -> °C by type, of those that are temperatures."""
+    words = ((*line.split(" ", 2), "", "")[:3] for line in lines)
+    known = ((kind, zone, number(value)) for value, zone, kind in words)
+    return sensors.temperatures((kind, zone, raw) for kind, zone, raw in known if raw is not None)
 
 
-def plausible(celsius: float) -> bool:
-    return PLAUSIBLE_C[0] <= celsius <= PLAUSIBLE_C[1]
+def hottest_c(celsius: Mapping[str, float]) -> float | None:
+    """Of the sensors that follow the heat."""
+    found = sensors.hottest(celsius)
+    return found[0] if found else None
 
 
 def governor(seen: Readings) -> str | None:
@@ -238,79 +227,4 @@ def pressure(line: str | None) -> float | None:
     for word in (line or "").split():
         if word.startswith("avg10="):
             return number(word[6:])
-    return None
-
-
-def charging(status: str | None) -> bool | None:
-    """The kernel's words for a battery."""
-    if status in ("Charging", "Full"):
-        return True
-    return False if status in ("Discharging", "Not charging") else None
-
-
-# ---- Android -----------------------------------------------------------------------------------
-
-
-def battery(lines: Iterable[str]) -> dict[str, str]:
-    """`dumpsys battery`: `level: 85` and so on."""
-    pairs = (line.split(":", 1) for line in lines if ":" in line)
-    return {key.strip(): value.strip() for key, value in pairs}
-
-
-def battery_percent(values: dict[str, str]) -> float | None:
-    """Of level and scale; None for a device without a battery."""
-    level, scale = number(values.get("level", "")), number(values.get("scale", "100"))
-    if level is None or not scale or values.get("present") == "false":
-        return None
-    return 100 * level / scale
-
-
-def thermal(lines: Iterable[str]) -> tuple[bool | None, dict[str, float]]:
-    """`dumpsys thermalservice`: whether it throttles, and its sensors, those of the HAL first.
-
-    Without a HAL its status is a default, and no reading.
-    """
-    throttled: bool | None = None
-    ready = True
-    cached: dict[str, float] = {}
-    current: dict[str, float] = {}
-    found = cached
-    for line in lines:
-        if line.strip() == "HAL Ready: false":
-            ready = False
-        elif line.startswith("Thermal Status:"):
-            status = number(line.partition(":")[2].strip())
-            throttled = None if status is None else status >= 1
-        elif line.endswith(":"):
-            found = current if line.startswith("Current temperatures") else cached
-        elif match := _HAL_TEMPERATURE.search(line):
-            celsius = number(match[1])
-            if celsius is not None and plausible(celsius):
-                found[match[2]] = celsius
-    return throttled if ready else None, current or cached
-
-
-# ---- Jetson ------------------------------------------------------------------------------------
-
-
-def tegra_temperatures(line: str | None) -> dict[str, float]:
-    """`… CPU@45.3C GPU@-256C …` of tegrastats; -256 is a sensor that is off."""
-    pairs = ((name, float(text)) for name, text in _TEGRA_TEMPERATURE.findall(line or ""))
-    return {name: celsius for name, celsius in pairs if plausible(celsius)}
-
-
-def tegra_power_mw(line: str | None) -> float | None:
-    """What the whole board draws at this moment; None where its rails are not known to be all."""
-    rails = {name: float(text) for name, text in _TEGRA_RAIL.findall(line or "")}
-    for name in BOARD_INPUTS:
-        if name in rails:
-            return rails[name]
-    return sum(rails[name] for name in BOARD_PARTS) if rails.keys() >= set(BOARD_PARTS) else None
-
-
-def power_mode(lines: Sequence[str]) -> str | None:
-    """`NV Power Mode: MODE_15W` of `nvpmodel -q`."""
-    for line in lines:
-        if line.startswith("NV Power Mode:"):
-            return line.partition(":")[2].strip() or None
     return None

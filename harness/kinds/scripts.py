@@ -60,10 +60,27 @@ for z in "$R"/sys/class/thermal/thermal_zone[0-9]*; do
   line="$v ${z##*/}"
   get "$z/type"; say zone "$line $v"
 done
-for s in "$R"/sys/class/power_supply/battery "$R"/sys/class/power_supply/BAT*; do
-  get "$s/capacity" || continue
-  say capacity "$v"; first charging "$s/status"
-  break
+for h in "$R"/sys/class/hwmon/hwmon[0-9]*; do
+  get "$h/name" || continue
+  n=$v
+  case $n in coretemp|k10temp|zenpower) ;; *) continue ;; esac
+  f=temp1; get "$h/temp2_label" && [ "$v" = Tdie ] && f=temp2
+  get "$h/${f}_input" && say zone "$v ${h##*/} $n"
+done
+for s in "$R"/sys/class/power_supply/*; do
+  case ${s##*/} in battery|BAT*) v=Battery ;; *) v= ;; esac
+  [ ! -r "$s/type" ] || get "$s/type"
+  [ "$v" = Battery ] || continue
+  get "$s/scope" && [ "$v" = Device ] && continue
+  get "$s/present" && [ "$v" = 0 ] && continue
+  line=${s##*/}
+  get "$s/status"; [ "$v" = "Not charging" ] && v=Not_charging; line="$line ${v:--}"
+  get "$s/capacity"; line="$line ${v:--}"
+  for f in now full; do
+    get "$s/charge_$f" || get "$s/energy_$f"
+    line="$line ${v:--}"
+  done
+  say supply "$line"
 done
 """
 

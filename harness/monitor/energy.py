@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..kinds.rails import board
 from ..records import Energy, Reading, Watched
 from .series import Window, mean
 
@@ -27,10 +28,6 @@ MOST_W = 2000.0
 BATTERY_S = 10.0
 #: less than this is no running device's power: the gauge counts in another unit than µA
 LEAST_BATTERY_W = 0.05
-#: the whole module's input, which the other rails are fed from
-INPUTS = ("INA3221 VDD_IN", "INA3221 POM_5V_IN", "INA3221 VIN", "INA3221 SYS_VIN")
-#: taken to be fed from VIN_SYS_5V0 on the AGX Orin, and counted there; not verified on hardware
-WITHIN = ("INA3221 VDDQ_VDD2_1V8AO",)
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def power(watched: Watched, window: Window) -> Power:
     counters = {name for r in watched.readings for name in r.energy_uj}
     rails = {name for r in watched.readings for name in r.power_w}
     packages = sorted(name for name in counters if name.startswith("RAPL package"))
-    boards = sorted(name for name in rails if name.startswith("INA3221"))
+    boards = sorted(name for name in rails if name.startswith("INA"))
     if packages:
         return _whole(
             _counted(inside, packages, watched.counter_range_uj), inside, window, "energy_uj"
@@ -104,8 +101,6 @@ def _whole(found: Power, inside: Sequence[Reading], window: Window, kind: str) -
     unseen_s = times[0] - window[0] + window[1] - times[-1]
     if unseen_s > max(UNSEEN_S, UNSEEN_SHARE * (window[1] - window[0])):
         return Power(None, found.tier, f"it was not read for {unseen_s:.0f} s of the timed loop")
-    if found.watts > MOST_W:
-        return Power(None, found.tier, f"{found.watts:.0f} W cannot be: its counter was set back")
     return found
 
 
@@ -130,34 +125,42 @@ def _counted(inside: Sequence[Reading], rails: Sequence[str], ranges: dict[str, 
         return Power(None, tier, _few(len(whole), LEAST_COUNTS))
     total_uj = 0
     for rail in rails:
-        used = _used_uj([r.energy_uj[rail] for r in whole], ranges.get(rail, 0))
-        if used is None:
+        steps = _steps(whole, rail, ranges.get(rail, 0))
+        if min(uj for uj, _ in steps) < 0:
             return Power(None, tier, f"{rail} went backwards, and its range is not known")
-        if used == 0:
+        if not any(uj for uj, _ in steps):
             return Power(None, tier, f"{rail} stood still: a virtual machine's counters do")
-        total_uj += used
+        most_w = max(uj / 1e6 / seconds for uj, seconds in steps)
+        if most_w > MOST_W:
+            return Power(None, tier, f"{most_w:.0f} W cannot be: its counter was set back")
+        total_uj += sum(uj for uj, _ in steps)
     return Power(total_uj / 1e6 / (whole[-1].at_s - whole[0].at_s), tier)
 
 
-def _used_uj(counts: Sequence[int], limit_uj: int) -> int | None:
-    """Sum of the steps; a step down is a counter that began again from 0."""
-    total = 0
-    for before, now in zip(counts, counts[1:], strict=False):
-        step = now - before if now >= before else now - before + limit_uj
-        if step < 0:
-            return None
-        total += step
-    return total
+def _steps(whole: Sequence[Reading], rail: str, limit_uj: int) -> list[tuple[int, float]]:
+    """Energy in µJ and seconds from reading to reading; a step down begins again from 0."""
+    found = []
+    for before, now in zip(whole, whole[1:], strict=False):
+        step = now.energy_uj[rail] - before.energy_uj[rail]
+        seconds = max(now.at_s - before.at_s, 1e-3)
+        found.append((step if step >= 0 else step + limit_uj, seconds))
+    return found
 
 
 def _metered(inside: Sequence[Reading], rails: Sequence[str]) -> Power:
-    inputs = [rail for rail in INPUTS if rail in rails]
-    used = inputs[:1] or [rail for rail in rails if rail not in WITHIN]
+    named = {rail.split(" ", 1)[1]: rail for rail in rails}
+    used = [named[name] for name in board(named)]
+    if not used:
+        listed = ", ".join(sorted(named))
+        return Power(None, "", f"its rails ({listed}) are not known to be all of the board")
     tier = f"on-board rail: {used[0]}" + "".join(f" + {r.split(' ', 1)[1]}" for r in used[1:])
     whole = [r for r in inside if all(rail in r.power_w for rail in used)]
     if len(whole) < LEAST_POWERS:
         return Power(None, tier, _few(len(whole), LEAST_POWERS))
-    return Power(mean(sum(r.power_w[rail] for rail in used) for r in whole), tier)
+    watts = mean(sum(r.power_w[rail] for rail in used) for r in whole)
+    if watts > MOST_W:
+        return Power(None, tier, f"{watts:.0f} W cannot be: its sensor counts in another unit")
+    return Power(watts, tier)
 
 
 def _gauged(inside: Sequence[Reading]) -> Power:

@@ -8,17 +8,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..kinds.readings import thermal
+from ..kinds import thermal_service
 from ..records import Reading
+from ..runner import sensors as meaning
 
-_STATUS = re.compile(r"Thermal Status:\s*(\d+)")
 _TIME = re.compile(r"(\d+)m([\d.]+)s")
 #: kinds of value that one reading has by name, as they come, in the record's field
 _PLAIN = {"cooling": "cooling", "count": "throttle_counts", "rapl_uj": "energy_uj"}
 _OF_CPUS = {"frequency": "frequency_khz", "limit": "limit_khz"}
 #: words of a tick before the sensors' values: uptime, two stalls, available memory
 FIXED = 4
-NO_HAL = "its thermal service has no HAL: throttling was not watched"
+#: a battery's voltage below this is in another unit than µV
+LEAST_UV = 100_000
 #: what the thermal service said counts for so many ticks: it is asked three times in them (see
 #: `script.SLOW_TICKS`), and may hang
 SAID_TICKS = 30
@@ -110,6 +111,7 @@ class Parser:
             "rail_mv": f"INA3221 {label}",
             "rail_ma": f"INA3221 {label}",
             "rail_mw": f"INA3221 {label}",
+            "rail_uw": f"INA238 {label}",
         }.get(kind, label or path.split("/")[-2])
         self._names[kind, name] += 1
         count = self._names[kind, name]
@@ -123,12 +125,11 @@ class Parser:
             self.unreadable.append(kind)
 
     def _service(self, lines: Sequence[str]) -> None:
-        found = _STATUS.match(lines[0])
-        ready = "HAL Ready: false" not in lines
-        self._status = int(found[1]) if found and ready else None
-        if not ready and NO_HAL not in self.notes:
-            self.notes.append(NO_HAL)
-        self._hal_c = {f"hal {name}": value for name, value in thermal(lines)[1].items()}
+        said = thermal_service.read(lines)
+        self._status = said.status
+        if said.note and said.note not in self.notes:
+            self.notes.append(said.note)
+        self._hal_c = {f"hal {name}": value for name, value in said.temperatures_c.items()}
         self._silent = 0
 
     def _forget(self) -> None:
@@ -173,11 +174,11 @@ def _values(empty: Reading, sensors: Sequence[Sensor], values: Sequence[str]) ->
     }
     temperatures: dict[str, float] = {}
     electric: dict[str, dict[str, int]] = {}
-    status = ""
+    statuses: list[str] = []
     for sensor, text in zip(sensors, values, strict=True):
         value = _whole(text)
         if sensor.kind == "battery_status":
-            status = text
+            statuses.append(text)
         elif value is None:
             continue
         elif sensor.kind in _OF_CPUS:
@@ -185,30 +186,50 @@ def _values(empty: Reading, sensors: Sequence[Sensor], values: Sequence[str]) ->
         elif sensor.kind in _PLAIN:
             fields[_PLAIN[sensor.kind]][sensor.name] = value
         elif sensor.kind == "temperature":
-            temperatures[sensor.name] = value / 1000
+            celsius = meaning.degrees(value, sensor.name.partition("#")[0])
+            if celsius is not None:
+                temperatures[sensor.name] = celsius
         else:
             electric.setdefault(sensor.name, {})[sensor.kind] = value
-    capacity = [v["battery_capacity"] for v in electric.values() if "battery_capacity" in v]
     return replace(
         empty,
         **fields,  # type: ignore[arg-type]
         temperatures_c=temperatures,
         power_w=_power_w(electric),
-        battery_percent=float(capacity[0]) if capacity else None,
-        charging={"Charging": True, "Full": True, "Discharging": False, "Not": False}.get(status),
+        battery_percent=_battery_percent(electric),
+        charging=_charging(statuses),
     )
 
 
+def _battery_percent(electric: Mapping[str, Mapping[str, int]]) -> float | None:
+    """The mean of several batteries."""
+    known = (meaning.charge_percent(v.get("battery_capacity")) for v in electric.values())
+    percents = [percent for percent in known if percent is not None]
+    return sum(percents) / len(percents) if percents else None
+
+
+def _charging(statuses: Sequence[str]) -> bool | None:
+    """Of the statuses' first words. `Not charging` is on a charger: not known what feeds it."""
+    if "Charging" in statuses or "Full" in statuses:
+        return "Discharging" not in statuses or "Charging" in statuses
+    return False if "Discharging" in statuses and "Not" not in statuses else None
+
+
 def _power_w(electric: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
-    """mV · mA, mW, and of a battery µA · µV, whose sign says nothing across makers."""
+    """mV · mA, mW, µW, and of a battery µA · µV, whose sign says nothing across makers."""
     found: dict[str, float] = {}
     for name, seen in electric.items():
         if "rail_mw" in seen:
             found[name] = seen["rail_mw"] / 1e3
+        elif "rail_uw" in seen:
+            found[name] = seen["rail_uw"] / 1e6
         elif "rail_mv" in seen and "rail_ma" in seen:
             found[name] = seen["rail_mv"] * seen["rail_ma"] / 1e6
         elif "battery_current_now" in seen and "battery_voltage_now" in seen:
-            amount = abs(seen["battery_current_now"]) * seen["battery_voltage_now"] / 1e12
+            microvolts = seen["battery_voltage_now"]
+            if microvolts < LEAST_UV:  # no battery has 0.1 V: it counts in mV
+                microvolts *= 1000
+            amount = abs(seen["battery_current_now"]) * microvolts / 1e12
             found["battery"] = found.get("battery", 0.0) + amount
     return found
 
@@ -216,9 +237,9 @@ def _power_w(electric: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
 def _between(before: Ticks, now: Ticks) -> dict[str, object]:
     """Shares of the time between two ticks; absent where a counter is, or goes backwards."""
     passed = {
-        cpu: [n - b for n, b in zip(ticks, before.cpus[cpu], strict=True)]
+        cpu: each
         for cpu, ticks in now.cpus.items()
-        if cpu in before.cpus
+        if cpu in before.cpus and (each := _passed(before.cpus[cpu], ticks))
     }
     total = sum(sum(each) for each in passed.values())
     stolen = sum(each[7] for each in passed.values())
@@ -237,6 +258,16 @@ def _between(before: Ticks, now: Ticks) -> dict[str, object]:
         "cpu_pressure_percent": stalls[0],
         "memory_pressure_percent": stalls[1],
     }
+
+
+def _passed(before: Sequence[int], now: Sequence[int]) -> list[int]:
+    """Ticks by kind; nothing for counters that began again, as those of a CPU that was off.
+
+    The kernel lets idle and iowait, the fourth and fifth, go back by a few.
+    """
+    each = [n - b for n, b in zip(now, before, strict=True)]
+    each[3:5] = [max(0, ticks) for ticks in each[3:5]]
+    return each if min(each) >= 0 else []
 
 
 def _percent(part: float, whole: float) -> float | None:

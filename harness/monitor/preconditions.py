@@ -16,7 +16,8 @@ from ..analysis.flags import PRESSURE_PERCENT
 from ..analysis.host_noise import STEAL_PERCENT
 from ..errors import StepFailed
 from ..records import DeviceSpec, DeviceState, Reading
-from .series import mean, plausible
+from ..runner.sensors import hottest, plausible
+from .series import mean
 
 #: measurement.md: poll every 5 s, wait at most 600 s
 POLL_S, COOL_WAIT_S = 5.0, 600.0
@@ -26,8 +27,6 @@ QUIET_WAIT_S = 30.0
 QUIET_SPAN_S = 2.0
 #: a quarter of all CPUs is busy though nothing of ours runs: someone works there
 BUSY_PERCENT = 25.0
-#: sensors that always say the same (100 °C on Jetsons): nothing gets cooler by waiting
-FALSE_SENSORS = ("PMIC-Die",)
 #: a trial's samples, logs and job fit in this
 FREE_BYTES = 64 << 20
 
@@ -78,11 +77,10 @@ def too_hot(state: DeviceState, limits: Limits) -> str:
     """What it has to wait for; empty when it is cool, or nobody knows."""
     limit = limits.cool_below_c
     seen = state.temperatures_c or {"hottest sensor": state.hottest_c or 0.0}
-    real = [(c, name) for name, c in seen.items() if plausible(c) and name not in FALSE_SENSORS]
-    hottest, name = max(real, default=(0.0, ""))
-    if limit is None or not name or hottest < limit:
+    found = hottest(seen)
+    if limit is None or found is None or found[0] < limit:
         return ""
-    return f"{name} at {hottest:.0f} °C, limit {limit:.0f} °C"
+    return f"{found[1]} at {found[0]:.0f} °C, limit {limit:.0f} °C"
 
 
 def notes_of(state: DeviceState, limits: Limits) -> tuple[str, ...]:

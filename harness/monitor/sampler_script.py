@@ -9,7 +9,7 @@ What it prints (see `parse`), one line each:
     H <kind> <path> <label…>         a sensor, in the order of the values that follow
     U <kind> <path>                  a sensor that is there and that this user may not read
     T <uptime> <cpu stall> <memory stall> <available> <value…> | <cpu>,<ticks…> …    a tick
-    D <line>|<line>…                 what the thermal service said, without what is not needed
+    D <line>|<line>…                 what the thermal service said of its status and of now
     X <text>                         why it cannot go on
     Q <uptime>                       it ends, and what `times` says follows
 
@@ -28,13 +28,15 @@ PERIOD_S = 0.5
 SLOW_TICKS = 10
 #: kind of device -> what is asked beside files, at the slow pace
 SLOW_COMMANDS = {"android": "dumpsys thermalservice"}
+#: kind of device -> what an INA238 measures, which has no label of its own: a Thor's input
+INA238_RAILS = {"jetson": "VIN"}
 
 #: root of the file tree ("" the device's own, or what BENCH_SYSFS names), a file that is made at
 #: the start and whose removal ends it, deadline in s, period in s, CPUs of the job (throttle
 #: counters of the others are not read), mask of the CPUs for the sampler itself ("" any), slow
-#: command, ticks between its runs
+#: command, ticks between its runs, name of the rail that an INA238 measures ("" none)
 SCRIPT = r"""
-root=${1:-$BENCH_SYSFS} on=$2 period=$4 cpus=" $5 " slow=$7 every=$8
+root=${1:-$BENCH_SYSFS} on=$2 period=$4 cpus=" $5 " slow=$7 every=$8 ina=$9
 export LC_ALL=C
 exec 2>/dev/null
 up=; read -r up rest < /proc/uptime
@@ -72,7 +74,11 @@ done
 for d in class/hwmon/hwmon[0-9]*; do
   name=; read -r name < "$d/name"
   case $name in
-  coretemp | k10temp | zenpower) sensor temperature "$d/temp1_input" "$name" ;;
+  coretemp | k10temp | zenpower)
+    # AMD's first one may have an offset for fans, Tdie has none
+    f=temp1 label=; read -r label < "$d/temp2_label"; [ "$label" = Tdie ] && f=temp2
+    sensor temperature "$d/${f}_input" "$name" ;;
+  ina238) [ -z "$ina" ] || sensor rail_uw "$d/power1_input" "$ina" ;;
   ina3221*) for n in 1 2 3; do
     label=; read -r label < "$d/in${n}_label"
     sensor rail_mv "$d/in${n}_input" "${label:-channel $n}"
@@ -103,16 +109,18 @@ pick meminfo; memory=$found
 pick stat; stat=$found
 ask() {  # one write, shorter than PIPE_BUF, so that it does not mix with a tick's line
   $slow | {
-    said= seen= off=
+    said= seen= now=
     while read -r v; do
       case $v in
-      "HAL Ready: false"*) off="|$v" ;;
-      "Thermal Status:"*) said=$v ;;
-      "Current temperatures"*) seen= ;;
-      "Temperature{"*) seen="$seen|$v" ;;
+      "Thermal Status:"* | "IsStatusOverride: true" | "HAL Ready: false" | "ThermalHAL"*)
+        said="$said|$v" ;;
+      "Current temperatures"*) seen="|$v" now=1 ;;
+      *:) now= ;;
+      *mType=[678],*) ;;
+      "Temperature{"*) [ -z "$now" ] || seen="$seen|$v" ;;
       esac
     done
-    echo "D $said$off$seen"
+    echo "D ${said#|}$seen"
   }
 }
 set -f
@@ -171,5 +179,6 @@ def command(
         f"{sum(1 << cpu for cpu in set(apart)):x}" if apart else "",
         SLOW_COMMANDS.get(kind, ""),
         str(SLOW_TICKS),
+        INA238_RAILS.get(kind, ""),
     )
     return ("sh", "-c", SCRIPT, "sh", *arguments)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, median
 
-from ..kinds import readings as kinds
 from ..records import DeviceState, Reading
+from ..runner.sensors import plausible
 
 #: a CPU that is busier than this is loaded, and its clock means something: governors let the
 #: clock of an idle one fall at once
@@ -19,8 +19,6 @@ WIDTH = 3
 #: fewer loaded readings do not tell how a clock moved: each end needs a median of its own, or one
 #: odd reading would be the verdict
 LEAST = 2 * WIDTH
-#: a saturated 12-bit converter, in thousandths; sensors that are off say it, or 0, or -274
-SATURATED_C = 4.095
 #: what cools by slowing the processor; fans, screens, modems and chargers do not
 SLOWS = re.compile(r"cpu|processor|clamp|devfreq|gpu|npu|tpu|dsp|hotplug|isolate|cluster", re.I)
 FAN = re.compile(r"fan", re.I)
@@ -41,11 +39,6 @@ class Seen:
     cpus: tuple[str, ...]
     window: Window | None
     min_battery_percent: float
-
-
-def plausible(celsius: float) -> bool:
-    """Whether a processor can have this temperature."""
-    return kinds.plausible(celsius) and abs(celsius - SATURATED_C) > 1e-9
 
 
 def mine(seen: Seen, cpu: str) -> bool:
@@ -100,13 +93,17 @@ def jitter(values: Sequence[float]) -> float:
 def risen(
     readings: Sequence[Reading], of: Callable[[Reading], Mapping[str, int]]
 ) -> tuple[str, int, int] | None:
-    """The first counter or state that is higher at some time than it was when first seen."""
-    first: dict[str, int] = {}
-    for reading in readings:
+    """The first counter or state that is higher at some time than it was at any time before.
+
+    One that fell (a counter that began again from 0, a state that was let go) counts from there.
+    """
+    lowest: dict[str, int] = {}
+    for number, reading in enumerate(readings):
         for name, value in of(reading).items():
-            if value > first.setdefault(name, value):
-                most = max(of(r).get(name, value) for r in readings)
-                return name, first[name], most
+            least = lowest[name] = min(value, lowest.get(name, value))
+            if value > least:
+                later = [of(r).get(name, value) for r in readings[number:]]
+                return name, least, max(later)
     return None
 
 

@@ -6,11 +6,15 @@ import datetime
 import os
 import platform
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from ..records import DeviceState
+from . import sensors
 
 CPUS = Path("/sys/devices/system/cpu")
+THERMAL = Path("/sys/class/thermal")
+HWMON = Path("/sys/class/hwmon")
+BATTERY = Path("/sys/class/power_supply/battery")
 
 
 def read_state() -> DeviceState:
@@ -27,7 +31,7 @@ def read_state() -> DeviceState:
         cpu_pressure_percent=_pressure_percent(),
         memory_available_bytes=_kib(memory.get("MemAvailable")),
         memory_total_bytes=_kib(memory.get("MemTotal")),
-        battery_percent=_number(_text(Path("/sys/class/power_supply/battery/capacity"))),
+        battery_percent=sensors.charge_percent(_number(_text(BATTERY / "capacity"))),
         os=" ".join((platform.system(), platform.release(), platform.machine())),
     )
 
@@ -64,13 +68,25 @@ def _frequencies() -> Optional[Tuple[int, ...]]:
 
 
 def _hottest_c() -> Optional[float]:
-    """The hottest plausible zone: sensors that are off report 0, negative or absurd values."""
-    found: List[float] = []
-    for path in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
-        value = _number(_text(path))
-        if value is not None and 1_000 <= value <= 150_000:
-            found.append(value / 1000)
-    return max(found) if found else None
+    """Of the thermal zones, and of the CPU's own sensor where that is none of them."""
+    found: List[Tuple[str, str, float]] = []
+    for zone in THERMAL.glob("thermal_zone[0-9]*"):
+        raw = _number(_text(zone / "temp"))
+        if raw is not None:
+            found.append((_text(zone / "type") or "", zone.name, raw))
+    hottest = sensors.hottest(sensors.temperatures([*found, *_cpu_sensors()]))
+    return hottest[0] if hottest else None
+
+
+def _cpu_sensors() -> Iterator[Tuple[str, str, float]]:
+    """Of hwmon; AMD's first one may have an offset for fans, the one named Tdie has none."""
+    for monitor in HWMON.glob("hwmon[0-9]*"):
+        name = _text(monitor / "name") or ""
+        if name in ("coretemp", "k10temp", "zenpower"):
+            which = "temp2" if _text(monitor / "temp2_label") == "Tdie" else "temp1"
+            raw = _number(_text(monitor / f"{which}_input"))
+            if raw is not None:
+                yield name, monitor.name, raw
 
 
 def _pressure_percent() -> Optional[float]:

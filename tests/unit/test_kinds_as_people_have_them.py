@@ -14,7 +14,8 @@ import pytest
 
 from harness import kinds, runtimes
 from harness.containers import daemon
-from harness.kinds.readings import tegra_power_mw, thermal
+from harness.kinds import thermal_service
+from harness.kinds.rails import tegrastats_power_mw
 from harness.monitor import parse
 from harness.printable import printable
 from harness.records import DeviceFacts
@@ -42,7 +43,15 @@ TEGRASTATS = {
         7615.0,
     ),
     "nano": ("PMIC@100C POM_5V_IN 2079/2079 POM_5V_GPU 83/83 POM_5V_CPU 375/375", 2079.0),
-    "agx xavier": ("GPU 0/0 CPU 310/310 SOC 930/930 CV 0/0 VDDRQ 155/155 SYS5V 1390/1390", None),
+    "agx xavier": ("GPU 0/0 CPU 310/310 SOC 930/930 CV 0/0 VDDRQ 155/155 SYS5V 1390/1390", 2785.0),
+    "agx xavier without its ddr": ("GPU 0/0 CPU 310/310 SOC 930/930 CV 0/0 SYS5V 1390/1390", None),
+    "tx2": ("VDD_SYS_GPU 152/152 VDD_SYS_SOC 456/456 VDD_IN 3268/3268 VDD_SYS_CPU 228/228", 3268.0),
+    "thor without its input": (
+        "VDD_GPU 5517mW/5517mW VDD_CPU_SOC_MSS 7484mW/7484mW VIN_SYS_5V0 6309mW/6309mW",
+        None,
+    ),
+    "memory is no rail": ("RAM 2448/62840MB SWAP 0/1982MB GR3D_FREQ 0%@76", None),
+    "sensors that are off": ("VDD_IN 0mW/0mW VDD_SOC 0mW/0mW", None),
     "only the io": ("VIN_SYS_5V0 4767mW/4767mW", None),
 }
 
@@ -50,23 +59,14 @@ TEGRASTATS = {
 @pytest.mark.parametrize("board", TEGRASTATS)
 def test_the_power_of_a_board_is_that_of_the_whole_board_or_unknown(board: str) -> None:
     line, wanted = TEGRASTATS[board]
-    assert tegra_power_mw(line) == wanted
-
-
-NOT_READY = ["Thermal Status: 0", "Cached temperatures:", "HAL Ready: false"]
-
-
-def test_a_thermal_service_without_a_hal_says_nothing_of_throttling() -> None:
-    assert thermal(NOT_READY) == (None, {})
-    assert thermal(["HAL Ready: true", "Thermal Status: 0"]) == (False, {})
-    assert thermal(["\tHAL Ready: false", "Thermal Status: 3"]) == (None, {})
+    assert tegrastats_power_mw(line) == wanted
 
 
 def test_a_trial_beside_a_service_without_a_hal_notes_that_nobody_watched() -> None:
     found = parse.Parser()
     for text in ("D Thermal Status: 0|HAL Ready: false", "D Thermal Status: 0|HAL Ready: false"):
         found.feed(text)
-    assert found.notes == [parse.NO_HAL]
+    assert found.notes == [thermal_service.NO_HAL]
     assert found._status is None
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness import kinds
 from harness.errors import StepFailed
-from harness.kinds import android, jetson, linux, macos, readings, scripts
+from harness.kinds import android, jetson, linux, macos, rails, readings, scripts
 from harness.kinds.readings import Readings
 from harness.runner import state as runner_state
 from harness.transports import Completed, OnLine
@@ -144,6 +144,63 @@ def test_a_phone_that_says_nothing_is_all_none(made: Made) -> None:
     assert (state.governor, state.frequency_khz, state.policies) == (None, None, ())
 
 
+def supply(made: Made, name: str, **files: str) -> None:
+    for file, text in files.items():
+        made.file(f"sys/class/power_supply/{name}/{file}", text + "\n")
+
+
+def test_a_battery_is_found_by_its_type_whatever_its_name(made: Made) -> None:
+    supply(made, "AC", type="Mains", online="1")
+    supply(made, "hidpp_battery_0", type="Battery", scope="Device", capacity="5")
+    supply(made, "BAT9", type="Battery", present="0", capacity="3")
+    supply(made, "ucsi-source-psy-1", type="USB")
+    supply(made, "bq27541-0", type="Battery", capacity="61", status="Not charging")
+    state = linux.read_state(made)  # type: ignore[arg-type]
+    assert (state.battery_percent, state.charging) == (61.0, False)
+
+
+def test_two_batteries_are_one_and_a_gauge_over_100_is_read_by_its_charge(made: Made) -> None:
+    inner = {"capacity": "117", "energy_now": "23400000", "energy_full": "23400000"}
+    outer = {"capacity": "20", "energy_now": "14400000", "energy_full": "72000000"}
+    supply(made, "BAT0", type="Battery", status="Full", **inner)
+    supply(made, "BAT1", type="Battery", status="Discharging", **outer)
+    state = linux.read_state(made)  # type: ignore[arg-type]
+    assert state.battery_percent == pytest.approx(100 * 37.8 / 95.4)
+    assert state.charging is False
+
+
+def test_a_cpu_without_a_thermal_zone_is_read_by_its_own_sensor(made: Made) -> None:
+    made.file("sys/class/thermal/thermal_zone0/type", "acpitz\n")
+    made.file("sys/class/thermal/thermal_zone0/temp", "16800\n")
+    for file, text in {"name": "k10temp", "temp1_label": "Tctl", "temp1_input": "97000",
+                       "temp2_label": "Tdie", "temp2_input": "70000"}.items():  # fmt: skip
+        made.file(f"sys/class/hwmon/hwmon2/{file}", text + "\n")
+    made.file("sys/class/hwmon/hwmon3/name", "nvme\n")
+    made.file("sys/class/hwmon/hwmon3/temp1_input", "88000\n")
+    state = linux.read_state(made)  # type: ignore[arg-type]
+    assert state.temperatures_c == {"acpitz": 16.8, "k10temp": 70.0}
+    assert state.hottest_c == 70.0
+
+
+def test_the_runner_reads_heat_and_charge_as_the_kind_does(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zones = {"cpu": "61", "PMIC-Die": "100000", "soc": "97", "gone": "4095", "gpu": "58500"}
+    for number, (kind, value) in enumerate(zones.items()):
+        made.file(f"sys/class/thermal/thermal_zone{number}/type", kind + "\n")
+        made.file(f"sys/class/thermal/thermal_zone{number}/temp", value + "\n")
+    made.file("sys/class/hwmon/hwmon0/name", "coretemp\n")
+    made.file("sys/class/hwmon/hwmon0/temp1_input", "64000\n")
+    supply(made, "battery", capacity="104")
+    sys = made.root / "sys/class"
+    monkeypatch.setattr(runner_state, "THERMAL", sys / "thermal")
+    monkeypatch.setattr(runner_state, "HWMON", sys / "hwmon")
+    monkeypatch.setattr(runner_state, "BATTERY", sys / "power_supply/battery")
+    ours, theirs = linux.read_state(made), runner_state.read_state()  # type: ignore[arg-type]
+    assert ours.hottest_c == theirs.hottest_c == 64.0
+    assert ours.battery_percent == theirs.battery_percent == 100.0
+
+
 ORIN = {
     "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n",
     "etc/os-release": 'NAME="Ubuntu"\nPRETTY_NAME="Ubuntu 22.04.5 LTS"\n',
@@ -193,9 +250,9 @@ def test_a_jetson_s_state_has_its_power_mode_and_its_sensors(orin: Made) -> None
 
 def test_an_old_nano_s_tegrastats_is_read_too() -> None:
     line = (DATA / "tegrastats-nano.txt").read_text()
-    assert readings.tegra_power_mw(line) == 2140.0
-    assert readings.tegra_temperatures(line)["thermal"] == 36.25
-    assert readings.tegra_temperatures(line)["CPU"] == 37.5
+    assert rails.tegrastats_power_mw(line) == 2140.0
+    assert rails.tegrastats_temperatures(line)["thermal"] == 36.25
+    assert rails.tegrastats_temperatures(line)["CPU"] == 37.5
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,19 @@ def test_a_counter_that_was_set_back_is_no_wrap() -> None:
     ))  # fmt: skip
     energy = energy_of(reset, LOOP, 1000, IDLE)
     assert energy.per_inference_mj is None
+    assert energy.note == "522312 W cannot be: its counter was set back"
+
+
+def test_a_small_counter_that_was_set_back_is_no_wrap_either() -> None:
+    """Over the whole loop it would pass for 3.5 kW at 65 kJ a turn, and for 580 W over a minute."""
+    limit_uj, name = 65_532_610_987, "RAPL package-0"
+    whole = counted(start_uj=30 * 10**9, limit_uj=limit_uj)
+    reset = replace(whole, readings=tuple(
+        r if r.at_s < LOOP[0] + 5 else replace(r, energy_uj={name: r.energy_uj[name] - 30 * 10**9})
+        for r in whole.readings
+    ))  # fmt: skip
+    energy = energy_of(reset, LOOP, 1000, IDLE)
+    assert energy.per_inference_mj is None
     assert energy.note.endswith("W cannot be: its counter was set back")
 
 
@@ -99,11 +112,37 @@ def test_the_boards_input_is_taken_alone() -> None:
     assert energy.tier == "on-board rail: INA3221 VDD_IN"
 
 
-def test_rails_without_an_input_are_added_and_named() -> None:
-    rails = {"INA3221 VDD_CPU_CV": 2.0, "INA3221 VDDQ_VDD2_1V8AO": 9.0}
+def test_an_agx_orins_supplies_are_added_and_what_one_of_them_feeds_is_not() -> None:
+    rails = {
+        "INA3221 VDD_CPU_CV": 2.0,
+        "INA3221 VIN_SYS_5V0": 4.0,
+        "INA3221 VDDQ_VDD2_1V8AO": 9.0,
+        "INA3221 NC": 7.0,
+    }
     energy = energy_of(metered("INA3221 VDD_GPU_SOC", 1.0, 3.0, **rails), LOOP, 100, IDLE)
-    assert energy.tier == "on-board rail: INA3221 VDD_CPU_CV + VDD_GPU_SOC"
-    assert (energy.mean_w, energy.idle_w) == (pytest.approx(5.0), pytest.approx(3.0))
+    assert energy.tier == "on-board rail: INA3221 VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0"
+    assert (energy.mean_w, energy.idle_w) == (pytest.approx(9.0), pytest.approx(7.0))
+
+
+def test_a_thors_input_is_that_of_its_other_monitor() -> None:
+    rails = {"INA3221 VDD_GPU": 5.0, "INA3221 VIN_SYS_5V0": 6.0}
+    energy = energy_of(metered("INA238 VIN", 20.0, 30.0, **rails), LOOP, 500, IDLE)
+    assert (energy.tier, energy.mean_w) == ("on-board rail: INA238 VIN", pytest.approx(30.0))
+
+
+def test_rails_that_are_not_known_to_be_the_board_are_no_energy() -> None:
+    energy = energy_of(
+        metered("INA3221 VIN_SYS_5V0", 4.0, 5.0, **{"INA3221 x": 1.0}), LOOP, 9, IDLE
+    )
+    assert (energy.mean_w, energy.per_inference_mj) == (None, None)
+    assert energy.note == "its rails (VIN_SYS_5V0, x) are not known to be all of the board"
+
+
+def test_rails_in_another_unit_are_no_energy() -> None:
+    energy = energy_of(metered("INA3221 VDD_IN", 4000.0, 5000.0), LOOP, 9, IDLE)
+    assert (energy.mean_w, energy.note) == (
+        None, "5000 W cannot be: its sensor counts in another unit",
+    )  # fmt: skip
 
 
 def gauge(load_w: float = 3.0, charging: bool | None = False, moving: float = 0.1) -> Watched:

@@ -116,7 +116,8 @@ def test_words_that_are_no_numbers_are_no_readings() -> None:
 
 def test_the_thermal_service_counts_from_its_next_tick_on() -> None:
     said = (
-        "D Thermal Status: 2|Temperature{mValue=41.5, mType=0, mName=AP, mStatus=0}"
+        "D Thermal Status: 2|Current temperatures from HAL:"
+        "|Temperature{mValue=41.5, mType=0, mName=AP, mStatus=0}"
         "|Temperature{mValue=-99.9, mType=5, mName=PA, mStatus=0}"
     )
     _, (before, after) = fed(f"T 1.0 - - - |\n{said}\nT 1.5 - - - |")
@@ -125,7 +126,10 @@ def test_the_thermal_service_counts_from_its_next_tick_on() -> None:
 
 
 def test_a_thermal_service_that_hangs_is_not_taken_at_its_last_word() -> None:
-    said = "D Thermal Status: 0|Temperature{mValue=41.5, mType=0, mName=AP, mStatus=0}"
+    said = (
+        "D Thermal Status: 0|Current temperatures from HAL:"
+        "|Temperature{mValue=41.5, mType=0, mName=AP, mStatus=0}"
+    )
     ticks = "\n".join(f"T {second}.0 - - - |" for second in range(10, 50))
     _, readings = fed(f"{said}\n{ticks}")
     known = [r.at_s for r in readings if r.thermal_status == 0 and r.temperatures_c]

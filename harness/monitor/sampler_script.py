@@ -141,7 +141,9 @@ while :; do
     case $k in cpu) ;; cpu*) out="$out ${k#cpu},$a,$b,$c,$d,$e,$f,$g,$h" ;; *) break ;; esac
   done < "$stat"
   echo "$out" || exit 0
-  if [ -n "$slow" ] && [ $((n % every)) = 0 ] && ! kill -0 "$asked"; then ask & asked=$!; fi
+  if [ -n "$slow" ] && [ $((n % every)) = 0 ] && { [ -z "$asked" ] || ! kill -0 "$asked"; }; then
+    ask & asked=$!
+  fi
   n=$((n + 1))
   [ -e "$on" ] || break
   [ "${up%%.*}" -lt "$end" ] || { echo "X its deadline is over"; break; }

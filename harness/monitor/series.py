@@ -108,9 +108,9 @@ def risen(
 
 
 def slowing(reading: Reading) -> Mapping[str, int]:
-    """Of the cooling devices, those that slow the processor."""
+    """Of the cooling devices, those that slow the processor; one that is not in use may say -1."""
     return {
-        name: state
+        name: max(0, state)
         for name, state in reading.cooling.items()
         if SLOWS.search(name) and not FAN.search(name)
     }

@@ -407,10 +407,10 @@ def test_a_folder_that_cannot_be_written_is_a_note(tree: Tree, tmp_path: Path) -
 
 
 def sampled(
-    argv: list[str], tree: Tree, there: Path, **options: object
+    argv: list[str], tree: Tree, there: Path, kind: str = "linux", **options: object
 ) -> tuple[Parser, list[Reading]]:
     """What the script says under a shell, to its deadline of two seconds."""
-    line = command("linux", there / "on", 2, root=str(tree.root), **options)  # type: ignore[arg-type]
+    line = command(kind, there / "on", 2, root=str(tree.root), **options)  # type: ignore[arg-type]
     done = subprocess.run(
         [*argv, *line[1:]], capture_output=True, text=True, check=True, timeout=30
     )
@@ -429,6 +429,37 @@ def test_each_shell_says_the_same(shell: list[str], tree: Tree, tmp_path: Path) 
     assert readings[0].energy_uj == {"RAPL package-0": 1_000_000}
     assert (parser.damaged, parser.ended, parser.cpu_percent is not None) == (0, True, True)
     assert not (tmp_path / "on").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_each_shell_reads_a_thors_input_and_the_die_of_a_ryzen(
+    shell: list[str], tree: Tree, tmp_path: Path
+) -> None:
+    tree.put("sys/class/hwmon/hwmon0/temp2_label", "Tdie")
+    tree.put("sys/class/hwmon/hwmon0/temp2_input", "37000")
+    tree.put("sys/class/hwmon/hwmon3/name", "ina238")
+    tree.put("sys/class/hwmon/hwmon3/power1_input", "28548000")
+    _, readings = sampled(shell, tree, tmp_path, "jetson")
+    assert readings[0].temperatures_c["k10temp"] == 37.0
+    assert readings[0].power_w["INA238 VIN"] == 28.548
+    _, readings = sampled(shell, tree, tmp_path, "linux")  # it may measure anything elsewhere
+    assert list(readings[0].power_w) == ["INA3221 VDD_IN", "battery"]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_each_shell_tells_that_a_thermal_service_has_no_hal(
+    shell: list[str], tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = tmp_path / "bin/dumpsys"
+    stand_in.parent.mkdir()
+    said = "IsStatusOverride: false|Thermal Status: 0|Cached temperatures:|HAL Ready: false"
+    stand_in.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in said.split("|")))
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    parser, readings = sampled(shell, tree, tmp_path, "android")
+    assert parser.notes[1:] == ["its thermal service has no HAL: throttling was not watched",
+                                "the sampler ended: its deadline is over"]  # fmt: skip
+    assert {reading.thermal_status for reading in readings} == {None}
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])

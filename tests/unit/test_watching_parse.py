@@ -158,3 +158,66 @@ def test_what_it_says_of_itself_is_kept() -> None:
         "state is read from /fake, not from the system's own files",
         "the sampler ended: its deadline is over",
     ]
+
+
+BATTERY = """\
+H battery_current_now class/power_supply/BAT0/current_now BAT0
+H battery_voltage_now class/power_supply/BAT0/voltage_now BAT0
+H battery_capacity class/power_supply/BAT0/capacity BAT0
+H battery_status class/power_supply/BAT0/status BAT0
+H battery_capacity class/power_supply/BAT1/capacity BAT1
+H battery_status class/power_supply/BAT1/status BAT1
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "watts", "percent", "charging"),
+    [
+        ("-215000 4000000 87 Discharging 43 Unknown", 0.86, 65.0, False),
+        ("215000 4000 87 Discharging - -", 0.86, 87.0, False),  # volts in mV
+        ("0 4000000 104 Full 99 Full", 0.0, 99.5, True),
+        ("0 4000000 870 Charging 99 Full", 0.0, 99.0, True),  # of 1000
+        ("9000 4000000 255 Unknown - Unknown", 0.036, None, None),
+        # on a charger that is told to stop at 80 %: the battery feeds nothing
+        ("0 4000000 80 Not 80 Discharging", 0.0, 80.0, None),
+        ("0 4000000 80 Full 60 Discharging", 0.0, 70.0, False),
+    ],
+)
+def test_batteries_are_read_in_their_units_and_together(
+    values: str, watts: float, percent: float | None, charging: bool | None
+) -> None:
+    _, (reading,) = fed(BATTERY + f"T 1.0 - - - {values} |")
+    assert reading.power_w["battery"] == pytest.approx(watts)
+    assert (reading.battery_percent, reading.charging) == (percent, charging)
+
+
+def test_zones_are_read_in_their_units_and_what_is_no_temperature_is_left_out() -> None:
+    zones = ("tsens_tz_sensor0", "battery", "soc", "vbat", "pa", "off")
+    header = "".join(
+        f"H temperature class/thermal/thermal_zone{n}/temp {z}\n" for n, z in enumerate(zones)
+    )
+    _, (reading,) = fed(header + "T 1.0 - - - 45 283 97 4192 4095 -274000 |")
+    assert reading.temperatures_c == {
+        "tsens_tz_sensor0": 45.0, "battery": 28.3, "pa": 4.095, "off": -274.0,
+    }  # fmt: skip
+
+
+def test_a_rail_in_microwatts_is_in_watts() -> None:
+    _, (reading,) = fed("H rail_uw class/hwmon/hwmon3/power1_input VIN\nT 1.0 - - - 28548000 |")
+    assert reading.power_w == {"INA238 VIN": 28.548}
+
+
+def test_idle_time_that_goes_back_by_a_few_ticks_is_no_time() -> None:
+    lines = "T 1.0 - - - | 0,10,0,0,50,9,0,0,0\nT 1.5 - - - | 0,40,0,0,80,7,0,0,0"
+    _, (_, second) = fed(lines)
+    assert second.busy_percent == {"0": 50.0}
+
+
+def test_a_cpu_that_was_off_is_not_counted_against_the_others() -> None:
+    """Its counters begin again: the stolen time of the others must not become less by them."""
+    lines = (
+        "T 1.0 - - - | 0,0,0,0,50,0,0,0,0 1,90,0,0,900,0,0,0,80\n"
+        "T 1.5 - - - | 0,0,0,0,90,0,0,0,10 1,1,0,0,2,0,0,0,0"
+    )
+    _, (_, second) = fed(lines)
+    assert (second.busy_percent, second.steal_percent) == ({"0": 0.0}, 20.0)

@@ -108,6 +108,32 @@ def test_events_that_the_hardware_counts_are_throttling() -> None:
     assert judge(series(throttle_counts={"oc1_event_cnt": 15})).void is None
 
 
+@pytest.mark.parametrize(
+    ("field", "name", "states", "void"),
+    [
+        ("throttle_counts", "cpu4 core_throttle_count", [120, 0, 5], "rose from 0 to 5; mind"),
+        ("throttle_counts", "cpu4 core_throttle_count", [120, 0, 0], None),  # it was off
+        (
+            "cooling",
+            "thermal-cpufreq-4",
+            [3, 0, 2],
+            "(cooling device thermal-cpufreq-4 from 0 to 2)",
+        ),
+        ("cooling", "thermal-cpufreq-4", [3, 2, 0], None),
+        ("cooling", "intel_powerclamp", [-1, 0, -1], None),
+    ],
+)
+def test_what_falls_and_rises_again_within_a_trial_has_risen(
+    field: str, name: str, states: list[int], void: str | None
+) -> None:
+    readings = [
+        replace(r, **{field: {name: states[i // 7]}})  # type: ignore[arg-type]
+        for i, r in enumerate(series(21))
+    ]
+    said = judge(readings).void
+    assert said is None if void is None else void in str(said)
+
+
 def test_a_lower_limit_of_the_clock_is_throttling() -> None:
     readings = series()
     capped = [replace(r, limit_khz={"0": 900_000, "4": 1_862_400}) for r in readings[12:]]

@@ -117,7 +117,7 @@ class DeviceFacts:
     build: Optional[str] = None
     driver: Optional[str] = None
     cpus: Tuple[int, ...] = ()
-    #: the fast ones of them, the fastest last; all where they are alike
+    #: the fast ones of them, best last; all where they are alike
     big_cpus: Tuple[int, ...] = ()
     memory_total_bytes: Optional[int] = None
     #: the kind's workdir with the home folder filled in, and what is free there
@@ -130,6 +130,9 @@ class DeviceFacts:
     nvidia_runtime: bool = False
     #: glibc, musl or bionic; decides which venv could work
     libc: Optional[str] = None
+    #: `cpus` in the order in which measured jobs get them, best last: one CPU of each core before
+    #: its sibling, fast before slow
+    cpu_order: Tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ..errors import StepFailed
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
 from . import KindSpec, batteries, hold, readings, scripts, thermal_service
-from .readings import Readings
+from .answers import Readings, ask
 
 SPEC = KindSpec(
     name="android",
@@ -27,7 +27,7 @@ SPEC = KindSpec(
 
 def read_facts(on: Transport) -> DeviceFacts:
     """See `Kind`."""
-    seen = readings.ask(on, SPEC, scripts.KERNEL_FACTS, scripts.ANDROID_FACTS, timeout_s=60.0)
+    seen = ask(on, SPEC, scripts.KERNEL_FACTS, scripts.ANDROID_FACTS, timeout_s=60.0)
     if not seen.last("ro.build.version.release"):
         raise StepFailed(
             f"{on.name}: no Android: `getprop ro.build.version.release` says nothing",
@@ -58,7 +58,7 @@ def _joined(seen: Readings, maker: str, model: str) -> str | None:
 def read_state(on: Transport) -> DeviceState:
     """See `Kind`; sensors of the kernel where the shell may read them, and of the thermal HAL."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.ANDROID_STATE)
-    seen = readings.ask(on, SPEC, *asked, timeout_s=30.0)
+    seen = ask(on, SPEC, *asked, timeout_s=30.0)
     battery = batteries.of_service(seen.all("battery"))
     kernel = batteries.of_kernel(seen.all("supply"))
     service = thermal_service.read(seen.all("thermal"))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..runner.sensors import charge_percent, plausible
+from .answers import number
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def of_kernel(lines: Iterable[str]) -> Battery:
 def _supply(words: Sequence[str]) -> _Supply | None:
     if len(words) != 5:
         return None
-    capacity, now, full = (_number(word) for word in words[2:])
+    capacity, now, full = (number(word) for word in words[2:])
     return _Supply(words[1], charge_percent(capacity, now, full), now, full)
 
 
@@ -72,20 +73,13 @@ def of_service(lines: Iterable[str]) -> Battery:
     stopped = any("UPDATES STOPPED" in line for line in said)  # `dumpsys battery set …`
     if stopped or values.get("present") == "false":
         return Battery()
-    level, scale = _number(values.get("level", "")), _number(values.get("scale", "100"))
+    level, scale = number(values.get("level", "")), number(values.get("scale", "100"))
     status = values.get("status")
     if not level and status in (None, "1"):  # a board without one says 0 %, unknown
         level = None
-    tenths = _number(values.get("temperature", ""))
+    tenths = number(values.get("temperature", ""))
     return Battery(
         None if level is None or not scale else charge_percent(100 * level / scale),
         status in ("2", "5") if status in ("2", "3", "4", "5") else None,
         tenths / 10 if tenths is not None and plausible(tenths / 10) else None,
     )
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

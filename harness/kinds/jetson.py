@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
@@ -9,8 +10,9 @@ from ..errors import StepFailed
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
 from . import KindSpec, hold, linux, rails, readings, scripts
-from .readings import Readings
+from .answers import Readings, ask
 
+_RELEASE = re.compile(r"R(\d+) \(release\), REVISION: ([\d.]+)")
 SPEC = KindSpec(
     name="jetson",
     title="NVIDIA Jetson",
@@ -27,7 +29,7 @@ SPEC = KindSpec(
 def read_facts(on: Transport) -> DeviceFacts:
     """See `Kind`."""
     asked = (scripts.KERNEL_FACTS, scripts.HOST_FACTS, scripts.CPU_MODEL, scripts.JETSON_FACTS)
-    seen = readings.ask(on, SPEC, *asked, timeout_s=60.0)
+    seen = ask(on, SPEC, *asked, timeout_s=60.0)
     linux.check(on, seen)
     if not seen.last("tegra") and not any("tegra" in name for name in seen.all("compatible")):
         raise StepFailed(
@@ -40,14 +42,20 @@ def read_facts(on: Transport) -> DeviceFacts:
 
 def driver(seen: Readings) -> str | None:
     """`L4T 35.4.1, JetPack 5.1.2-b104`, what of it is known."""
-    known = (("L4T", readings.l4t(seen.last("tegra"))), ("JetPack", seen.last("jetpack")))
+    known = (("L4T", l4t(seen.last("tegra"))), ("JetPack", seen.last("jetpack")))
     return ", ".join(f"{name} {version}" for name, version in known if version) or None
+
+
+def l4t(release: str | None) -> str | None:
+    """`35.4.1` of `# R35 (release), REVISION: 4.1, GCID: …`."""
+    match = _RELEASE.search(release or "")
+    return f"{match[1]}.{match[2]}" if match else None
 
 
 def read_state(on: Transport) -> DeviceState:
     """See `Kind`; with the power mode, the board's power, and the alerts of the thermal driver."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.JETSON_STATE)
-    seen = readings.ask(on, SPEC, *asked, timeout_s=30.0)
+    seen = ask(on, SPEC, *asked, timeout_s=30.0)
     stats = seen.last("tegrastats")
     zones = readings.zone_temperatures(seen.all("zone")) or rails.tegrastats_temperatures(stats)
     alerts = seen.all("alert")

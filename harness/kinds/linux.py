@@ -9,7 +9,7 @@ from ..errors import StepFailed
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
 from . import KindSpec, hold, readings, scripts
-from .readings import Readings
+from .answers import Readings, ask
 
 GOVERNOR = "every CPU's governor to `performance` (as root, or by sudo without a password)"
 SPEC = KindSpec(
@@ -23,7 +23,7 @@ SPEC = KindSpec(
 
 def read_facts(on: Transport) -> DeviceFacts:
     """See `Kind`."""
-    seen = readings.ask(on, SPEC, scripts.KERNEL_FACTS, scripts.HOST_FACTS, scripts.CPU_MODEL,
+    seen = ask(on, SPEC, scripts.KERNEL_FACTS, scripts.HOST_FACTS, scripts.CPU_MODEL,
                         timeout_s=60.0)  # fmt: skip
     check(on, seen)
     return host_facts(SPEC.name, seen)
@@ -63,7 +63,7 @@ def nvidia(line: str | None) -> str | None:
 def read_state(on: Transport) -> DeviceState:
     """See `Kind`; the same figures as the runner's own `state.read_state` where both look."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL)
-    return readings.state(readings.ask(on, SPEC, *asked, timeout_s=30.0))
+    return readings.state(ask(on, SPEC, *asked, timeout_s=30.0))
 
 
 def steady(

@@ -10,7 +10,7 @@ from ..errors import StepFailed
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
 from . import KindSpec, hold, readings, scripts
-from .readings import Readings
+from .answers import Readings, ask, number
 
 SPEC = KindSpec(
     name="macos",
@@ -27,7 +27,7 @@ _AVAILABLE = ("Pages free", "Pages inactive", "Pages speculative", "Pages purgea
 
 def read_facts(on: Transport) -> DeviceFacts:
     """See `Kind`. CPUs are not numbered: macOS pins no process to one."""
-    seen = readings.ask(on, SPEC, scripts.MACOS_FACTS, timeout_s=60.0)
+    seen = ask(on, SPEC, scripts.MACOS_FACTS, timeout_s=60.0)
     if seen.last("system") != "Darwin":
         raise StepFailed(f"{on.name}: {seen.last('system')}, and no macOS", "kind: linux")
     memory = seen.number("memory_bytes")
@@ -47,7 +47,7 @@ def read_facts(on: Transport) -> DeviceFacts:
 
 def read_state(on: Transport) -> DeviceState:
     """See `Kind`; without root there are no temperatures and no clocks."""
-    seen = readings.ask(on, SPEC, scripts.MACOS_STATE, timeout_s=30.0)
+    seen = ask(on, SPEC, scripts.MACOS_STATE, timeout_s=30.0)
     cores, memory = seen.number("cores"), seen.number("memory_bytes")
     percent, charging = battery(seen.all("batt"))
     return readings.state(
@@ -74,7 +74,7 @@ def throttled(lines: Sequence[str]) -> bool | None:
     for line in lines:
         key, equals, value = line.partition("=")
         if equals and key.strip() == "CPU_Speed_Limit":
-            limit = readings.number(value.strip())
+            limit = number(value.strip())
             return None if limit is None else limit < 100
     if any("No thermal warning level" in line for line in lines):
         return False
@@ -86,7 +86,7 @@ def available_bytes(seen: Readings) -> int | None:
     lines = seen.all("vm_stat")
     page = next((int(match[1]) for match in map(_PAGE.search, lines) if match), None)
     pairs = dict(line.rsplit(":", 1) for line in lines if ":" in line)
-    counts = [readings.number(pairs.get(key, "").strip(" .")) for key in _AVAILABLE]
+    counts = [number(pairs.get(key, "").strip(" .")) for key in _AVAILABLE]
     known = [int(count) for count in counts if count is not None]
     return page * sum(known) if page and known else None
 

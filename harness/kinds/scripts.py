@@ -105,7 +105,9 @@ first online "$C/online" || first online "$C/present"
 for c in "$C"/cpu[0-9]*; do
   get "$c/cpu_capacity" && say speed "${c##*/cpu} capacity $v"
   get "$c/cpufreq/cpuinfo_max_freq" && say speed "${c##*/cpu} max $v"
+  get "$c/topology/thread_siblings_list" && say core "${c##*/cpu} $v"
 done
+first performance_cores "$R/sys/devices/cpu_core/cpus"
 """
 
 HOST_FACTS = r"""

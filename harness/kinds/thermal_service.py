@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..runner.sensors import is_temperature, plausible
+from .answers import number
 
 #: a service without a HAL has a status all the same: 0, which nobody has measured
 NO_HAL = "its thermal service has no HAL: throttling was not watched"
@@ -51,8 +52,9 @@ def read(lines: Iterable[str]) -> ThermalService:
         elif line.endswith(":"):
             now = line.startswith("Current temperatures")
         elif now and (match := _TEMPERATURE.match(line)):
-            name, celsius = match[3], _number(match[1])
-            if match[2] not in _NO_TEMPERATURE and is_temperature(name) and plausible(celsius):
+            name, celsius = match[3], number(match[1])
+            known = match[2] not in _NO_TEMPERATURE and is_temperature(name)
+            if known and celsius is not None and plausible(celsius):
                 found[name] = celsius
     if by_hand and status == 0:  # anything worse is what the system acts upon
         note = OVERRIDDEN
@@ -64,10 +66,3 @@ def _untold(line: str) -> str:
     if line == "HAL Ready: false" or (line.startswith("ThermalHAL") and line.endswith(": no")):
         return NO_HAL
     return OLD_HAL if line.startswith("ThermalHAL 1.0") else ""
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return -274.0

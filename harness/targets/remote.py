@@ -23,7 +23,7 @@ from ..runtimes import Ready, There, Wanted
 from ..steps.jobs import Place
 from ..transports import Transport
 from ..transports.manifest import read as read_manifest
-from .target import chosen, fast_last
+from .target import chosen, in_order
 
 #: what a shell says of a process that was killed by signal 9
 KILLED = (137, -9)
@@ -105,7 +105,7 @@ class RemoteSite:
 
     def cpus(self, threads: int) -> tuple[int, ...]:
         """See `target.Site`."""
-        return chosen(self.spec.cpus or fast_last(self.facts.cpus, self.facts.big_cpus), threads)
+        return chosen(self.spec.cpus or in_order(self.facts.cpus, self.facts), threads)
 
     def all_cpus(self) -> tuple[int, ...]:
         """See `target.Site`."""

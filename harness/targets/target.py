@@ -94,8 +94,7 @@ class LocalSite:
         """See `Site`."""
         if self.spec.cpus:
             return chosen(self.spec.cpus, threads)
-        ours = machine_cpus()
-        return chosen(fast_last(ours, self.facts.big_cpus), threads)
+        return chosen(in_order(machine_cpus(), self.facts), threads)
 
     def all_cpus(self) -> tuple[int, ...]:
         """See `Site`."""
@@ -173,12 +172,12 @@ def record(site: Site, held: tuple[str, ...] = (), set_aside: str = "") -> RunDe
     )
 
 
-def fast_last(cpus: Sequence[int], fast: Sequence[int]) -> tuple[int, ...]:
-    """`cpus` with the fast ones last, the fastest at the end; unchanged where none is known."""
-    slow = [cpu for cpu in cpus if cpu not in fast]
-    return (*slow, *(cpu for cpu in fast if cpu in cpus))
+def in_order(cpus: Sequence[int], facts: DeviceFacts) -> tuple[int, ...]:
+    """`cpus` with the best ones last; unchanged where nothing is known of them."""
+    known = [cpu for cpu in facts.cpu_order or facts.big_cpus if cpu in cpus]
+    return (*(cpu for cpu in cpus if cpu not in known), *known)
 
 
 def chosen(cpus: Sequence[int], threads: int) -> tuple[int, ...]:
-    """The last `threads` of them: the first ones serve most interrupts."""
+    """The last `threads` of them, the best ones."""
     return tuple(cpus)[-threads:]

@@ -19,7 +19,7 @@ from harness.kinds.rails import tegrastats_power_mw
 from harness.monitor import parse
 from harness.printable import printable
 from harness.records import DeviceFacts
-from harness.targets.target import chosen, fast_last
+from harness.targets.target import chosen, in_order
 
 TEGRASTATS = {
     "agx orin": (
@@ -84,7 +84,8 @@ def test_a_trial_beside_a_service_without_a_hal_notes_that_nobody_watched() -> N
 def test_measured_jobs_get_the_fast_cores_first(
     cpus: Any, fast: Any, threads: int, wanted: tuple[int, ...]
 ) -> None:
-    assert chosen(fast_last(tuple(cpus), tuple(fast)), threads) == wanted
+    facts = DeviceFacts("linux", "x86_64", "Linux", cpus=tuple(cpus), big_cpus=tuple(fast))
+    assert chosen(in_order(tuple(cpus), facts), threads) == wanted
 
 
 # ---- Docker -------------------------------------------------------------------------------------

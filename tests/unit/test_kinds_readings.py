@@ -12,8 +12,8 @@ import pytest
 
 from harness import kinds
 from harness.errors import StepFailed
-from harness.kinds import android, jetson, linux, macos, rails, readings, scripts
-from harness.kinds.readings import Readings
+from harness.kinds import android, cpus, jetson, linux, macos, rails, scripts
+from harness.kinds.answers import Readings
 from harness.runner import state as runner_state
 from harness.transports import Completed, OnLine
 from harness.transports.local import LocalTransport
@@ -142,6 +142,15 @@ def test_a_phone_that_says_nothing_is_all_none(made: Made) -> None:
     state = android.read_state(made)
     assert (state.hottest_c, state.battery_percent, state.charging, state.throttled) == (None,) * 4
     assert (state.governor, state.frequency_khz, state.policies) == (None, None, ())
+
+
+def test_a_hybrid_cpus_cores_are_read_from_the_kernel(made: Made) -> None:
+    for cpu, core in enumerate(("0-1", "0-1", "2-3", "2-3", "4", "5")):
+        made.file(f"{CPU}/cpu{cpu}/topology/thread_siblings_list", core + "\n")
+    made.file("sys/devices/cpu_core/cpus", "0-3\n")
+    made.file(f"{CPU}/online", "0-5\n")
+    facts = linux.read_facts(made)  # type: ignore[arg-type]
+    assert (facts.big_cpus, facts.cpu_order) == ((0, 2, 1, 3), (0, 2, 4, 5, 1, 3))
 
 
 def supply(made: Made, name: str, **files: str) -> None:
@@ -327,16 +336,17 @@ def test_a_mac_s_battery_heat_and_memory() -> None:
 def test_the_fast_cpus_come_with_the_fastest_last(
     speeds: dict[int, str], big: tuple[int, ...]
 ) -> None:
-    seen = Readings("\n".join(f"speed={cpu} {text}" for cpu, text in speeds.items()))
-    assert readings.big_cpus(seen, (0, 1, 2, 3)) == big
+    lines = [f"speed={cpu} {text}" for cpu, text in speeds.items()]
+    seen = Readings("\n".join(["arch=x86_64", *lines]))
+    assert cpus.fast(seen, (0, 1, 2, 3)) == big
 
 
 @pytest.mark.parametrize(
-    ("text", "cpus"),
+    ("text", "found"),
     [("0-3", (0, 1, 2, 3)), ("0,2-3", (0, 2, 3)), ("5", (5,)), ("", ()), (None, ()), ("a-b", ())],
 )
-def test_a_list_of_cpus(text: str | None, cpus: tuple[int, ...]) -> None:
-    assert readings.cpu_list(text) == cpus
+def test_a_list_of_cpus(text: str | None, found: tuple[int, ...]) -> None:
+    assert cpus.listed(text) == found
 
 
 def test_a_shell_that_says_nothing_is_an_error() -> None:

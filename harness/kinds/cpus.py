@@ -1,0 +1,98 @@
+"""CPUs of a device: which of them may be used, which are fast, and in which order jobs get them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from .answers import Readings, number
+
+#: of the fastest's capacity, to which arm64 kernels give 1024; the middle one of three clusters has
+#: more than this
+FAST_CAPACITY: Final = 0.6
+#: of the highest clock, where that is all that is known. On x86 favoured cores differ by some
+#: percent, and small ones by a fifth; on ARM a cluster in the middle has at least so much
+FAST_CLOCK: Final = {"x86_64": 0.95}
+FAST_CLOCK_ELSEWHERE: Final = 0.7
+
+
+def usable(seen: Readings) -> tuple[int, ...]:
+    """CPUs that are on and that this user's processes may use."""
+    on = listed(seen.last("online"))
+    if not on:
+        on = tuple(int(text) for text in seen.all("processor") if text.isdigit())
+    allowed = listed(seen.last("allowed"))
+    return tuple(cpu for cpu in on if cpu in allowed) or on
+
+
+def fast(seen: Readings, cpus: Sequence[int]) -> tuple[int, ...]:
+    """The fast ones, best last; all where they are alike or nothing is known."""
+    big = _fast(seen, cpus)
+    return tuple(cpu for cpu in by_preference(seen, cpus) if cpu in big)
+
+
+def by_preference(seen: Readings, cpus: Sequence[int]) -> tuple[int, ...]:
+    """Best last: one CPU of each core before a second one of any, fast before slow.
+
+    Where all are alike the last ones are best, since the first one serves most interrupts.
+    """
+    first = _one_a_core(seen, cpus)
+    big, speeds = _fast(seen, cpus), _known_speeds(seen, cpus)
+    return tuple(
+        sorted(cpus, key=lambda cpu: (cpu in first, cpu in big, speeds.get(cpu, 0.0), cpu))
+    )
+
+
+def _fast(seen: Readings, cpus: Sequence[int]) -> set[int]:
+    performance = set(listed(seen.last("performance_cores"))) & set(cpus)
+    if performance:  # Intel's hybrid ones say it
+        return performance
+    arch = seen.last("arch") or ""
+    clock = FAST_CLOCK.get(arch, FAST_CLOCK_ELSEWHERE)
+    shares = [("max", clock), ("capacity", FAST_CAPACITY)]
+    for unit, share in shares if arch in FAST_CLOCK else shares[::-1]:
+        speeds = _speeds(seen.all("speed"), unit)
+        if speeds and set(cpus) <= set(speeds):
+            least = share * max(speeds[cpu] for cpu in cpus)
+            return {cpu for cpu in cpus if speeds[cpu] >= least}
+    return set(cpus)
+
+
+def _known_speeds(seen: Readings, cpus: Sequence[int]) -> dict[int, float]:
+    """Of all of the CPUs in one unit; nothing where a unit has only some of them."""
+    for unit in ("capacity", "max"):
+        speeds = _speeds(seen.all("speed"), unit)
+        if set(cpus) <= set(speeds):
+            return speeds
+    return {}
+
+
+def _one_a_core(seen: Readings, cpus: Sequence[int]) -> set[int]:
+    """The last CPU of each core; all of them where nothing is known."""
+    cores: dict[int, tuple[int, ...]] = {}
+    for line in seen.all("core"):
+        cpu, _, siblings = line.partition(" ")
+        if cpu.isdigit():
+            cores[int(cpu)] = tuple(n for n in listed(siblings) if n in cpus)
+    return {max(cores.get(cpu) or (cpu,)) for cpu in cpus}
+
+
+def _speeds(lines: Iterable[str], wanted: str) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for line in lines:
+        cpu, unit, value = (*line.split(), "", "", "")[:3]
+        speed = number(value)
+        if unit == wanted and cpu.isdigit() and speed:
+            found[int(cpu)] = speed
+    return found
+
+
+def listed(text: str | None) -> tuple[int, ...]:
+    """`0-2,5` as the kernel writes it; nothing for what is no list."""
+    found: list[int] = []
+    for part in (text or "").split(","):
+        low, _, high = part.strip().partition("-")
+        if not low.isdigit() or (high and not high.isdigit()):
+            return ()
+        found += range(int(low), int(high or low) + 1)
+    return tuple(found)

@@ -18,50 +18,81 @@ NOT_ALLOWED: Final = "no permission on its socket: sudo usermod -aG docker $USER
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A daemon's address, and the context that it is from; no host for a context that is broken."""
+    """A daemon's address; no host for a context that is broken.
+
+    `named`: what names it, as `DOCKER_HOST` or `the context 'alt'`; `undo`: how to use another one.
+    Both are empty for the default socket. `tls`: a folder with the context's certificates.
+    """
 
     host: str
-    context: str = ""
+    named: str = ""
+    undo: str = ""
+    tls: Path | None = None
+
+    @property
+    def socket(self) -> Path | None:
+        """Of a daemon that listens on this machine's file system."""
+        kind, _, path = self.host.partition("://")
+        return Path(path) if kind == "unix" else None
 
 
 def endpoint(env: Mapping[str, str] = os.environ) -> Endpoint:
     """As `docker` finds it: DOCKER_HOST, DOCKER_CONTEXT, its config, the default socket."""
     if host := env.get("DOCKER_HOST"):
-        return Endpoint(host)
-    folder = Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    config = _read(folder / "config.json")
-    context = env.get("DOCKER_CONTEXT") or config.get("currentContext") or "default"
-    if context == "default":
+        return Endpoint(host, "DOCKER_HOST", "unset DOCKER_HOST")
+    folder = Path(env.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))  # noqa: PTH111
+    if name := env.get("DOCKER_CONTEXT"):
+        return _of_context(folder / "contexts", name, "unset DOCKER_CONTEXT")
+    current = _read(folder / "config.json").get("currentContext") or "default"
+    return _of_context(folder / "contexts", str(current), "docker context use default")
+
+
+def _of_context(folder: Path, name: str, undo: str) -> Endpoint:
+    """The file of a context is named by the hash of its name; `default` has none."""
+    if name == "default":
         return Endpoint(DEFAULT)
-    name = hashlib.sha256(str(context).encode()).hexdigest()
-    meta = _read(folder / "contexts" / "meta" / name / "meta.json")
-    try:
-        return Endpoint(str(meta["Endpoints"]["docker"]["Host"]), str(context))
-    except (KeyError, TypeError):
-        return Endpoint("", str(context))
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    found = _read(folder / "meta" / digest / "meta.json").get("Endpoints")
+    docker = found.get("docker") if isinstance(found, dict) else None
+    host = docker.get("Host") if isinstance(docker, dict) else None
+    tls = folder / "tls" / digest / "docker"
+    return Endpoint(
+        host if isinstance(host, str) else "",
+        f"the context '{name}'",
+        undo,
+        tls if tls.is_dir() else None,
+    )
 
 
 def unreachable(env: Mapping[str, str] = os.environ) -> str | None:
-    """Why not, and what to do about it; None also where DOCKER_HOST names another machine."""
+    """Why not, and what to do about it; None also for one that can only be asked by the network."""
     found = endpoint(env)
-    kind, _, path = found.host.partition("://")
-    if found.context and not found.host:
-        return f"its context {found.context!r} cannot be read: docker context use default"
-    if found.context and kind != "unix":
-        return (
-            f"its context {found.context!r} is a daemon on another machine, which does not have "
-            "bench's folders: docker context use default"
-        )
-    if kind != "unix":
+    if not found.host:
+        return f"{found.named} cannot be read: {found.undo}"
+    if found.host.startswith("ssh://"):
+        return elsewhere(found)
+    if found.socket is None:
         return None
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.connect(path)
+            probe.connect(str(found.socket))
         except PermissionError:
-            return NOT_ALLOWED
+            return _of(found, "no permission on") if found.named else NOT_ALLOWED
         except OSError:
-            return NOBODY
+            return _of(found, "no daemon answers at") if found.named else NOBODY
     return None
+
+
+def elsewhere(found: Endpoint, folder: Path | None = None) -> str:
+    """The reason against a daemon that cannot mount this machine's folders."""
+    what = str(folder) if folder else "this machine's folders"
+    whose = f"of {found.named} " if found.named else ""
+    undo = found.undo or "export DOCKER_HOST=unix://… of a daemon on this machine"
+    return f"the daemon {whose}({found.host}) does not see {what}: {undo}"
+
+
+def _of(found: Endpoint, what: str) -> str:
+    return f"{what} {found.host} ({found.named}): start it as this user, or {found.undo}"
 
 
 def _read(path: Path) -> dict[str, Any]:

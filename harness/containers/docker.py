@@ -10,10 +10,11 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Final, Literal
@@ -26,6 +27,7 @@ from docker.types import Mount as DockerMount
 
 from ..errors import JobTimeout, OutOfMemory, StepFailed
 from ..records import Image
+from ..workspace import cache_root
 from . import Built, Completed, JobSpec, Mount, OnLine, daemon, owner, recipe
 from . import docker_build as making
 from .output import Output, to_file
@@ -38,6 +40,8 @@ TMPFS: Final = {"/tmp": "rw,exec,nosuid,nodev,size=1g"}
 KILLED: Final = 137
 #: of gzip, for what travels once and is unpacked at once
 SAVE_LEVEL: Final = 3
+#: nothing has this name
+NO_IMAGE: Final = "bench/none:none"
 
 
 class DockerEngine:
@@ -49,8 +53,7 @@ class DockerEngine:
         self._root = root or recipe.dockerfiles()
         with _told("Docker cannot be used"):
             self._api = _client().api
-            security = self._api.info().get("SecurityOptions") or ()
-        self._rootless = any("name=rootless" in word for word in security)
+            self._rootless = _rootless_user(self._api.info().get("SecurityOptions") or ())
         self._numbers = count()
         self._base, self._shared = threading.Lock(), making.SharedLayers()
         self._remove_containers(lambda word: not owner.alive(word))
@@ -160,7 +163,7 @@ class DockerEngine:
                 self._api.remove_container(name, force=True, v=True)
 
     def _create(self, name: str, image: Image, job: JobSpec) -> None:
-        user = "0:0" if self._rootless else _user(job)
+        user = _user(job, self._rootless)
         limits = self._api.create_host_config(
             network_mode="none",
             userns_mode="host",  # where the daemon remaps users, mounts belong to ours
@@ -218,23 +221,65 @@ class DockerEngine:
                         self._api.remove_container(found["Id"], force=True, v=True)
 
 
+def blind() -> str | None:
+    """Why the daemon cannot mount our folders; None when it can, or does not answer.
+
+    It is asked for a container of no image with a folder of ours, and looks for the folder first.
+    """
+    cache_root().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="docker-sees-", dir=cache_root()) as folder:
+        try:
+            with closing(_client().api) as api:
+                mounts = [_bind(Mount(Path(folder), "/mnt"))]
+                api.create_container(NO_IMAGE, host_config=api.create_host_config(mounts=mounts))
+        except APIError as error:
+            if "mount config" in str(error.explanation or error):
+                return daemon.elsewhere(daemon.endpoint(), cache_root())
+        except (DockerException, requests.RequestException):
+            return None  # whoever uses it is told
+    return None
+
+
 def _client() -> docker.DockerClient:
     """Of the daemon that the docker command itself uses."""
     found = daemon.endpoint()
-    if found.host and not os.environ.get("DOCKER_HOST"):
-        return docker.DockerClient(base_url=found.host)
-    return docker.from_env()
+    if not found.host or os.environ.get("DOCKER_HOST"):
+        return docker.from_env()
+    return docker.DockerClient(base_url=found.host, tls=_tls(found.tls))
 
 
-def _user(job: JobSpec) -> str:
-    """Whose files the job writes: ours; and where we are root, somebody's who is not."""
-    if os.getuid() != 0:
-        return f"{os.getuid()}:{os.getgid()}"
-    for mount in job.mounts:
-        if mount.writable:
-            for path in (mount.host, *mount.host.rglob("*")):
-                os.chown(path, USER_ID, USER_ID, follow_symlinks=False)
-    return f"{USER_ID}:{USER_ID}"
+def _tls(folder: Path | None) -> docker.tls.TLSConfig | None:
+    """Of a context's certificates."""
+    if folder is None:
+        return None
+    files = [folder / name for name in ("ca.pem", "cert.pem", "key.pem")]
+    ca, cert, key = (str(path) if path.exists() else None for path in files)
+    pair = (cert, key) if cert and key else None
+    return docker.tls.TLSConfig(client_cert=pair, ca_cert=ca, verify=bool(ca))
+
+
+def _rootless_user(security: Iterable[str]) -> int | None:
+    """The user of a rootless daemon, who is root in its containers; None for other daemons."""
+    if not any("name=rootless" in word for word in security):
+        return None
+    path = daemon.endpoint().socket
+    return path.stat().st_uid if path else os.getuid()
+
+
+def _user(job: JobSpec, rootless: int | None) -> str:
+    """Whose files the job writes: ours; and where we are root, somebody's who is not.
+
+    Under a rootless daemon that is the container's root, who is the daemon's user outside.
+    """
+    theirs = USER_ID if rootless is None else rootless
+    if os.getuid() == 0 and theirs:
+        for mount in job.mounts:
+            if mount.writable:
+                for path in (mount.host, *mount.host.rglob("*")):
+                    os.chown(path, theirs, theirs, follow_symlinks=False)
+    if rootless is not None:
+        return "0:0"
+    return f"{USER_ID}:{USER_ID}" if os.getuid() == 0 else f"{os.getuid()}:{os.getgid()}"
 
 
 def _bind(mount: Mount) -> DockerMount:

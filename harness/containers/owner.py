@@ -9,12 +9,22 @@ from typing import Final
 
 
 def _started(pid: int) -> str:
-    """When a process began, in ticks since boot; empty when there is none, or no /proc."""
+    """When a process began, in ticks since boot; `?` without /proc, empty when there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
-        return ""
+        return "?" if not Path("/proc/self").exists() and _runs(pid) else ""
     return stat.rpartition(")")[2].split()[19]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 #: this process: host, process id and start, as a container's label has it
@@ -22,6 +32,9 @@ ME: Final = f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
 
 
 def alive(label: str) -> bool:
-    """Whether the process of a label may still run; always True for another host's."""
-    host, pid, started = label.split(" ")
-    return host != socket.gethostname() or _started(int(pid)) == started
+    """Whether the process of a label may still run; always True for another host's, and for a
+    label that is not ours."""
+    words = label.split(" ")
+    if len(words) != 3 or not words[1].isdigit() or words[0] != socket.gethostname():
+        return True
+    return _started(int(words[1])) == words[2]

@@ -32,10 +32,12 @@ ASK_S: Final = 60.0
 MB: Final = 1_000_000
 HINT: Final = "is Docker running there, and may this user use it?"
 
-#: name, folder that the job writes or nothing, docker command…: the watcher looks every 2 s
+#: name, folder that the job writes or nothing, user or nothing, docker command…: the watcher looks
+#: every 2 s
 RUN: Final = """\
-name=$1 own=$2; shift 2
-if [ "$(id -u)" = 0 ]; then
+name=$1 own=$2 user=$3; shift 3
+if [ -n "$user" ]; then :
+elif [ "$(id -u)" = 0 ]; then
   user=1000:1000
   [ -z "$own" ] || chown -R "$user" "$own" || exit 126
 else user=$(id -u):$(id -g)
@@ -45,6 +47,8 @@ watch='while kill -0 "$1" 2>/dev/null; do sleep 2; done; docker rm -f "$2"'
 $apart sh -c "$watch" sh "$$" "$name" </dev/null >/dev/null 2>&1 &
 exec docker run --name "$name" --user "$user" "$@"
 """
+#: what a daemon says that has no root's rights
+ROOTLESS: Final = "name=rootless"
 #: label: removes containers that have it
 SWEEP: Final = """\
 ids=$(docker ps -aq --filter "label=$1") || exit 1
@@ -73,6 +77,8 @@ class ImageReady:
     image: Image
     there: str
     options: tuple[str, ...]
+    #: under a rootless daemon a container's root is the device's user, and nobody else is
+    user: str = ""
 
     def seen(self, there: There) -> str:
         """The path in the container."""
@@ -90,8 +96,9 @@ class ImageReady:
         name = f"bench-{_PROCESS}-{next(_NUMBERS)}"
         own = next((str(mount.path) for mount in mounts if mount.writable), "")
         return (
-            *("sh", "-c", RUN, "sh", name, own),
+            *("sh", "-c", RUN, "sh", name, own, self.user),
             *("--rm", "--init", "--label", f"{LABEL}={_PROCESS}", "--log-driver", "none"),
+            *("--userns", "host"),  # where users are remapped, mounts belong to none of them
             *("--network", "none", "--read-only", "--tmpfs", TMPFS, "--workdir", "/tmp"),
             *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
             *("--pids-limit", str(PIDS), *_limits(cpus, memory_bytes), *self.options),
@@ -139,7 +146,7 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ima
         )
     seconds = time.monotonic() - began
     moved = Image(image.name, "docker", image.reference, image.digest, cached, seconds)
-    return ImageReady(moved, there, _options(wanted))
+    return ImageReady(moved, there, _options(wanted), "0:0" if _is_rootless(on) else "")
 
 
 def cleanup(on: Transport) -> None:
@@ -178,6 +185,12 @@ def _found(on: Transport, image: Image, layers: tuple[str, ...]) -> str | None:
         if done.exit_code == 0 and tuple(json.loads(text)) == layers:
             return word
     return None
+
+
+def _is_rootless(on: Transport) -> bool:
+    form = "{{range .SecurityOptions}}{{.}} {{end}}"
+    done = on.run(("docker", "info", "--format", form), timeout_s=ASK_S)
+    return any(word.startswith(ROOTLESS) for word in done.text.replace(",", " ").split())
 
 
 def _docker(on: Transport, argv: Sequence[str], failed: str) -> None:

@@ -82,8 +82,9 @@ def run_job(
     JobTimeout, OutOfMemory.
     """
     mounts = _mounts(folder, job)
-    if place.where:  # nobody else can hold it to its CPUs and memory there
-        job = dataclasses.replace(job, cpus=limits.cpus, memory_bytes=limits.memory_bytes)
+    # a rootless container may have no cpuset, and nobody else limits memory on a device
+    memory = limits.memory_bytes if place.where else 0
+    job = dataclasses.replace(job, cpus=limits.cpus, memory_bytes=memory)
     seen = _as_seen(job, folder, {m.host: place.engine.locate(m) for m in mounts})
     (folder / "job.json").write_text(dumps(seen, indent=1), encoding="utf-8")
     log = folder / "log.txt"

@@ -226,7 +226,8 @@ def test_auto_is_venv_where_no_daemon_answers(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
     reason = containers.docker_available()
     assert reason == (
-        "no daemon answers: sudo systemctl start docker, or sudo apt-get install docker.io"
+        "no daemon answers at unix:///nowhere.sock (DOCKER_HOST): start it as this user, "
+        "or unset DOCKER_HOST"
     )
     assert containers.choose("auto").name == "venv"
     with pytest.raises(StepFailed) as caught:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +10,6 @@ from typing import Any
 import pytest
 
 from harness import kinds, runtimes
-from harness.containers import daemon
 from harness.kinds import thermal_service
 from harness.kinds.rails import tegrastats_power_mw
 from harness.monitor import parse
@@ -86,53 +82,6 @@ def test_measured_jobs_get_the_fast_cores_first(
 ) -> None:
     facts = DeviceFacts("linux", "x86_64", "Linux", cpus=tuple(cpus), big_cpus=tuple(fast))
     assert chosen(in_order(tuple(cpus), facts), threads) == wanted
-
-
-# ---- Docker -------------------------------------------------------------------------------------
-
-
-def context(folder: Path, name: str, host: str) -> dict[str, str]:
-    meta = folder / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest()
-    meta.mkdir(parents=True)
-    (meta / "meta.json").write_text(json.dumps({"Endpoints": {"docker": {"Host": host}}}))
-    return {"DOCKER_CONFIG": str(folder)}
-
-
-def test_the_daemon_is_that_of_the_current_context(tmp_path: Path) -> None:
-    env = context(tmp_path, "rootless", "unix:///run/user/1000/docker.sock")
-    (tmp_path / "config.json").write_text('{"currentContext": "rootless"}')
-    found = daemon.endpoint(env)
-    assert (found.host, found.context) == ("unix:///run/user/1000/docker.sock", "rootless")
-    assert daemon.endpoint({**env, "DOCKER_HOST": "unix:///x"}).host == "unix:///x"
-    assert daemon.endpoint({**env, "DOCKER_CONTEXT": "default"}).host == daemon.DEFAULT
-
-
-@pytest.mark.parametrize(
-    ("host", "why"),
-    [
-        (
-            "ssh://me@far",
-            "its context 'far' is a daemon on another machine, which does not have bench's "
-            "folders: docker context use default",
-        ),
-        ("", "its context 'far' cannot be read: docker context use default"),
-    ],
-)
-def test_a_context_that_cannot_be_used_is_named(tmp_path: Path, host: str, why: str) -> None:
-    env = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "far"}
-    if host:
-        context(tmp_path, "far", host)
-    assert daemon.unreachable(env) == why
-
-
-def test_the_context_s_socket_is_the_one_that_is_probed(tmp_path: Path) -> None:
-    path = tmp_path / "d.sock"
-    env = {**context(tmp_path / "c", "alt", f"unix://{path}"), "DOCKER_CONTEXT": "alt"}
-    assert daemon.unreachable(env) == daemon.NOBODY
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
-        server.listen()
-        assert daemon.unreachable(env) is None
 
 
 # ---- macOS --------------------------------------------------------------------------------------

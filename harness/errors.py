@@ -13,17 +13,21 @@ BenchError                  a cell, or the command, cannot go on
 
 from __future__ import annotations
 
+from .printable import printable
+
 #: a longer list of mistakes is cut in messages
 SHOWN_MISTAKES = 10
 
 
 class BenchError(Exception):
-    """What happened, where and what was seen; `hint` says what to do next."""
+    """What happened, where and what was seen; `hint` says what to do next.
+
+    Much of it is what others have printed: nothing of it recolours a terminal or breaks a file.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = printable(message), printable(hint)
+        super().__init__(self.message)
 
 
 class ConfigError(BenchError):
@@ -36,7 +40,7 @@ class ConfigError(BenchError):
         more = len(mistakes) - SHOWN_MISTAKES
         rest = [f"and {more:,} more mistakes"] if more > 1 else mistakes[SHOWN_MISTAKES:]
         super().__init__("\n".join([*mistakes[:SHOWN_MISTAKES], *rest]), hint)
-        self.mistakes = mistakes
+        self.mistakes = [printable(mistake) for mistake in mistakes]
 
 
 class UsageError(BenchError):

@@ -46,7 +46,12 @@ TYPES: Final = {
 
 def rows(run: Run) -> list[dict[str, Scalar]]:
     """One dict a cell with exactly `columns()` as keys, None for unknown."""
-    return [{**dict.fromkeys(columns()), **_row(run, result)} for result in run.results]
+    found = ({**dict.fromkeys(columns()), **_row(run, result)} for result in run.results)
+    return [{key: _readable(value) for key, value in row.items()} for row in found]
+
+
+def _readable(value: Scalar) -> Scalar:
+    return printable(value) if isinstance(value, str) else value
 
 
 def _row(run: Run, result: CellResult) -> dict[str, Scalar]:
@@ -198,13 +203,12 @@ def as_junit(run: Run) -> bytes:
             suite, "testcase", classname=run.info.scenario, name=result.cell.id, time=seconds
         )
         if result.status == "skipped":
-            ElementTree.SubElement(case, "skipped", message=printable("; ".join(result.reasons)))
+            ElementTree.SubElement(case, "skipped", message="; ".join(result.reasons))
             counts["skipped"] += 1
         elif result.failure:
-            reason = printable(result.failure.reason)
-            failure = ElementTree.SubElement(case, "failure", message=reason)
+            failure = ElementTree.SubElement(case, "failure", message=result.failure.reason)
             failure.set("type", result.failure.step)
-            failure.text = printable(result.failure.hint)
+            failure.text = result.failure.hint
             counts["failures"] += 1
         elif result.verdict == "invalid":
             why = "; ".join(result.reasons) or "no reason was recorded"
@@ -220,6 +224,9 @@ def as_junit(run: Run) -> bytes:
         counts["tests"], counts["errors"] = counts["tests"] + 1, counts["errors"] + 1
     for name, count in counts.items():
         suite.set(name, str(count))
+    for element in suite.iter():
+        element.text = printable(element.text or "") or None
+        element.attrib.update({key: printable(value) for key, value in element.items()})
     text: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
 

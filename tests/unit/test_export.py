@@ -111,3 +111,28 @@ def test_junit_is_well_formed_whatever_a_job_printed(run: Run) -> None:
     suite = ElementTree.fromstring(text)
     (failed,) = suite.iter("failure")
     assert failed.get("message") == failed.text == "2026 [W:onnxruntime] bad value  <&>"
+
+
+def test_reasons_and_gates_of_junit_hold_nothing_that_xml_does_not_allow(run: Run) -> None:
+    said = "\x1b[31mtoo hot\x1b[0m \x00\ud800"
+    results = tuple(replace(r, verdict="invalid", reasons=(said,)) for r in run.results)
+    text = export.as_junit(
+        replace(
+            run,
+            info=replace(run.info, broken_gates=(f"{run.results[0].cell.id}: {said}",)),
+            results=tuple(replace(r, status="ok", failure=None) for r in results),
+        )
+    )
+    messages = {failed.get("message") for failed in ElementTree.fromstring(text).iter("failure")}
+    assert messages == {"invalid: too hot "}
+
+
+@pytest.mark.parametrize("name", export.FORMATS)
+def test_no_format_breaks_on_half_a_character(run: Run, name: str) -> None:
+    said = "\x1b[31mno file \udcff.yaml\x1b[0m"
+    failure = Failure("convert", said, said)
+    results = tuple(replace(r, reasons=(said,), failure=failure) for r in run.results)
+    data = export.FORMATS[name](replace(run, results=results))
+    assert b"[31m" not in data
+    if name != "parquet":
+        assert "no file .yaml" in data.decode()

@@ -13,7 +13,6 @@ from harness import kinds, runtimes
 from harness.kinds import thermal_service
 from harness.kinds.rails import tegrastats_power_mw
 from harness.monitor import parse
-from harness.printable import printable
 from harness.records import DeviceFacts
 from harness.targets.target import chosen, in_order
 
@@ -119,20 +118,3 @@ def test_the_runner_needs_nothing_that_linux_alone_has(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-# ---- text of others -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("\x1b[31;1mError\x1b[0m: no", "Error: no"),
-        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x07", "link"),
-        ("a\x00b\x07c\x7fd\x9be\ud800f\ufffe", "abcdef"),
-        ("tab\tand\nline", "tab\tand\nline"),
-        ("\x1b", ""),
-    ],
-)
-def test_colours_and_control_characters_are_left_out(text: str, wanted: str) -> None:
-    assert printable(text) == wanted

@@ -123,7 +123,7 @@ class DeviceFacts:
     #: the kind's workdir with the home folder filled in, and what is free there
     workdir: str = ""
     free_bytes: Optional[int] = None
-    #: `3.11.2`, where the device has a Python of its own
+    #: `3.11.2`, where the device has a Python of its own that the runner can use
     python: Optional[str] = None
     #: server version, where a daemon answers this user
     docker: Optional[str] = None
@@ -133,6 +133,8 @@ class DeviceFacts:
     #: `cpus` in the order in which measured jobs get them, best last: one CPU of each core before
     #: its sibling, fast before slow
     cpu_order: Tuple[int, ...] = ()
+    #: every such Python, one a minor version; `python` is the first
+    pythons: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

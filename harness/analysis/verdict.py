@@ -36,7 +36,8 @@ def _void(trials: Sequence[Trial]) -> list[str]:
 
 
 def _affinity(cell: Cell, trials: Sequence[Trial]) -> list[str]:
-    wrong = [t for t in trials if len(t.affinity) != cell.threads]
+    """A system that pins no process (macOS) tells none."""
+    wrong = [t for t in trials if t.affinity and len(t.affinity) != cell.threads]
     if not wrong:
         return []
     seen = len(wrong[0].affinity)

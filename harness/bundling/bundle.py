@@ -75,10 +75,10 @@ def why_not(name: str, arch: str) -> str | None:
     if arch not in ARCHITECTURES:
         return f"no bundle for {arch}: there are {' and '.join(ARCHITECTURES)}"
     try:
-        refused = listing.read(name).refused
+        refused = listing.read(name).why_not(arch)
     except (StepFailed, UsageError) as error:
         return error.message
-    return f"no bundle for {arch}: {refused[arch]}" if arch in refused else None
+    return f"no bundle for {arch}: {refused}" if refused else None
 
 
 def make(
@@ -126,7 +126,8 @@ def _fill(part: Path, contents: listing.Contents, arch: str, output: Output) -> 
     bundle = work / "bundle"
     for name in ("debian", "site", "bundle"):
         (work / name).mkdir(parents=True)
-    found = wheels.fetch(contents, arch, listing.PYTHON, GLIBC, work / "site", output)
+    platform = wheels.linux(arch, GLIBC)
+    found = wheels.fetch(contents, platform, listing.PYTHON, work / "site", output)
     root, packages = debian.fetch(arch, work / "debian", output)
     wheels.unpack(found, bundle / "site")
     missing = tree.assemble(root, bundle, arch, contents.drop)

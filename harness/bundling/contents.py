@@ -28,10 +28,16 @@ class Contents:
     pythons: tuple[str, ...]
     #: globs of what a runner never loads, relative to site-packages
     drop: tuple[str, ...]
-    #: architecture -> why there is no bundle
+    #: `aarch64`, `macos` or `macos-x86_64` -> why the lock has nothing for it
     refused: Mapping[str, str]
     #: the lock's lines of `packages`
     lock: str
+    #: oldest macOS that all of its wheels are for
+    macos: int = 11
+
+    def why_not(self, *platforms: str) -> str | None:
+        """Why the lock has nothing for a platform by any of its names."""
+        return next((self.refused[name] for name in platforms if name in self.refused), None)
 
 
 def read(name: str, root: Path | None = None) -> Contents:
@@ -55,6 +61,7 @@ def read(name: str, root: Path | None = None) -> Contents:
         pythons=tuple(values.get("python", PYTHON).split()),
         drop=tuple(word for key, _, text in keyed if key == "drop" for word in text.split()),
         refused={k.removeprefix("not "): v for k, v in values.items() if k.startswith("not ")},
+        macos=int(values.get("macos", Contents.macos)),
         lock=subset(folder.lock.read_text("utf-8"), packages, folder.lock),
     )
 

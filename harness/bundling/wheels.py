@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 import zipfile
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -21,21 +21,47 @@ LEGACY: Final = ("manylinux2014", "manylinux2010", "manylinux1")
 ENVIRONMENT: Final = {"PIP_PROGRESS_BAR": "off", "PIP_NO_INPUT": "1", "PIP_USER": "0"}
 
 
-def fetch(
-    contents: Contents, arch: str, python: str, glibc: int, folder: Path, output: Output
-) -> tuple[Path, ...]:
-    """One wheel a package, sorted; `glibc`: the minor version that there is at least; 0 for macOS.
+@dataclass(frozen=True)
+class Platform:
+    """Where wheels are to run: its name in messages, and pip's tags, best first."""
 
-    Raises StepFailed naming what the lock lacks for this architecture and Python.
+    name: str
+    tags: tuple[str, ...]
+
+
+def linux(arch: str, glibc: int) -> Platform:
+    """`glibc` is the minor version that there is at least."""
+    new = (f"manylinux_2_{minor}_{arch}" for minor in GLIBC if minor <= glibc)
+    return Platform(arch, (*new, *(f"{word}_{arch}" for word in LEGACY)))
+
+
+def macos(arch: str, release: tuple[int, int]) -> Platform:
+    """macOS `release` and what it runs of older ones; `arch` is `arm64` or `x86_64`."""
+    major, minor = release
+    words = (arch, "universal2")
+    tags = [f"macosx_{n}_0_{word}" for n in range(major, 10, -1) for word in words]
+    if arch == "x86_64":
+        newest = minor if major == 10 else 16
+        tags += [f"macosx_10_{n}_{word}" for n in range(newest, 8, -1) for word in words]
+    return Platform(f"macOS {major} on {arch}", tuple(tags))
+
+
+def fetch(
+    contents: Contents, platform: Platform, python: str, folder: Path, output: Output
+) -> tuple[Path, ...]:
+    """One wheel a package, sorted.
+
+    Raises StepFailed naming what the lock lacks for this platform and Python.
     """
     lock = folder / f"{contents.name}.lock"
     lock.write_text(contents.lock, "utf-8")
     wheels = folder / "wheels"
     message = (
-        f"no wheels of {contents.name} for {arch} and Python {python} that its lock has hashes of"
+        f"no wheels of {contents.name} for {platform.name} and Python {python} that its lock has "
+        "hashes of"
     )
     hint = f"dockerfiles/{contents.name}/requirements.lock names the versions; see the log"
-    argv = (*_pip(), *_options(arch, python, glibc), "-d", str(wheels), "-r", str(lock))
+    argv = (*_pip(), *_options(platform, python), "-d", str(wheels), "-r", str(lock))
     commands.run(argv, output, folder, (message, hint), ENVIRONMENT)
     return tuple(sorted(wheels.glob("*.whl")))
 
@@ -78,25 +104,15 @@ def _pip() -> tuple[str, ...]:
     return (sys.executable, "-m", "pip", "download")
 
 
-def _options(arch: str, python: str, glibc: int) -> tuple[str, ...]:
-    new = [f"manylinux_2_{minor}_{arch}" for minor in GLIBC if minor <= glibc]
-    tags = [*new, *(f"{word}_{arch}" for word in LEGACY)] if glibc else list(_macos(arch))
+def _options(platform: Platform, python: str) -> tuple[str, ...]:
     version = f"cp{python.replace('.', '')}"
     return (
         *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--quiet"),
         *("--implementation", "cp", "--python-version", python),
         *(word for abi in (version, "abi3", "none") for word in ("--abi", abi)),
-        *(word for tag in tags for word in ("--platform", tag)),
+        *(word for tag in platform.tags for word in ("--platform", tag)),
         *_links(),
     )
-
-
-def _macos(arch: str) -> Iterator[str]:
-    """Of macOS 14 and older, which newer ones run; `arm64` or `x86_64`, and both in one."""
-    for major in range(14, 10, -1):
-        yield from (f"macosx_{major}_0_{word}" for word in (arch, "universal2"))
-    for minor in range(16, 8, -1):
-        yield from (f"macosx_10_{minor}_{word}" for word in ("x86_64", "universal2"))
 
 
 def _links() -> tuple[str, ...]:

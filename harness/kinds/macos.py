@@ -20,17 +20,20 @@ SPEC = KindSpec(
     measures={},
 )
 _BATTERY = re.compile(r"(\d+)%; ([^;]+);")
+_LIMIT = re.compile(r"CPU_(?:Speed|Scheduler)_Limit\s*=\s*(\d+)")
+_LEVEL = re.compile(r"[Tt]hermal warning level\D*(\d+)")
 _PAGE = re.compile(r"page size of (\d+) bytes")
 #: what macOS gives to a process that asks for memory
 _AVAILABLE = ("Pages free", "Pages inactive", "Pages speculative", "Pages purgeable")
 
 
 def read_facts(on: Transport) -> DeviceFacts:
-    """See `Kind`. CPUs are not numbered: macOS pins no process to one."""
+    """See `Kind`. CPUs are counted only: macOS pins no process to one, and names none as fast."""
     seen = ask(on, SPEC, scripts.MACOS_FACTS, timeout_s=60.0)
     if seen.last("system") != "Darwin":
         raise StepFailed(f"{on.name}: {seen.last('system')}, and no macOS", "kind: linux")
-    memory = seen.number("memory_bytes")
+    memory, cores = seen.number("memory_bytes"), seen.number("cores")
+    found = readings.pythons(seen)
     return DeviceFacts(
         kind=SPEC.name,
         arch=seen.last("arch") or "unknown",
@@ -38,10 +41,13 @@ def read_facts(on: Transport) -> DeviceFacts:
         model=seen.last("model"),
         soc=seen.last("cpu_model"),
         build=", ".join(part for part in (seen.last("build"), seen.last("kernel")) if part),
+        cpus=tuple(range(int(cores or 0))),
+        big_cpus=tuple(range(int(cores or 0))),
         memory_total_bytes=None if memory is None else int(memory),
         workdir=seen.last("workdir") or "",
         free_bytes=seen.bytes("free_kib"),
-        python=readings.python(seen.last("python")),
+        python=next(iter(found), None),
+        pythons=found,
     )
 
 
@@ -62,23 +68,20 @@ def read_state(on: Transport) -> DeviceState:
 
 
 def battery(lines: Sequence[str]) -> tuple[float | None, bool | None]:
-    """Percent and whether it charges, of `pmset -g batt`."""
+    """Percent and whether it charges, of `pmset -g batt`; a UPS beside it is not its own."""
     for line in lines:
-        if match := _BATTERY.search(line):
+        if "-InternalBattery" in line and (match := _BATTERY.search(line)):
             return float(match[1]), match[2].strip() in ("charging", "charged", "finishing charge")
     return None, None
 
 
 def throttled(lines: Sequence[str]) -> bool | None:
-    """Of `pmset -g therm`: a speed limit on Intel, a warning level on Apple silicon."""
-    for line in lines:
-        key, equals, value = line.partition("=")
-        if equals and key.strip() == "CPU_Speed_Limit":
-            limit = number(value.strip())
-            return None if limit is None else limit < 100
-    if any("No thermal warning level" in line for line in lines):
-        return False
-    return None
+    """Of `pmset -g therm`: limits in percent on Intel, a warning level on Apple silicon."""
+    limits = [float(match[1]) for match in map(_LIMIT.search, lines) if match]
+    levels = [int(match[1]) for match in map(_LEVEL.search, lines) if match]
+    if limits or levels:
+        return any(limit < 100 for limit in limits) or any(levels)
+    return False if any("No thermal warning level" in line for line in lines) else None
 
 
 def available_bytes(seen: Readings) -> int | None:

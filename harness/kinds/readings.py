@@ -33,22 +33,25 @@ def facts(
         cpus=usable,
         big_cpus=cpus.fast(seen, usable),
         cpu_order=cpus.by_preference(seen, usable),
+        pythons=pythons(seen),
         memory_total_bytes=seen.bytes("MemTotal"),
         workdir=seen.last("workdir") or "",
         free_bytes=seen.bytes("free_kib"),
-        python=python(seen.last("python")),
+        python=next(iter(pythons(seen)), None),
         docker=seen.last("docker"),
         nvidia_runtime="nvidia" in (seen.last("runtimes") or "").split(),
         libc=libc,
     )
 
 
-def python(version: str | None) -> str | None:
-    """The version, unless the runner cannot use it."""
-    words = (version or "").split(".")[:2]
-    if not all(word.isdigit() for word in words) or len(words) < 2:
-        return None
-    return version if tuple(map(int, words)) >= OLDEST_PYTHON else None
+def pythons(seen: Readings) -> tuple[str, ...]:
+    """Versions that the runner can use, one a minor version, in the order in which they came."""
+    found: dict[tuple[int, ...], str] = {}
+    for version in seen.all("python"):
+        words = version.split(".")[:2]
+        if len(words) == 2 and all(word.isdigit() for word in words):
+            found.setdefault(tuple(map(int, words)), version)
+    return tuple(version for minor, version in found.items() if minor >= OLDEST_PYTHON)
 
 
 # ---- state -------------------------------------------------------------------------------------

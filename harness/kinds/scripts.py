@@ -22,6 +22,29 @@ free() {
 }
 """
 
+#: folders…: the version of every Python in them; what is no Python says nothing
+PYTHONS = r"""
+known=
+pythons() {
+  for d; do
+    case $d in /bin|/sbin) [ -L "$d" ] && continue ;; esac
+    for p in "$d"/python3 "$d"/python3.[0-9] "$d"/python3.[0-9][0-9]; do
+      [ -x "$p" ] && [ ! -d "$p" ] || continue
+      case "$known " in *" ${p##*/python} "*) continue ;; esac
+      v=$("$p" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null </dev/null)
+      say python "$v"
+      known="$known ${v%.*}"
+    done
+  done
+}
+"""
+#: where macOS has Pythons that a login without a profile does not find: Homebrew's, python.org's,
+#: MacPorts'
+MACOS_PYTHONS = (
+    "/opt/homebrew/bin /usr/local/bin /opt/local/bin "
+    "/Library/Frameworks/Python.framework/Versions/3.*/bin"
+)
+
 #: names of the folder: `workdir` of the kind, with the user's home filled in
 HOME = r"""
 home=${HOME:-}; [ -n "$home" ] || home=$(cd ~ 2>/dev/null && pwd)
@@ -110,7 +133,9 @@ done
 first performance_cores "$R/sys/devices/cpu_core/cpus"
 """
 
-HOST_FACTS = r"""
+HOST_FACTS = (
+    PYTHONS
+    + r"""
 [ -r "$R/etc/os-release" ] && while IFS= read -r v; do
   case $v in PRETTY_NAME=*) v=${v#*=}; v=${v#\"}; say distribution "${v%\"}" ;; esac
 done <"$R/etc/os-release"
@@ -124,8 +149,8 @@ for f in "$R"/lib/ld-musl-*; do [ -e "$f" ] && say libc musl; done
 for f in "$R"/lib64/ld-linux* "$R"/lib/ld-linux* "$R"/lib/*/ld-linux*; do
   [ -e "$f" ] && say libc glibc
 done
-command -v python3 >/dev/null 2>&1 &&
-  say python "$(python3 -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)"
+IFS=:; set -f; set -- $PATH; set +f; unset IFS
+pythons "$@"
 if command -v docker >/dev/null 2>&1; then
   server=$(docker version --format '{{.Server.Version}}' 2>/dev/null </dev/null) || server=
   say docker "$server"
@@ -133,6 +158,7 @@ if command -v docker >/dev/null 2>&1; then
     '{{range $name, $runtime := .Runtimes}}{{$name}} {{end}}' 2>/dev/null </dev/null)"
 fi
 """
+)
 
 JETSON_FACTS = r"""
 first tegra "$R/etc/nv_tegra_release"
@@ -167,7 +193,10 @@ dumpsys battery 2>/dev/null </dev/null | each battery
 dumpsys thermalservice 2>/dev/null </dev/null | each thermal
 """
 
-MACOS_FACTS = r"""
+#: `python3` in /usr/bin opens a window where the developer tools are missing
+MACOS_FACTS = (
+    PYTHONS
+    + r"""
 say system "$(uname -s)"
 say kernel "$(uname -s) $(uname -r)"
 say arch "$(uname -m)"
@@ -179,9 +208,12 @@ say memory_bytes "$(sysctl -n hw.memsize 2>/dev/null)"
 command -v sw_vers >/dev/null 2>&1 && {
   say version "$(sw_vers -productVersion)"; say build "$(sw_vers -buildVersion)"
 }
-xcode-select -p >/dev/null 2>&1 &&
-  say python "$(python3 -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)"
+pythons """
+    + MACOS_PYTHONS
+    + r"""
+xcode-select -p >/dev/null 2>&1 && pythons /usr/bin
 """
+)
 
 MACOS_STATE = r"""
 say os "$(uname -srm)"

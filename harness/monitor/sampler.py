@@ -15,6 +15,10 @@ from ..transports import Transport
 from .parse import Parser
 from .sampler_script import PERIOD_S, command
 
+#: kind of device -> what its sampler cannot see
+BLIND = {
+    "macos": "macOS pins no process to a CPU and shows no clock: on which cores it ran is not known"
+}
 #: until the first reading, after the end was asked for; seconds
 START_S, STOP_S = 10.0, 15.0
 #: by so much our deadline is later than the sampler's own
@@ -51,7 +55,7 @@ class Watch:
         self._parser = Parser()
         self._readings: list[Reading] = []
         self._heard_at = 0.0
-        self._notes: list[str] = []
+        self._notes = [BLIND[kind]] if kind in BLIND else []
         self._changed = threading.Condition()
         self._over = False
         self._thread = threading.Thread(target=self._follow, name="watch", daemon=True)

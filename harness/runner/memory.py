@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 from typing import List
 
 from ..records import PhaseMemory
+from . import threads
 
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
@@ -41,16 +43,24 @@ class Phases:
 
 def read_bytes(name: str) -> int:
     """A size of `/proc/self/status` in bytes, 0 where the system has none of that name."""
-    if not STATUS.exists():  # macOS: the peak of the whole process is all that it tells
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-    for line in STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+    try:
+        lines = STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:  # macOS
+        return _without_proc(name)
+    for line in lines:
         key, _, value = line.partition(":")
         if key == name:
             return int(value.split()[0]) * 1024
     return 0
+
+
+def _without_proc(name: str) -> int:
+    """The size now, as `ps` says it; else the peak of the whole process so far."""
+    now = [line for line in threads.ps("-o", "rss=") if line.strip().isdigit()]
+    if name == "VmRSS" and now:
+        return int(now[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _reset() -> bool:

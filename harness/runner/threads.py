@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -29,8 +31,20 @@ def cpu_ns() -> Dict[int, int]:
 
 
 def count() -> int:
-    """Threads of this process."""
-    return len(_tasks())
+    """Threads of this process; 0 where nobody tells."""
+    return len(_tasks()) or len(ps("-M")[1:])
+
+
+def ps(*options: str) -> List[str]:
+    """Lines of `ps` about this process, on macOS; nothing elsewhere, where /proc tells."""
+    if sys.platform != "darwin":
+        return []
+    command = ["ps", *options, "-p", str(os.getpid())]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        return done.stdout.decode("utf-8", "replace").splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return []
 
 
 def percents(before: Dict[int, int], after: Dict[int, int], wall_ns: int) -> Tuple[float, ...]:
@@ -49,17 +63,15 @@ def keep_to(cpus: Sequence[int]) -> Tuple[int, ...]:
 
     A CPU that is off or forbidden is no error here: the answer says what the process got.
     """
-    if cpus and hasattr(os, "sched_setaffinity"):
+    if cpus and hasattr(os, "sched_setaffinity"):  # macOS pins no process
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cpus)
     return allowed()
 
 
 def allowed() -> Tuple[int, ...]:
-    """CPUs that this process may use; macOS pins none, so all of them there."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
+    """CPUs that this process may use; nothing on macOS, which pins no process."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 
 
 def limit_memory(data_bytes: int) -> None:
@@ -69,8 +81,11 @@ def limit_memory(data_bytes: int) -> None:
     if data_bytes:
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         most = data_bytes if hard == resource.RLIM_INFINITY else min(data_bytes, hard)
-        with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and refuses it
+        try:
             resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+        except (ValueError, OSError):  # macOS knows the limit and may refuse it
+            if sys.platform != "darwin":
+                raise
 
 
 def _tasks() -> List[Path]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
-from ..containers import ContainerEngine
+from ..containers import ContainerEngine, EngineName
 from ..records import DeviceFacts, DeviceSpec, Image
 from ..transports import Transport
 
@@ -70,8 +70,11 @@ class Provide(Protocol):
     def lacks(self, facts: DeviceFacts) -> str | None:
         """What the device lacks for it, whatever the format; None when nothing."""
 
-    def why_not(self, wanted: Wanted) -> str | None:
-        """Why this device or format cannot have it, from facts alone; None when it can."""
+    def why_not(self, image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
+        """Why a device cannot have the runner of an image, from facts alone; None when it can.
+
+        `engine` is that of this machine.
+        """
 
     def provide(self, on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ready:
         """Make it, move it, verify it; nothing moves when it is there already.
@@ -109,3 +112,16 @@ REGISTRY: Final[dict[str, Callable[[], Provide]]] = {
 def find(name: str) -> Provide:
     """The module of a runtime."""
     return REGISTRY[name]()
+
+
+def first(
+    names: Sequence[str], image: str, facts: DeviceFacts, engine: EngineName
+) -> tuple[str | None, tuple[str, ...]]:
+    """Of a kind's runtimes the first that can run an image there; why those before it cannot."""
+    reasons: list[str] = []
+    for name in names:
+        reason = find(name).why_not(image, facts, engine)
+        if reason is None:
+            return name, tuple(reasons)
+        reasons.append(f"{name}: {reason}")
+    return None, tuple(reasons)

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..bundling import bundle as bundles
 from ..bundling.contents import ARCHITECTURES
+from ..containers import EngineName
 from ..errors import StepFailed
 from ..ondevice import store
 from ..records import DeviceFacts, Image
@@ -53,12 +54,12 @@ def lacks(facts: DeviceFacts) -> str | None:
     return None if facts.arch in ARCHITECTURES else f"bundles are for {known}, not {facts.arch}"
 
 
-def why_not(wanted: Wanted) -> str | None:
+def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
     """See `Provide`."""
-    if missing := lacks(wanted.facts):
+    if missing := lacks(facts):
         return missing
-    reason = bundles.why_not(wanted.name, wanted.facts.arch)
-    return f"{wanted.name}: {reason}" if reason else None
+    reason = bundles.why_not(image, facts.arch)
+    return f"{image}: {reason}" if reason else None
 
 
 def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> BundleReady:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 from ..cache import file_sha256, made
+from ..containers import EngineName
 from ..errors import StepFailed
 from ..ondevice import store
 from ..records import DeviceFacts, Image
@@ -113,13 +114,13 @@ def lacks(facts: DeviceFacts) -> str | None:
     return None if facts.docker else "no Docker daemon answers this user on the device"
 
 
-def why_not(wanted: Wanted) -> str | None:
+def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
     """See `Provide`."""
-    facts, here = wanted.facts, platform.machine()
     if reason := lacks(facts):
         return reason
-    if not isinstance(wanted.engine, Exports):
-        return f"images are moved from Docker, and this machine uses {wanted.engine.name}"
+    if engine != "docker":
+        return f"images are moved from Docker, and this machine uses {engine}"
+    here = platform.machine()
     if facts.arch != here:
         return f"the images of this machine are for {here}, and the device is {facts.arch}"
     return None
@@ -130,7 +131,8 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ima
     began = time.monotonic()
     engine = wanted.engine
     if not isinstance(engine, Exports):
-        raise StepFailed(f"{on.name}: {why_not(wanted)}", "run with --engine docker")
+        reason = why_not(wanted.name, wanted.facts, engine.name)
+        raise StepFailed(f"{on.name}: {reason}", "run with --engine docker")
     image = engine.build(wanted.name, wanted.log, on_line)
     layers = engine.layers(image)
     cleanup(on)

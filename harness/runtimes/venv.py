@@ -1,4 +1,4 @@
-"""An environment on a Linux host with Python and no Docker, from the lock's wheels.
+"""An environment on a host or a Mac with Python and no Docker, from the lock's wheels.
 
 The packages are fetched and unpacked here, and travel as one archive; there, the device's own
 Python makes an environment around them, which needs neither pip nor a network on the device.
@@ -17,8 +17,10 @@ from typing import Final
 from ..bundling import contents as listing
 from ..bundling import pack, wheels
 from ..cache import digest, made
+from ..containers import EngineName
 from ..containers.output import to_file
 from ..errors import StepFailed, UsageError
+from ..kinds.scripts import MACOS_PYTHONS
 from ..ondevice import store
 from ..records import DeviceFacts, Image
 from ..serial import dumps, loads
@@ -29,11 +31,21 @@ CHECK_S: Final = 300.0
 MB: Final = 1_000_000
 #: minor version of the glibc that a host has at least: Ubuntu 20.04, JetPack 5
 GLIBC: Final = 31
-#: environment, words of Python…: makes it where it is not there, then runs its Python
-CHECK: Final = """\
+#: environment, Python's minor version, its words…: makes it where it is not there, by a Python of
+#: that version for this machine, then runs it. The one in macOS's own /usr/bin comes last
+CHECK: Final = f"""\
 cd "$1" || exit 1
-shift
-[ -x bin/python ] || python3 -m venv --without-pip . || exit 1
+wanted=$2; shift 2
+asked='import platform, sys; print("%d.%d" % sys.version_info[:2], platform.machine())'
+for name in "python$wanted" python3; do
+  for folder in {MACOS_PYTHONS} ""; do
+    [ ! -x bin/python ] || break
+    p=${{folder:+$folder/}}$name
+    [ "$("$p" -c "$asked" 2>/dev/null </dev/null)" = "$wanted $(uname -m)" ] || continue
+    "$p" -m venv --without-pip . || exit 1
+  done
+done
+[ -x bin/python ] || {{ echo "there is no Python $wanted for $(uname -m)" >&2; exit 1; }}
 exec env -u PYTHONPATH -u PYTHONHOME bin/python -s "$@"
 """
 
@@ -84,44 +96,75 @@ def lacks(facts: DeviceFacts) -> str | None:
         return f"environments are for hosts with a Python of their own, and this is {facts.kind}"
     if facts.python is None:
         return "the device has no Python 3.8 or newer"
-    if facts.kind != "macos" and facts.libc not in (None, "glibc"):
+    if facts.kind == "macos":
+        return None
+    if facts.libc not in (None, "glibc"):
         return f"the wheels of the lock need glibc, and the device has {facts.libc}"
+    if facts.arch not in listing.ARCHITECTURES:
+        return f"wheels are for {' and '.join(listing.ARCHITECTURES)}, not {facts.arch}"
     return None
 
 
-def why_not(wanted: Wanted) -> str | None:
+def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
     """See `Provide`."""
-    facts = wanted.facts
-    if (missing := lacks(facts)) or facts.python is None:
+    if missing := lacks(facts):
         return missing
     try:
-        contents = listing.read(wanted.name)
+        contents = listing.read(image)
     except (StepFailed, UsageError) as error:
         return error.message
-    if facts.arch in contents.refused:
-        return f"{wanted.name}: {contents.refused[facts.arch]}"
-    python = _short(facts.python)
-    if python not in contents.pythons:
-        known = ", ".join(contents.pythons)
-        return f"the lock of {wanted.name} is for Python {known}, and the device has {python}"
+    if refused := contents.why_not(*_names(facts)):
+        return f"{image}: {refused}"
+    if facts.kind == "macos" and _release(facts)[0] < contents.macos:
+        return f"the lock of {image} is for macOS {contents.macos}, and this is {facts.os}"
+    if _python(facts, contents) is None:
+        known, there = ", ".join(contents.pythons), ", ".join(map(_short, _pythons(facts)))
+        return f"the lock of {image} is for Python {known}, and the device has {there}"
     return None
+
+
+def _names(facts: DeviceFacts) -> tuple[str, ...]:
+    """Of its platform, as `bundle.in` has them."""
+    return ("macos", f"macos-{facts.arch}") if facts.kind == "macos" else (facts.arch,)
+
+
+def _release(facts: DeviceFacts) -> tuple[int, int]:
+    """14, 2 of `macOS 14.2.1`; one that does not say is taken for a new one."""
+    found = re.search(r"(\d+)(?:\.(\d+))?", facts.os)
+    return (int(found[1]), int(found[2] or 0)) if found else (99, 0)
+
+
+def _pythons(facts: DeviceFacts) -> tuple[str, ...]:
+    return facts.pythons or ((facts.python,) if facts.python else ())
+
+
+def _python(facts: DeviceFacts, contents: listing.Contents) -> str | None:
+    """`3.11`: the device's first Python that the lock has wheels for."""
+    return next((v for v in map(_short, _pythons(facts)) if v in contents.pythons), None)
+
+
+def _platform(facts: DeviceFacts) -> wheels.Platform:
+    if facts.kind == "macos":
+        return wheels.macos(facts.arch, _release(facts))
+    return wheels.linux(facts.arch, GLIBC)
 
 
 def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> VenvReady:
     """See `Provide`; the environment has imported its runtime there."""
     began = time.monotonic()
-    if reason := why_not(wanted):
+    if reason := why_not(wanted.name, wanted.facts, wanted.engine.name):
         raise StepFailed(f"{on.name}: {reason}")
     contents = listing.read(wanted.name)
-    folder, packed, cached = _packages(wanted, contents, on_line)
+    python = _python(wanted.facts, contents) or ""
+    folder, packed, cached = _packages(wanted, contents, python, on_line)
     key = f"venv-{packed.sha256}"
     quota = wanted.device.storage_mb * MB
     archive = folder / "packages.tar.gz"
     placed = store.put_archive(
         on, wanted.workdir, archive, key, packed.unpacked_bytes, quota, on_line
     )
-    argv = ("sh", "-c", CHECK, "sh", str(placed.path), "-c", f"import numpy, {contents.module}")
-    done = on.run(argv, timeout_s=CHECK_S)
+    words = (str(placed.path), python, "-c", f"import numpy, {contents.module}")
+    done = on.run(("sh", "-c", CHECK, "sh", *words), timeout_s=CHECK_S)
     if done.exit_code:
         store.remove(on, wanted.workdir, (key,))
         raise StepFailed(
@@ -141,24 +184,23 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ven
 
 
 def _packages(
-    wanted: Wanted, contents: listing.Contents, on_line: OnLine | None
+    wanted: Wanted, contents: listing.Contents, python: str, on_line: OnLine | None
 ) -> tuple[Path, _Packed, bool]:
     """The folder with the archive, what is in it, and whether it was there."""
-    arch, python = wanted.facts.arch, _short(wanted.facts.python or "")
-    glibc = 0 if wanted.facts.kind == "macos" else GLIBC
+    platform = _platform(wanted.facts)
 
     def fill(part: Path) -> None:
         work, tree = part / "work", part / "tree"
         work.mkdir()
         with to_file(wanted.log, on_line) as output:
-            found = wheels.fetch(contents, arch, python, glibc, work, output)
+            found = wheels.fetch(contents, platform, python, work, output)
         wheels.unpack(found, tree / "lib" / f"python{python}" / "site-packages")
         done = _Packed(*pack.pack(tree, part / "packages.tar.gz"))
         (part / "made.json").write_text(dumps(done), "utf-8")
         shutil.rmtree(work)
         shutil.rmtree(tree)
 
-    key = digest(contents.lock, arch, python, glibc)
+    key = digest(contents.lock, platform.tags, python)
     folder, cached = made(wanted.cache, "device-venvs", key, fill)
     return folder, loads(_Packed, (folder / "made.json").read_bytes(), "made.json"), cached
 

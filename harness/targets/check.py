@@ -5,6 +5,7 @@ Returns records, prints nothing. Devices are looked at side by side, each with l
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import time
@@ -15,7 +16,9 @@ from typing import Literal
 
 from .. import kinds, runtimes, transports
 from ..bugs import bug_report
+from ..containers import EngineName, docker_available
 from ..errors import BenchError, DeviceLost, StepFailed
+from ..formats import REGISTRY
 from ..kinds import KindSpec
 from ..ondevice import lease
 from ..records import DeviceFacts, DeviceSpec, DeviceState
@@ -179,18 +182,42 @@ def unfit(spec: DeviceSpec, facts: DeviceFacts, now: DeviceState) -> list[str]:
             f"{facts.free_bytes / 1e6:.0f} MB free in {facts.workdir}, at least "
             f"{LEAST_FREE_BYTES / 1e6:.0f} MB are needed: free some"
         )
-    if not usable_runtimes(kinds.find(spec.kind).SPEC, facts):
-        reasons.append("no runtime: " + "; ".join(_lacking(kinds.find(spec.kind).SPEC, facts)))
+    here = spec.transport == "local"  # whose cells run in this machine's own engine
+    if not here and not usable_runtimes(kinds.find(spec.kind).SPEC, facts):
+        reasons.append("no compatible runtime: " + "; ".join(_lacking(spec, facts)))
     return reasons
 
 
-def usable_runtimes(kind: KindSpec, facts: DeviceFacts) -> list[str]:
-    """Of the kind's runtimes those that the device has what it takes for, best first."""
-    return [name for name in kind.runtimes if runtimes.find(name).lacks(facts) is None]
+def usable_runtimes(kind: KindSpec, facts: DeviceFacts) -> dict[str, list[str]]:
+    """Of the kind's runtimes those that can run some format there, best first, with the formats."""
+    found: dict[str, list[str]] = {}
+    for name, module in REGISTRY.items():
+        runtime, _ = runtimes.first(kind.runtimes, module.SPEC.image, facts, _engine(facts))
+        if runtime is not None:
+            found.setdefault(runtime, []).append(name)
+    return {name: found[name] for name in kind.runtimes if name in found}
 
 
-def _lacking(kind: KindSpec, facts: DeviceFacts) -> list[str]:
-    return [f"{name}: {runtimes.find(name).lacks(facts)}" for name in kind.runtimes]
+def _lacking(spec: DeviceSpec, facts: DeviceFacts) -> list[str]:
+    """What each runtime lacks there, or what the formats lack for it, each reason once."""
+    reasons = []
+    for name in kinds.find(spec.kind).SPEC.runtimes:
+        runtime = runtimes.find(name)
+        images = (module.SPEC.image for module in REGISTRY.values())
+        whole = runtime.lacks(facts)
+        said = [whole] if whole else [runtime.why_not(i, facts, _engine(facts)) for i in images]
+        reasons.append(f"{name}: {'; '.join(dict.fromkeys(filter(None, said)))}")
+    return reasons
+
+
+def _engine(facts: DeviceFacts) -> EngineName:
+    """What this machine makes images with; nobody asks for a device that takes none."""
+    return "docker" if facts.docker and _docker_is_here() else "venv"
+
+
+@functools.cache
+def _docker_is_here() -> bool:
+    return docker_available() is None
 
 
 # ---- the walk ----------------------------------------------------------------------------------
@@ -353,9 +380,9 @@ def _facts_seen(facts: DeviceFacts) -> str:
 
 
 def _runtimes_seen(kind: KindSpec, facts: DeviceFacts) -> str:
-    return "none was tried; it could have: " + (
-        ", ".join(usable_runtimes(kind, facts)) or "none of " + "; ".join(_lacking(kind, facts))
-    )
+    usable = usable_runtimes(kind, facts)
+    listed = (f"{name} ({', '.join(formats)})" for name, formats in usable.items())
+    return "none was tried; it could have: " + ("; ".join(listed) or "none")
 
 
 # ---- cleaning ----------------------------------------------------------------------------------

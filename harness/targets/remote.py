@@ -31,6 +31,12 @@ KILLED = (137, -9)
 RETURN_S = 60.0
 #: kills what has our job folders in its command line; the shell's own line has them as `$1`
 KILL_JOBS = """\
+if [ ! -e /proc/self ]; then
+  ps -axww -o pid= -o command= | while read -r p line; do
+    case $line in sh\\ *|-sh*|ps\\ *) ;; *"$1/jobs/"*) kill -9 "$p" ;; esac
+  done
+  exit 0
+fi
 for p in /proc/[0-9]*; do
   [ "${p#/proc/}" = "$$" ] && continue
   if tr '\\0' ' ' < "$p/cmdline" 2>/dev/null | grep -q -F "$1/jobs/"; then
@@ -143,16 +149,13 @@ class RemoteSite:
             log=self._logs / f"{self.spec.name}-{image}.log",
             engine=self._engine,
         )
-        reasons: list[str] = []
-        for name in self.kind.SPEC.runtimes:
-            runtime = runtimes.find(name)
-            reason = runtime.why_not(wanted)
-            if reason is None:
-                return runtime.provide(self.transport, wanted, self._on_line)
-            reasons.append(f"{name}: {reason}")
-        raise CannotRun(
-            f"{self.spec.name} has no compatible runtime for {image}: " + "; ".join(reasons)
-        )
+        offered = self.kind.SPEC.runtimes
+        name, reasons = runtimes.first(offered, image, self.facts, self._engine.name)
+        if name is None:
+            raise CannotRun(
+                f"{self.spec.name} has no compatible runtime for {image}: " + "; ".join(reasons)
+            )
+        return runtimes.find(name).provide(self.transport, wanted, self._on_line)
 
 
 class DeviceRunner:

@@ -19,7 +19,7 @@ from harness.containers import ContainerEngine
 from harness.containers.docker import DockerEngine
 from harness.errors import JobTimeout, StepFailed
 from harness.records import DeviceFacts, DeviceSpec, Image
-from harness.runtimes import There, Wanted, find, image
+from harness.runtimes import There, Wanted, image
 from harness.transports import Transport, connect
 
 pytestmark = [
@@ -239,17 +239,6 @@ def test_a_jetson_gets_its_gpu(wanted: Wanted) -> None:
     facts = replace(FACTS, kind="jetson", nvidia_runtime=True)
     assert image._options(replace(wanted, facts=facts)) == ("--runtime", "nvidia")
     assert image._options(wanted) == ()
-
-
-def test_why_not(wanted: Wanted) -> None:
-    assert image.why_not(wanted) is None
-    assert image.why_not(replace(wanted, facts=replace(FACTS, docker=None))) == (
-        "no Docker daemon answers this user on the device"
-    )
-    assert image.why_not(replace(wanted, facts=replace(FACTS, arch="riscv64"))) == (
-        f"the images of this machine are for {FACTS.arch}, and the device is riscv64"
-    )
-    assert find("image").why_not(wanted) is None
 
 
 def test_another_image_under_the_name_is_no_match(

@@ -10,17 +10,10 @@ import pytest
 from harness.bundling import bundle as bundles
 from harness.bundling import contents, debian, elf, pack, wheels
 from harness.containers import recipe
-from harness.containers.venv import VenvEngine
 from harness.errors import StepFailed, UsageError
 from harness.ondevice.folder_hash import cksum
-from harness.records import DeviceFacts, DeviceSpec
-from harness.runtimes import There, Wanted, bundle, venv
-
-
-def wanted(name: str, facts: DeviceFacts) -> Wanted:
-    here = Path("/nonexistent")
-    device = DeviceSpec("dev", facts.kind, "local")
-    return Wanted(name, device, facts, bundle.PurePosixPath("/w/bench"), here, here, VenvEngine())
+from harness.records import DeviceFacts
+from harness.runtimes import There, bundle, venv
 
 
 @pytest.mark.parametrize("name", recipe.available())
@@ -79,7 +72,7 @@ def test_why_there_is_no_bundle() -> None:
 )
 def test_why_there_is_no_environment(facts: dict[str, str], why: str | None) -> None:
     full = {"kind": "linux", "arch": "x86_64", "os": "Linux", **facts}
-    assert venv.why_not(wanted("tflite", DeviceFacts(**full))) == why  # type: ignore[arg-type]
+    assert venv.why_not("tflite", DeviceFacts(**full), "docker") == why  # type: ignore[arg-type]
 
 
 def test_a_bundle_runs_by_argv_with_its_environment() -> None:

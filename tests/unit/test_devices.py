@@ -163,7 +163,7 @@ FACTS = DeviceFacts("android", "aarch64", "Android 14", workdir="/data/local/tmp
         ),
         (
             {"arch": "armv7l"}, {},
-            "no runtime: bundle: bundles are for aarch64, x86_64, not armv7l",
+            "no compatible runtime: bundle: bundles are for aarch64, x86_64, not armv7l",
         ),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.kinds import thermal_service
 from harness.monitor.parse import Parser
 from harness.records import Reading
 
@@ -221,3 +222,11 @@ def test_a_cpu_that_was_off_is_not_counted_against_the_others() -> None:
     )
     _, (_, second) = fed(lines)
     assert (second.busy_percent, second.steal_percent) == ({"0": 0.0}, 20.0)
+
+
+def test_a_trial_beside_a_service_without_a_hal_notes_that_nobody_watched() -> None:
+    found = Parser()
+    for text in ("D Thermal Status: 0|HAL Ready: false", "D Thermal Status: 0|HAL Ready: false"):
+        found.feed(text)
+    assert found.notes == [thermal_service.NO_HAL]
+    assert found._status is None

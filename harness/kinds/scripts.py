@@ -22,18 +22,22 @@ free() {
 }
 """
 
-#: folders…: the version of every Python in them; what is no Python says nothing
+#: `python`: a program's version, once a minor one; `pythons`: of those in folders whose names tell
+#: it. Of pyenv's stand-ins only the plain name is asked: each of the others is slow to say no
 PYTHONS = r"""
 known=
+python() {
+  case "$known " in *" ${1##*/python} "*) return ;; esac
+  v=$("$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null </dev/null)
+  case "$known " in *" ${v%.*} "*) return ;; esac
+  say python "$v"
+  known="$known ${v%.*}"
+}
 pythons() {
   for d; do
-    case $d in /bin|/sbin) [ -L "$d" ] && continue ;; esac
-    for p in "$d"/python3 "$d"/python3.[0-9] "$d"/python3.[0-9][0-9]; do
-      [ -x "$p" ] && [ ! -d "$p" ] || continue
-      case "$known " in *" ${p##*/python} "*) continue ;; esac
-      v=$("$p" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null </dev/null)
-      say python "$v"
-      known="$known ${v%.*}"
+    case $d in */shims) continue ;; esac
+    for p in "$d"/python3.[89] "$d"/python3.[1-9][0-9]; do
+      [ -x "$p" ] && [ ! -d "$p" ] && python "$p"
     done
   done
 }
@@ -149,6 +153,7 @@ for f in "$R"/lib/ld-musl-*; do [ -e "$f" ] && say libc musl; done
 for f in "$R"/lib64/ld-linux* "$R"/lib/ld-linux* "$R"/lib/*/ld-linux*; do
   [ -e "$f" ] && say libc glibc
 done
+command -v python3 >/dev/null 2>&1 && python python3
 IFS=:; set -f; set -- $PATH; set +f; unset IFS
 pythons "$@"
 if command -v docker >/dev/null 2>&1; then
@@ -211,7 +216,7 @@ command -v sw_vers >/dev/null 2>&1 && {
 pythons """
     + MACOS_PYTHONS
     + r"""
-xcode-select -p >/dev/null 2>&1 && pythons /usr/bin
+xcode-select -p >/dev/null 2>&1 && python /usr/bin/python3
 """
 )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -86,34 +85,36 @@ def test_pythons_beside_the_path_are_found_and_the_systems_asks_nobody_to_instal
 ) -> None:
     """A login by SSH has no Homebrew in its PATH, and /usr/bin/python3 may open a window."""
     brew, org = tmp_path / "opt/homebrew/bin", tmp_path / "Python.framework/Versions"
-    python(brew / "python3", "3.13.1")
-    python(brew / "python3.13", "9.9.9")  # the same one: not asked again
+    python(brew / "python3.13", "3.13.1")
     python(brew / "python3.11", "3.11.9")
     python(org / "3.12/bin/python3.12", "3.12.4")
-    python(org / "3.7/bin/python3", "3.7.9")
+    python(org / "3.13/bin/python3.13", "9.9.9")  # known: not asked again
+    python(org / "3.7/bin/python3.7", "3.7.9")
     (brew / "python3.10").write_text("#!/bin/sh\nexit 1\n")
     (brew / "python3.10").chmod(0o755)
     (brew / "python3.14").mkdir()
     script = scripts.PRELUDE + scripts.PYTHONS + f"pythons '{brew}' '{org}'/3.*/bin"
     done = LocalTransport("mac").run(["sh", "-c", script], timeout_s=30)
-    assert readings.pythons(Readings(done.text)) == ("3.13.1", "3.11.9", "3.12.4")
+    assert readings.pythons(Readings(done.text)) == ("3.11.9", "3.13.1", "3.12.4")
     seen = answers.ask(LocalTransport("mac"), macos.SPEC, scripts.MACOS_FACTS, timeout_s=60)
     assert seen.all("python") == []  # of /usr/bin, where the developer tools are missing
 
 
-def test_a_linux_hosts_second_python_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", [["dash"], ["bash", "--posix"], ["mksh"], ["busybox", "sh"]])
+def test_a_linux_hosts_second_python_is_found(tmp_path: Path, shell: list[str]) -> None:
     python(tmp_path / "a/python3", "3.14.0")
     python(tmp_path / "b/python3.11", "3.11.9")
-    python(tmp_path / "b/python3.14", "3.14.0")
-    asked = 'IFS=:; set -f; set -- $PATH; set +f; unset IFS\npythons "$@"'
+    python(tmp_path / "b/python3.14", "9.9.9")
+    python(tmp_path / "shims/python3.12", "3.12.1")  # pyenv's, which say no, and late
+    asked = """command -v python3 >/dev/null 2>&1 && python python3
+IFS=:; set -f; set -- $PATH; set +f; unset IFS
+pythons "$@"
+"""
     assert asked in scripts.HOST_FACTS
-    script = f"{scripts.PRELUDE}{scripts.PYTHONS}PATH='{tmp_path}/a:{tmp_path}/b'\n{asked}"
-    for shell in (["dash"], ["bash", "--posix"], ["mksh"], ["busybox", "sh"]):
-        if shutil.which(shell[0]):
-            done = subprocess.run(
-                [*shell, "-c", script], capture_output=True, text=True, check=True
-            )
-            assert done.stdout.splitlines() == ["python=3.14.0", "python=3.11.9"], shell
+    path = ":".join(str(tmp_path / name) for name in ("a", "shims", "b"))
+    script = f"{scripts.PRELUDE}{scripts.PYTHONS}PATH='{path}'\n{asked}"
+    done = subprocess.run([*shell, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["python=3.14.0", "python=3.11.9"]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def ask(on: Transport, spec: KindSpec, *scripts: str, timeout_s: float) -> Readi
         raise StepFailed(
             f"{on.name}: a shell script there printed nothing of what it should "
             f"(exit code {done.exit_code}): {said.splitlines()[-1] if said else 'no output'}",
-            "the device needs a POSIX sh that this user may run",
+            "Give this user a POSIX sh there.",
         )
     return readings
 

@@ -55,9 +55,9 @@ def steady(
         raise
     if token not in _put_back(on, workdir)[0]:
         raise DeviceLost(
-            f"{on.name}: it did not hear of us for {stale_s:g} s and let go of its clocks itself; "
-            "what was measured meanwhile does not count",
-            "is the connection steady?",
+            f"{on.name}: lost contact for {stale_s:g} s; the watchdog restored the clock settings; "
+            "trial discarded",
+            "Check the connection to the device.",
         )
 
 
@@ -78,7 +78,7 @@ def _take(
             measure, _, why = value.partition(" ")
             raise StepFailed(
                 f"{on.name} cannot be held by {measure}: {why}",
-                f"allow it there, or take `{measure}` out of `steady` in devices/{on.name}.yaml; "
+                f"Allow it there, or take `{measure}` out of `steady` in devices/{on.name}.yaml; "
                 f"{spec.measures.get(measure, 'it is needed for every measure')}",
             )
     if done.exit_code != 0:
@@ -98,8 +98,7 @@ def _put_back(on: Transport, workdir: str) -> tuple[set[str], tuple[str, ...]]:
     if failed:
         raise StepFailed(
             f"{on.name}: cannot be put back as it was: {'; '.join(failed)}",
-            "put it back by hand there (as root), then remove its records: "
-            f"rm -r {workdir}/restore",
+            f"Restore it by hand there (as root), then remove its records: rm -r {workdir}/restore",
         )
     told = _told(value for key, value in pairs if key == "restored")
     return {value for key, value in pairs if key == "holder"}, told

@@ -90,7 +90,7 @@ def notes_of(state: DeviceState, limits: Limits) -> tuple[str, ...]:
         notes.append("no temperature can be read: it was not waited for the device to be cool")
     elif limits.cool_below_c is not None and not plausible(state.hottest_c or 0.0):
         notes.append(
-            f"its sensor reads {state.hottest_c:g} °C, which is none: it was not waited for the "
+            f"implausible reading {state.hottest_c:g} °C, ignored: it was not waited for the "
             "device to be cool"
         )
     if state.charging:

@@ -36,6 +36,6 @@ def run_with_redo(
         if reason is None:
             return Redone(result, tuple(voided))
         if len(voided) == most:
-            tries = f"void in all of {most + 1} tries" if most else "void"
+            tries = f"discarded in all of {most + 1} tries" if most else "discarded"
             return Redone(result, tuple(voided), f"{tries}; the last: {reason}")
         voided.append(reason)

@@ -118,8 +118,8 @@ def _vanished(seen: Seen) -> str:
     if not lost or len(seen.until) < WIDTH + 2:
         return ""
     said = [r.temperatures_c[lost[0]] for r in seen.until[-2:] if lost[0] in r.temperatures_c]
-    what = f"reads {said[-1]:g} °C, which is none" if said else "vanished"
-    return f"temperature sensor {lost[0]} {what}: heat was not watched to the end"
+    what = f"implausible reading {said[-1]:g} °C, ignored" if said else "no more readings"
+    return f"temperature sensor {lost[0]}: {what}; heat was not watched to the end"
 
 
 def _paused(seen: Seen) -> str:
@@ -132,7 +132,7 @@ def _paused(seen: Seen) -> str:
     usual = max(GAP_S, _longest_s(seen.until))
     gaps = {name: _longest_s(readings) for name, readings in told.items()}
     name, gap = max(gaps.items(), key=lambda item: item[1], default=("", 0.0))
-    return f"{name} told nothing for {gap:.0f} s of the trial" if gap > usual else ""
+    return f"no readings of {name} for {gap:.0f} s of the trial" if gap > usual else ""
 
 
 def _longest_s(readings: Sequence[Reading]) -> float:
@@ -150,12 +150,13 @@ def _silent(seen: Seen) -> str:
 
 
 def _no_heat(seen: Seen) -> str:
-    """Sensors, and not one that can be believed."""
+    """Sensors, and not one with a plausible reading."""
     said = {n: c for r in seen.until for n, c in r.temperatures_c.items()}
     if not said or zones(seen.until):
         return ""
     name, value = next(iter(said.items()))
-    return f"temperature sensor {name} reads {value:g} °C, which is none: heat was not watched"
+    what = f"implausible reading {value:g} °C, ignored"
+    return f"temperature sensor {name}: {what}; heat was not watched"
 
 
 def _unknown(seen: Seen) -> str:
@@ -197,7 +198,7 @@ def _odd_sensors(seen: Seen) -> str:
     if not odd or not sound:
         return ""
     listed = ", ".join(f"{name} {value:g} °C" for name, value in list(odd.items())[:3])
-    return f"{len(odd)} sensors read what is no temperature and are left out: {listed}"
+    return f"{len(odd)} sensors with implausible readings, ignored: {listed}"
 
 
 def _charging(seen: Seen) -> str:

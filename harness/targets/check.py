@@ -1,4 +1,4 @@
-"""`bench devices`: what is there, why one cannot be used, walk through one, clean one.
+"""`bench devices`: what is there, why one is unavailable, diagnose one, clean one.
 
 Returns records, prints nothing. Devices are looked at side by side, each with little patience.
 """
@@ -32,7 +32,7 @@ Outcome = Literal["ok", "failed", "skipped"]
 PATIENCE_S = 20.0
 #: room for one bundle, one model and one dataset of pictures
 LEAST_FREE_BYTES = 300 * 10**6
-#: what `check` walks through, in order
+#: of a diagnosis, in order
 STEPS = ("connect", "authorise", "kind", "lease", "space", "steady", "runtime", "inference")
 
 
@@ -56,7 +56,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Check:
-    """One step of a walk through a device."""
+    """One step of a diagnosis."""
 
     step: str
     outcome: Outcome
@@ -102,7 +102,10 @@ def look_at_all(specs: Sequence[DeviceSpec], patience_s: float = PATIENCE_S) -> 
             break
         found[name] = answer
     silent = f"it has not answered within {patience_s:g} s"
-    return [found.get(s.name) or _device(s, "unreachable", silent, "is it on?") for s in specs]
+    return [
+        found.get(s.name) or _device(s, "unreachable", silent, "Switch it on and connect it.")
+        for s in specs
+    ]
 
 
 def _answer(spec: DeviceSpec, answers: queue.SimpleQueue[tuple[str, Device]]) -> None:
@@ -126,7 +129,7 @@ def _bug(error: Exception, spec: DeviceSpec) -> tuple[str, str]:
 
 
 def look_at(spec: DeviceSpec) -> Device:
-    """One device; nothing on it is changed, and what hinders is its state."""
+    """One device; nothing on it is changed, and a reason against it is its state."""
     try:
         on = transports.connect(spec)
     except BenchError as error:
@@ -220,7 +223,7 @@ def _docker_is_here() -> bool:
     return docker_available() is None
 
 
-# ---- the walk ----------------------------------------------------------------------------------
+# ---- the diagnosis -----------------------------------------------------------------------------
 
 
 class _Stop(Exception):
@@ -233,24 +236,24 @@ def check(
     infer: Trial | None = None,
     tell: Callable[[Check], None] = lambda check: None,
 ) -> list[Check]:
-    """Walks through STEPS; those after a failed one are skipped. `tell` gets each at once.
+    """Diagnoses one by STEPS; those after a failed one are skipped. `tell` gets each at once.
 
     The device is ours meanwhile; what a crashed holder left is put back.
     """
-    walk = _Walk(spec, tell)
+    diagnosis = _Diagnosis(spec, tell)
     try:
-        walk.through(runtime, infer)
+        diagnosis.through(runtime, infer)
     except _Stop:
-        walk.skip_the_rest()
+        diagnosis.skip_the_rest()
     except BenchError:
         raise
     except Exception as error:  # a bug costs the step that it happened in, and those after it
-        walk.bug(error)
-        walk.skip_the_rest()
-    return walk.done
+        diagnosis.bug(error)
+        diagnosis.skip_the_rest()
+    return diagnosis.done
 
 
-class _Walk:
+class _Diagnosis:
     def __init__(self, spec: DeviceSpec, tell: Callable[[Check], None]) -> None:
         self.spec, self._tell = spec, tell
         self.done: list[Check] = []
@@ -349,14 +352,14 @@ def space(on: Transport, facts: DeviceFacts, workdir: str) -> str:
         raise StepFailed(
             f"{facts.free_bytes / 1e6:.0f} MB free in {workdir}, at least "
             f"{LEAST_FREE_BYTES / 1e6:.0f} MB are needed",
-            "free some there; `bench devices clean` removes what is ours",
+            "Free some there; `bench devices clean` removes what is ours.",
         )
     done = on.run(["sh", "-c", _TRY_OUT, "sh", workdir], timeout_s=30.0)
     if done.text.strip() != "runs":
         said = (done.stderr + done.stdout).decode("utf-8", "backslashreplace").strip()
         raise StepFailed(
             f"a program in {workdir} does not run: {said or 'it says nothing'}",
-            "may this user write there, and is the file system mounted without noexec?",
+            "Let this user write there, and mount its file system without noexec.",
         )
     free = "" if facts.free_bytes is None else f", {facts.free_bytes / 1e9:.1f} GB free"
     return f"{workdir} can be used{free}"
@@ -434,7 +437,7 @@ def _remove(on: Transport, spec: DeviceSpec, workdir: str) -> tuple[tuple[str, .
         said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
         raise StepFailed(
             f"{spec.name}: not all of {workdir} could be removed: {said[-1] if said else ''}",
-            "files of another user (a container's root)? Remove the folder there as that user",
+            "Remove the folder there as the user who owns it (a container's root?).",
         )
     kib = next((int(value) for key, value in pairs if key == "kib"), 0)
     return tuple(value for key, value in pairs if key == "removed"), kib * 1024

@@ -214,7 +214,7 @@ def test_a_phone_that_gets_hot_in_every_try_is_invalid(transport: Transport, tre
     done = run_with_redo(measure, lambda watched: judged(watched).void)
     slowed = "throttled: the kernel slowed it (cooling device thermal-cpufreq-4 from 0 to"
     assert done.voided == (f"{slowed} 1)", f"{slowed} 2)")
-    assert done.invalid == f"void in all of 3 tries; the last: {slowed} 3)"
+    assert done.invalid == f"discarded in all of 3 tries; the last: {slowed} 3)"
 
 
 @pytest.mark.parametrize("value", [None, "4095", "-274000", "", "no number"])
@@ -230,8 +230,8 @@ def test_a_sensor_that_breaks_while_it_is_read_is_named(tree: Tree, value: str |
     last = watching.readings[-1].temperatures_c
     assert last.get("cpu-1-0-usr") == {"4095": 4.095, "-274000": -274.0}.get(str(value))
     flags = judged(watching.watched).flags
-    what = "reads" if "cpu-1-0-usr" in last else "vanished"
-    assert flags[0].startswith(f"temperature sensor cpu-1-0-usr {what}")
+    what = "implausible reading" if "cpu-1-0-usr" in last else "no more readings"
+    assert flags[0].startswith(f"temperature sensor cpu-1-0-usr: {what}")
     assert len(watching.readings) >= 6
 
 

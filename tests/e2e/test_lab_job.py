@@ -174,7 +174,7 @@ def test_a_phone_that_is_heated_in_the_middle_is_measured_again_and_then_invalid
     assert code == 1, said
     result = result_of(project)
     assert result.verdict == "invalid"
-    assert "void in all of 3 tries" in result.reasons[0]
+    assert "discarded in all of 3 tries" in result.reasons[0]
     assert "thermal" in result.reasons[0].lower() or "throttl" in result.reasons[0].lower()
     kept = sorted(p.name for p in project.runs()[0].glob("cells/*/trial-0-void-*"))
     assert kept == ["trial-0-void-1", "trial-0-void-2"]

@@ -69,8 +69,7 @@ def test_without_a_limit_heat_is_not_waited_for() -> None:
 def test_a_temperature_that_cannot_be_is_not_waited_for(value: float) -> None:
     ready = Time().wait([replace(STATE, hottest_c=value)], COOL)
     assert ready.notes == (
-        f"its sensor reads {value:g} °C, which is none: it was not waited for the device "
-        "to be cool",
+        f"implausible reading {value:g} °C, ignored: it was not waited for the device to be cool",
     )
 
 
@@ -118,7 +117,7 @@ def test_limits_come_from_the_devices_file() -> None:
     assert limits_of(spec, 1) == Limits(38.0, 50.0, 1)
 
 
-# ---- background load -----------------------------------------------------------------------
+# ---- background load ----------------------------------------------------------------------------
 
 
 def quiet(batches: Sequence[list[Reading]], over: bool = False) -> tuple[tuple[str, ...], Time]:

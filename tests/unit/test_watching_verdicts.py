@@ -214,7 +214,7 @@ def test_a_sensor_that_vanishes_is_named() -> None:
     readings = series()
     gone = [replace(r, temperatures_c={}) for r in readings[10:]]
     assert judge(readings[:10] + gone).flags == (
-        "temperature sensor cpu-1-0-usr vanished: heat was not watched to the end",
+        "temperature sensor cpu-1-0-usr: no more readings; heat was not watched to the end",
     )
 
 
@@ -228,12 +228,13 @@ def test_a_sensor_that_misses_one_reading_has_not_vanished() -> None:
 def test_a_temperature_that_cannot_be_is_named(value: float) -> None:
     broke = judge(series(celsius=[50.0] * 10 + [value] * 10))
     assert broke.flags == (
-        f"temperature sensor cpu-1-0-usr reads {value:g} °C, which is none: heat was not watched "
-        "to the end",
+        f"temperature sensor cpu-1-0-usr: implausible reading {value:g} °C, ignored; heat was not "
+        "watched to the end",
     )
     never = judge(series(celsius=value))
     assert never.flags == (
-        f"temperature sensor cpu-1-0-usr reads {value:g} °C, which is none: heat was not watched",
+        f"temperature sensor cpu-1-0-usr: implausible reading {value:g} °C, ignored; heat was not "
+        "watched",
     )
 
 
@@ -245,7 +246,7 @@ def test_a_dead_sensor_beside_a_good_one_is_a_note() -> None:
     assert judge(readings) == Verdicts(
         None,
         (),
-        ("2 sensors read what is no temperature and are left out: modem -274 °C, usb 0 °C",),
+        ("2 sensors with implausible readings, ignored: modem -274 °C, usb 0 °C",),
     )
 
 
@@ -264,7 +265,7 @@ def test_a_sensor_that_is_blind_in_the_middle_is_named(value: float | None) -> N
     readings = series(40)
     blind = {} if value is None else {"cpu-1-0-usr": value}
     readings[5:35] = [replace(r, temperatures_c=blind) for r in readings[5:35]]
-    assert "temperature sensor cpu-1-0-usr told nothing for 16 s of the trial" in (
+    assert "no readings of temperature sensor cpu-1-0-usr for 16 s of the trial" in (
         judge(readings, window=(BEGAN_S, BEGAN_S + 20)).flags
     )
 
@@ -273,7 +274,7 @@ def test_a_clock_that_is_no_longer_told_is_named() -> None:
     readings = series(40)
     readings[8:] = [replace(r, frequency_khz={}) for r in readings[8:]]
     assert judge(readings, window=(BEGAN_S, BEGAN_S + 20)).flags == (
-        "the clock of cpu4 told nothing for 16 s of the trial",
+        "no readings of the clock of cpu4 for 16 s of the trial",
     )
 
 

@@ -17,12 +17,26 @@ FAST_CLOCK_ELSEWHERE: Final = 0.7
 
 
 def usable(seen: Readings) -> tuple[int, ...]:
-    """CPUs that are on and that this user's processes may use."""
+    """CPUs that are on and that this user's processes may use; the best of them under a quota.
+
+    Processes that use more of them than their cgroup has time for are stopped in between.
+    """
     on = listed(seen.last("online"))
     if not on:
         on = tuple(int(text) for text in seen.all("processor") if text.isdigit())
     allowed = listed(seen.last("allowed"))
-    return tuple(cpu for cpu in on if cpu in allowed) or on
+    mine = tuple(cpu for cpu in on if cpu in allowed) or on
+    whole = min((int(cpus) for cpus in quotas(seen)), default=len(mine))
+    return tuple(sorted(by_preference(seen, mine)[-max(1, whole) :]))
+
+
+def quotas(seen: Readings) -> list[float]:
+    """How many CPUs' time each cgroup around us has, of those with a limit: `150000 100000`."""
+    pairs = (line.split() for line in seen.all("quota"))
+    known = ([number(word) for word in pair] for pair in pairs if len(pair) == 2)
+    return [
+        quota / period for quota, period in known if quota and period and min(quota, period) > 0
+    ]
 
 
 def fast(seen: Readings, cpus: Sequence[int]) -> tuple[int, ...]:

@@ -135,6 +135,17 @@ for c in "$C"/cpu[0-9]*; do
   get "$c/topology/thread_siblings_list" && say core "${c##*/cpu} $v"
 done
 first performance_cores "$R/sys/devices/cpu_core/cpus"
+G=$R/sys/fs/cgroup
+[ -r "$R/proc/self/cgroup" ] && while IFS=: read -r n k p; do
+  case ,$k, in ,,) d=$G ;; *,cpu,*) d=$G/$k ;; *) continue ;; esac
+  [ -d "$d" ] || d=$G/cpu
+  while :; do
+    get "$d$p/cpu.max" && say quota "$v"
+    get "$d$p/cpu.cfs_quota_us" && n=$v && get "$d$p/cpu.cfs_period_us" && say quota "$n $v"
+    [ -n "$p" ] || break
+    p=${p%/*}
+  done
+done <"$R/proc/self/cgroup"
 """
 
 HOST_FACTS = (

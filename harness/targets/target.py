@@ -94,11 +94,12 @@ class LocalSite:
         """See `Site`."""
         if self.spec.cpus:
             return chosen(self.spec.cpus, threads)
-        return chosen(in_order(machine_cpus(), self.facts), threads)
+        return chosen(in_order(self.all_cpus(), self.facts), threads)
 
     def all_cpus(self) -> tuple[int, ...]:
-        """See `Site`."""
-        return machine_cpus()
+        """See `Site`; those that the facts leave under a quota."""
+        ours = machine_cpus()
+        return tuple(cpu for cpu in ours if cpu in self.facts.cpus) or ours
 
     def steady(self) -> AbstractContextManager[tuple[str, ...]]:
         """See `Site`."""

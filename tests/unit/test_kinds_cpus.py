@@ -21,11 +21,13 @@ def machine(
     capacity: Mapping[range, int] | None = None,
     cores: Sequence[Sequence[int]] = (),
     performance: str = "",
+    quotas: Sequence[str] = (),
 ) -> DeviceFacts:
     """As the scripts describe one."""
     lines = [f"arch={arch}", f"online={online}"]
     lines += [f"allowed={allowed}"] if allowed else []
     lines += [f"performance_cores={performance}"] if performance else []
+    lines += [f"quota={quota}" for quota in quotas]
     for unit, speeds in (("max", khz or {}), ("capacity", capacity or {})):
         lines += [f"speed={cpu} {unit} {value}" for part, value in speeds.items() for cpu in part]
     lines += [f"core={cpu} {','.join(map(str, core))}" for core in cores for cpu in core]
@@ -143,6 +145,36 @@ def test_a_process_that_may_use_small_cores_only_gets_those() -> None:
 def test_this_process_may_have_fewer_cpus_than_the_machine_has() -> None:
     assert chosen(in_order((0, 1, 12, 13), I9), 1) == (1,)
     assert chosen(in_order((12, 13, 40), I9), 2) == (12, 13)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "cpus"),
+    [
+        ((), range(4)),
+        (("max 100000",), range(4)),
+        (("-1 100000",), range(4)),  # cgroup v1 without one
+        (("250000 100000",), (2, 3)),
+        (("max 100000", "300000 100000", "150000 100000"), (3,)),  # the tightest one counts
+        (("50000 100000",), (3,)),
+        (("800000 100000",), range(4)),
+        (("x", "1 0", ""), range(4)),
+    ],
+)
+def test_a_quota_leaves_as_many_cpus_as_it_has_time_for(
+    quotas: tuple[str, ...], cpus: Sequence[int]
+) -> None:
+    facts = machine(online="0-3", quotas=quotas)
+    assert facts.cpus == tuple(cpus)
+    assert job(facts, 4) == tuple(cpus)
+
+
+def test_a_quota_leaves_the_fast_cpus() -> None:
+    facts = machine(
+        online="0-19", khz={range(12): 5_200_000, range(12, 20): 4_100_000},
+        cores=[*PAIRS, *((n,) for n in range(12, 20))], performance="0-11",
+        quotas=("400000 100000",),
+    )  # fmt: skip
+    assert facts.cpus == facts.big_cpus == (5, 7, 9, 11)
 
 
 @pytest.mark.parametrize("speeds", [{range(3): 5_000_000}, {}])

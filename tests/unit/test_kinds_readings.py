@@ -153,6 +153,28 @@ def test_a_hybrid_cpus_cores_are_read_from_the_kernel(made: Made) -> None:
     assert (facts.big_cpus, facts.cpu_order) == ((0, 2, 1, 3), (0, 2, 4, 5, 1, 3))
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "files", "cpus"),
+    [
+        ("0::/\n", {"cpu.max": "200000 100000"}, (2, 3)),
+        ("0::/user.slice/user-1000.slice\n", {"user.slice/cpu.max": "100000 100000",
+         "user.slice/user-1000.slice/cpu.max": "max 100000"}, (3,)),
+        ("5:cpuset:/x\n4:cpu,cpuacct:/docker/ab\n1:name=systemd:/\n",
+         {"cpu,cpuacct/docker/ab/cpu.cfs_quota_us": "300000",
+          "cpu,cpuacct/docker/ab/cpu.cfs_period_us": "100000"}, (1, 2, 3)),
+        ("0::/\n", {}, (0, 1, 2, 3)),
+    ],
+)  # fmt: skip
+def test_the_quota_of_a_cgroup_is_read(
+    made: Made, cgroup: str, files: dict[str, str], cpus: tuple[int, ...]
+) -> None:
+    made.file(f"{CPU}/online", "0-3\n")
+    made.file("proc/self/cgroup", cgroup)
+    for path, text in files.items():
+        made.file(f"sys/fs/cgroup/{path}", text + "\n")
+    assert linux.read_facts(made).cpus == cpus  # type: ignore[arg-type]
+
+
 def supply(made: Made, name: str, **files: str) -> None:
     for file, text in files.items():
         made.file(f"sys/class/power_supply/{name}/{file}", text + "\n")

@@ -83,12 +83,11 @@ def _known_speeds(seen: Readings, cpus: Sequence[int]) -> dict[int, float]:
 
 def _one_a_core(seen: Readings, cpus: Sequence[int]) -> set[int]:
     """The last CPU of each core; all of them where nothing is known."""
-    cores: dict[int, tuple[int, ...]] = {}
-    for line in seen.all("core"):
-        cpu, _, siblings = line.partition(" ")
-        if cpu.isdigit():
-            cores[int(cpu)] = tuple(n for n in listed(siblings) if n in cpus)
-    return {max(cores.get(cpu) or (cpu,)) for cpu in cpus}
+    cores: dict[str, int] = {}
+    known = dict(line.split(" ", 1) for line in seen.all("core") if " " in line)
+    for cpu in sorted(cpus):
+        cores[known.get(str(cpu), f"cpu{cpu}")] = cpu
+    return set(cores.values())
 
 
 def _speeds(lines: Iterable[str], wanted: str) -> dict[int, float]:

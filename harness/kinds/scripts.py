@@ -111,6 +111,8 @@ for s in "$R"/sys/class/power_supply/*; do
 done
 """
 
+#: which CPUs share a core is told by ids: the kernel gives nothing of `thread_siblings_list` to a
+#: shell that reads it byte by byte
 KERNEL_FACTS = r"""
 say system "$(uname -s)"
 say kernel "$(uname -s) $(uname -r)"
@@ -132,7 +134,10 @@ first online "$C/online" || first online "$C/present"
 for c in "$C"/cpu[0-9]*; do
   get "$c/cpu_capacity" && say speed "${c##*/cpu} capacity $v"
   get "$c/cpufreq/cpuinfo_max_freq" && say speed "${c##*/cpu} max $v"
-  get "$c/topology/thread_siblings_list" && say core "${c##*/cpu} $v"
+  get "$c/topology/core_id" || continue
+  line=$v
+  for f in cluster die physical_package; do get "$c/topology/${f}_id"; line="$line/${v:--}"; done
+  say core "${c##*/cpu} $line"
 done
 first performance_cores "$R/sys/devices/cpu_core/cpus"
 G=$R/sys/fs/cgroup

@@ -30,7 +30,7 @@ def machine(
     lines += [f"quota={quota}" for quota in quotas]
     for unit, speeds in (("max", khz or {}), ("capacity", capacity or {})):
         lines += [f"speed={cpu} {unit} {value}" for part, value in speeds.items() for cpu in part]
-    lines += [f"core={cpu} {','.join(map(str, core))}" for core in cores for cpu in core]
+    lines += [f"core={cpu} {n}/-/0/0" for n, core in enumerate(cores) for cpu in core]
     seen = Readings("\n".join(lines))
     return readings.facts("linux", seen, os="Linux", build=None, libc=None)
 

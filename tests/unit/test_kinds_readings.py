@@ -145,8 +145,9 @@ def test_a_phone_that_says_nothing_is_all_none(made: Made) -> None:
 
 
 def test_a_hybrid_cpus_cores_are_read_from_the_kernel(made: Made) -> None:
-    for cpu, core in enumerate(("0-1", "0-1", "2-3", "2-3", "4", "5")):
-        made.file(f"{CPU}/cpu{cpu}/topology/thread_siblings_list", core + "\n")
+    for cpu, core in enumerate((0, 0, 4, 4, 8, 9)):
+        made.file(f"{CPU}/cpu{cpu}/topology/core_id", f"{core}\n")
+        made.file(f"{CPU}/cpu{cpu}/topology/physical_package_id", "0\n")
     made.file("sys/devices/cpu_core/cpus", "0-3\n")
     made.file(f"{CPU}/online", "0-5\n")
     facts = linux.read_facts(made)  # type: ignore[arg-type]
@@ -173,6 +174,31 @@ def test_the_quota_of_a_cgroup_is_read(
     for path, text in files.items():
         made.file(f"sys/fs/cgroup/{path}", text + "\n")
     assert linux.read_facts(made).cpus == cpus  # type: ignore[arg-type]
+
+
+def test_cores_of_two_clusters_with_the_same_number_are_two(made: Made) -> None:
+    for cpu in range(4):
+        made.file(f"{CPU}/cpu{cpu}/topology/core_id", f"{cpu % 2}\n")
+        made.file(f"{CPU}/cpu{cpu}/topology/cluster_id", f"{cpu // 2}\n")
+        made.file(f"{CPU}/cpu{cpu}/topology/physical_package_id", "0\n")
+    made.file(f"{CPU}/online", "0-3\n")
+    assert linux.read_facts(made).cpu_order == (0, 1, 2, 3)  # type: ignore[arg-type]
+
+
+def test_this_machines_cores_are_told_by_every_shell() -> None:
+    ids = Path("/sys/devices/system/cpu/cpu0/topology/core_id")
+    if not ids.exists():
+        pytest.skip("this machine does not tell its cores")
+    found = []
+    for shell in (["dash"], ["bash"], ["mksh"], ["busybox", "sh"]):
+        if shutil.which(shell[0]):
+            script = scripts.PRELUDE + scripts.KERNEL_FACTS
+            done = subprocess.run(
+                [*shell, "-c", script], capture_output=True, text=True, check=False
+            )
+            found.append([line for line in done.stdout.splitlines() if line.startswith("core=")])
+    assert found[0]
+    assert all(lines == found[0] for lines in found)
 
 
 def supply(made: Made, name: str, **files: str) -> None:

@@ -150,7 +150,9 @@ def _cache() -> Finding:
 
 
 def _cpus() -> Finding:
-    return Finding("ok", "CPUs", f"{len(os.sched_getaffinity(0))} usable, {platform.machine()}")
+    asked = hasattr(os, "sched_getaffinity")  # macOS pins no process
+    usable = len(os.sched_getaffinity(0)) if asked else os.cpu_count()
+    return Finding("ok", "CPUs", f"{usable} usable, {platform.machine()}")
 
 
 def _memory() -> Finding:

@@ -9,7 +9,7 @@ import re
 _SEQUENCES = re.compile(
     r"(?:\x1b\[[0-?]*|\x9b[0-?]+)[ -/]*[@-~]"
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"
-    r"|\x1b[ -/]+[0-~]?|\x1b[@-_78=>c]?"
+    r"|\x1b[#%(-/][0-~]|\x1b[@-_78=>c]?"
 )
 #: C0 and DEL but tab and newline, C1, lone surrogates, and what XML 1.0 has no place for
 _OTHERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

@@ -27,6 +27,7 @@ from harness.printable import printable
         ("line\r\nend", "line\nend"),
         ("tab\tand\nline", "tab\tand\nline"),
         ("ü 測 😀", "ü 測 😀"),
+        ("no such\x1b thing", "no such thing"),
         ("\x1b", ""),
         ("\x1b[", ""),
     ],

@@ -11,16 +11,6 @@ from .. import kinds, transports
 from ..errors import BenchError, UsageError
 from ..records import DeviceSpec
 
-#: what adb says of a device -> what to do
-ADVICE = {
-    "unauthorized": "unlock it and say Allow to 'Allow USB debugging?'",
-    "authorizing": "unlock it and say Allow to 'Allow USB debugging?'",
-    "offline": "unplug it and plug it in again, or restart it",
-    "no permissions": "this user may not use the USB port: adb's udev rules, or the group plugdev",
-    "recovery": "it is in recovery: restart it",
-    "bootloader": "it is in the bootloader: restart it",
-}
-
 
 @dataclass(frozen=True)
 class Offer:
@@ -40,18 +30,19 @@ class Offer:
 def discover(known: Mapping[str, DeviceSpec]) -> list[Offer]:
     """Every device of the adb server. Raises DeviceLost when no server answers."""
     from ..transports.adb_list import listed
+    from ..transports.adb_states import advice
 
     taken = set(known)
     offers = []
     for seen in listed():
-        address = f"server:{seen.serial}"
-        if already := _known(seen.serial, known.values()):
+        address = f"server:{seen.address}"
+        if already := _known(seen.address, known.values()):
             offers.append(Offer(seen.serial, address, already, known_as=already))
             continue
         name = _free(slug(seen.model or seen.serial), taken)
-        if seen.state != "device":
-            hint = ADVICE.get(seen.state, "`adb devices -l` has more")
-            reason = f"adb says: {seen.state}"
+        if seen.state != "device" or not seen.address:
+            reason = f"adb says: {seen.state}" if seen.state != "device" else "it has no serial"
+            hint = advice(seen.state) or "`adb devices -l` names no USB port either: replug it"
             offers.append(Offer(seen.serial, address, name, reason=reason, hint=hint))
             continue
         offers.append(_offer(seen.serial, address, name))
@@ -61,6 +52,8 @@ def discover(known: Mapping[str, DeviceSpec]) -> list[Offer]:
 
 def _known(serial: str, specs: Iterable[DeviceSpec]) -> str:
     """The device file that leads to this serial: through a server, by USB, or by its own port."""
+    if not serial:
+        return ""
     for spec in specs:
         ways = {serial, f"usb:{serial}", f"tcp:{serial}", f"server:{serial}"}
         through_a_server = spec.address.startswith("server:") and spec.address.endswith(

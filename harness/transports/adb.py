@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..errors import DeviceLost, UsageError
-from . import Target
+from . import Target, endpoint
 from .adb_channel import Link, PlainExec, ShellV2
 from .channel import Channel
 from .remote import RemoteTransport
@@ -20,27 +22,45 @@ def connect(target: Target) -> RemoteTransport:
 
 
 def link(name: str, address: str) -> Link:
-    """`[tcp:]host:port`, `usb:SERIAL` or `server:[host:port/]SERIAL`."""
+    """`[tcp:]host:port`, `usb:SERIAL` or `server:[host[:port]/]SERIAL`."""
     way, _, rest = address.partition(":")
-    if way == "server" and rest:
-        from . import adb_server
+    if way == "usb" and rest:
+        from .adb_pipe import UsbPipe
+        from .adb_wire import Wire
 
-        try:
-            return adb_server.Server(name, *adb_server.address(rest))
-        except ValueError as error:
-            raise UsageError(f"{name}: '{address}': {error}") from error
-    from .adb_pipe import TcpPipe, UsbPipe
+        return Wire(name, UsbPipe(name, rest))
+    if way == "server":
+        from . import adb_client, adb_server
+
+        with _addressing(name, address):
+            server, serial = adb_client.of_address(rest)
+        return adb_server.ServedDevice(name, server, serial)
+    with _addressing(name, address):
+        host, port = _of_its_own(address.removeprefix("tcp:"))
+    from .adb_pipe import TcpPipe
     from .adb_wire import Wire
 
-    if way == "usb" and rest:
-        return Wire(name, UsbPipe(name, rest))
-    host, _, port = address.removeprefix("tcp:").rpartition(":")
-    if not host or not port.isdigit():
+    return Wire(name, TcpPipe(name, host, port))
+
+
+@contextmanager
+def _addressing(name: str, address: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
         raise UsageError(
-            f"{name}: '{address}' is no address of an adb device",
-            "host:port, usb:SERIAL, or server:SERIAL for a running adb server",
-        )
-    return Wire(name, TcpPipe(name, host.strip("[]"), int(port)))
+            f"devices/{name}.yaml: address: '{address}' is no address of an adb device: {error}",
+            "Write host:port, usb:SERIAL, or server:SERIAL for a running adb server.",
+        ) from error
+
+
+def _of_its_own(text: str) -> tuple[str, int]:
+    """Raises ValueError."""
+    host, port = endpoint.split(text)
+    if port is None:
+        raise ValueError("it has no port")
+    endpoint.check_scope(host)
+    return host, port
 
 
 class AdbConnection:
@@ -59,6 +79,11 @@ class AdbConnection:
     @property
     def splits_output(self) -> bool:
         return self.ends_input
+
+    @property
+    def longest_command(self) -> int:
+        """Linux takes no longer argument; what stands around it in the message has 100 bytes."""
+        return min((1 << 17) - 1, self._link.longest_service) - 100
 
     def open(self, command: str, *, urgent: bool = False) -> Channel:
         room = None if urgent else self._room

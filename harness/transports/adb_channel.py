@@ -29,8 +29,9 @@ class Link(Protocol):
     """A way to a device that opens services; see `adb_wire.Wire`."""
 
     features: frozenset[str]
-    max_data: int
 
+    @property
+    def longest_service(self) -> int: ...
     @property
     def alive(self) -> bool: ...
     def open(self, service: str, timeout_s: float) -> Stream: ...
@@ -103,7 +104,7 @@ class ShellV2(_AdbChannel):
                 return None
             data = bytes(memoryview(self._buffer)[_PACKET.size : _PACKET.size + size])
             del self._buffer[: _PACKET.size + size]
-            if kind == _EXIT:
+            if kind == _EXIT and data:
                 return Exited(data[0])
             if data and kind in (_STDOUT, _STDERR):
                 return Output(data, is_error=kind == _STDERR)

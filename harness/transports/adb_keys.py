@@ -24,7 +24,7 @@ def signer() -> CryptographySigner:
                 _make(path)
         path.chmod(0o600)
         return CryptographySigner(str(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: it has a passphrase
         raise StepFailed(f"the adb key {path}: {error}", f"remove {path} to get a new one") from (
             error
         )

@@ -8,14 +8,18 @@ import threading
 from dataclasses import dataclass
 
 from adb_shell import constants
+from adb_shell.auth.sign_cryptography import CryptographySigner
 
 from ..errors import DeviceLost, StepFailed
 from .adb_keys import signer
 from .adb_pipe import Pipe
+from .adb_states import advice
 
 #: since this version nobody looks at checksums any more
 VERSION = 0x01000001
 MAX_DATA = 1 << 20
+#: no device has ever taken less in one message
+SMALLEST = 1 << 12
 #: how long a device may take to answer while it is connected to, seconds
 ANSWER_S = 10.0
 #: how long somebody may take to accept our key on the screen, seconds
@@ -35,6 +39,8 @@ CNXN, AUTH, OPEN, OKAY, WRTE, CLSE = (
 class Greeting:
     """What a device says of itself."""
 
+    #: `device`, or `recovery`, `sideload`, …
+    state: str
     max_data: int
     features: frozenset[str]
 
@@ -57,7 +63,10 @@ class Messages:
 
     def read(self) -> tuple[int, int, int, bytes]:
         """Command, both arguments, data; from one thread."""
-        command, first, second, size, _, _ = _HEAD.unpack(self._pipe.read(_HEAD.size))
+        head = self._pipe.read(_HEAD.size)
+        command, first, second, size, _, check = _HEAD.unpack(head)
+        if check != command ^ 0xFFFFFFFF or size > MAX_DATA:
+            raise ConnectionError(f"it sends {head[:12]!r}, which is no ADB message")
         return command, first, second, self._pipe.read(size) if size else b""
 
     def close(self) -> None:
@@ -88,7 +97,16 @@ def shake_hands(name: str, messages: Messages) -> Greeting:
             "for Android's wireless debugging, `adb pair` and address: server:SERIAL",
         )
     messages.checksums = version < VERSION
-    return Greeting(min(max_data, MAX_DATA), _features(data))
+    greeting = Greeting(_state(data), min(max_data, MAX_DATA), _features(data))
+    if greeting.state != "device" or max_data < SMALLEST:
+        raise StepFailed(
+            f"{name}: answers as a device in state {greeting.state}", advice(greeting.state)
+        )
+    return greeting
+
+
+def _state(banner: bytes) -> str:
+    return banner.partition(b"::")[0].decode("ascii", "backslashreplace")[:40]
 
 
 def _features(banner: bytes) -> frozenset[str]:
@@ -105,7 +123,7 @@ def _authorise(name: str, messages: Messages, token: bytes) -> tuple[int, int, i
     guard = threading.Timer(ACCEPT_S, messages.close)
     guard.start()
     try:
-        messages.write(AUTH, constants.AUTH_SIGNATURE, 0, key.Sign(token))
+        messages.write(AUTH, constants.AUTH_SIGNATURE, 0, _signed(name, key, token))
         answer = messages.read()
         if answer[0] == AUTH:
             messages.write(AUTH, constants.AUTH_RSAPUBLICKEY, 0, key.GetPublicKey() + b"\0")
@@ -117,6 +135,14 @@ def _authorise(name: str, messages: Messages, token: bytes) -> tuple[int, int, i
     if answer[0] == AUTH:
         raise _not_accepted(name)
     return answer
+
+
+def _signed(name: str, key: CryptographySigner, token: bytes) -> bytes:
+    """Raises StepFailed for a token that is none: it is 20 bytes long."""
+    try:
+        return bytes(key.Sign(token))
+    except ValueError as error:
+        raise StepFailed(f"{name}: cannot sign what the device sent: {error}") from error
 
 
 def _not_accepted(name: str) -> StepFailed:

@@ -8,6 +8,8 @@ import time
 from typing import Protocol
 
 from ..errors import DeviceLost, StepFailed
+from . import endpoint
+from .failures import described
 
 CONNECT_S = 10.0
 
@@ -29,10 +31,10 @@ class TcpPipe:
 
     def __init__(self, name: str, host: str, port: int) -> None:
         try:
-            self._socket = socket.create_connection((host, port), CONNECT_S)
+            self._socket = endpoint.connect(host, port, CONNECT_S)
         except OSError as error:
             raise DeviceLost(
-                f"{name}: {host}:{port}: cannot connect: {error}",
+                f"{name}: {endpoint.joined(host, port)}: cannot connect: {error}",
                 "is the phone on, and adb over TCP (`adb tcpip 5555`) or wireless debugging too?",
             ) from error
         self._socket.settimeout(None)
@@ -80,7 +82,6 @@ class UsbPipe:
             raise StepFailed(
                 f"{name}: USB cannot be used: {error}", "pip install 'adb-shell[usb]' (libusb)"
             ) from error
-        import usb1
 
         try:
             self._usb = UsbTransport.find_adb(serial, None, CONNECT_S)
@@ -89,9 +90,9 @@ class UsbPipe:
             raise DeviceLost(
                 f"{name}: no USB device {serial}", "`adb devices` lists serials; is it plugged in?"
             ) from error
-        except usb1.USBError as error:
+        except Exception as error:  # of libusb, and of adb-shell over what libusb says
             raise StepFailed(
-                f"{name}: USB device {serial}: {error}",
+                f"{name}: USB device {serial}: {described(error)}",
                 "a running adb server holds it: `adb kill-server`, or use address: server:SERIAL",
             ) from error
         self._closed = False

@@ -98,6 +98,11 @@ class Wire:
     def alive(self) -> bool:
         return self._broken is None
 
+    @property
+    def longest_service(self) -> int:
+        """It is the content of one message."""
+        return self.max_data
+
     def check(self, doing: str) -> None:
         """Raises DeviceLost when the connection has broken."""
         if self._broken is not None:

@@ -96,7 +96,7 @@ def unpack(more: Callable[[], bytes], folder: Path) -> None:
             archive.extractall(folder, filter="data")
     except tarfile.FilterError as error:
         raise StepFailed(f"{folder.name}: the device sent {error}") from error
-    except tarfile.TarError as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:  # odd numbers, too
         raise StepFailed(f"{folder.name}: the device's archive is broken: {error}") from error
     while stream.read(CHUNK_BYTES):
         pass

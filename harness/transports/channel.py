@@ -64,6 +64,11 @@ class Connection(Protocol):
         """Whether standard error arrives apart from standard output."""
         ...
 
+    @property
+    def longest_command(self) -> int:
+        """Bytes of a command that get through."""
+        ...
+
     def open(self, command: str, *, urgent: bool = False) -> Channel:
         """Start a shell command; connects again, once, when the connection has been lost before.
 

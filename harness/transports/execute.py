@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ..errors import DeviceLost, JobTimeout
+from ..errors import DeviceLost, JobTimeout, StepFailed
 from . import Completed, OnLine, scripts
 from .channel import STALL_S, Channel, Connection, Exited, Output, collect
 from .failures import lost
 from .lines import Lines
 from .output import Collected
+from .started import start
 
 #: how long a device may take to end what it was told to end, seconds
 KILL_S = 10.0
@@ -31,7 +32,7 @@ def execute(
     began = time.monotonic()
     token = f"bench-{secrets.token_hex(8)}"
     own_deadline = str(math.ceil(timeout_s) + GRACE_S)
-    channel = connection.open(scripts.command(scripts.RUN, token, own_deadline, *argv))
+    channel = start(connection, scripts.RUN, token, own_deadline, *argv)
     job = _Job(connection, channel, token, Collected(Lines(on_line), Lines(on_line), argv[0]))
     try:
         code = job.follow(time.monotonic() + timeout_s)
@@ -73,9 +74,19 @@ class _Job:
         """Kill what still runs. Raises DeviceLost when the device does not answer to that."""
         try:
             if not self._over and self._group is not None:
-                _kill(self._connection, self._group)
+                self._kill(self._group)
         finally:
             self._channel.close()
+
+    def _kill(self, group: str) -> None:
+        try:
+            _kill(self._connection, group)
+        except StepFailed:  # no room for a second session: the device's own deadline comes next
+            until = time.monotonic() + GRACE_S + KILL_S
+            while not self._over and (left_s := until - time.monotonic()) > 0:
+                self._receive(left_s)
+            if not self._over:
+                raise
 
     def _receive(self, timeout_s: float) -> Output | Exited | None:
         try:
@@ -105,7 +116,7 @@ def _kill(connection: Connection, group: str) -> None:
     """Through a second channel, since the first one only carries output."""
     if not group.isdigit():
         return
-    channel = connection.open(scripts.command(scripts.KILL, group), urgent=True)
+    channel = start(connection, scripts.KILL, group, urgent=True)
     try:
         for _ in collect(channel, KILL_S):
             pass
@@ -124,7 +135,7 @@ def ask(connection: Connection, script: str, *arguments: str) -> Answer:
 @contextmanager
 def asking(connection: Connection, script: str, *arguments: str) -> Iterator[Callable[[], Answer]]:
     """`ask` in two halves: the device works on it until the inside wants the answer."""
-    channel = connection.open(scripts.command(script, *arguments))
+    channel = start(connection, script, *arguments)
     try:
         yield lambda: finish(connection, channel, "while asking what is there")
     finally:

@@ -43,6 +43,14 @@ def lost(name: str, doing: str, why: str) -> DeviceLost:
     )
 
 
+def described(error: Exception) -> str:
+    """An exception for people; its type where that is no error of the network's."""
+    text = str(error)
+    if text and isinstance(error, OSError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

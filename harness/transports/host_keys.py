@@ -7,61 +7,132 @@ import binascii
 import fnmatch
 import hashlib
 import hmac
-from collections.abc import Iterable
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Verdict = Literal["known", "unknown", "changed", "revoked"]
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """One line that is for the host."""
+
+    kind: str
+    blob: bytes
+    path: Path
+    line: int
 
 
 @dataclass(frozen=True)
 class HostKeys:
-    """Key blobs that a host may show, and those that nobody may; each with its type."""
+    """What known_hosts files say of a host."""
 
-    accepted: tuple[tuple[str, bytes], ...]
-    revoked: tuple[bytes, ...]
+    accepted: tuple[HostKey, ...] = ()
+    revoked: tuple[HostKey, ...] = ()
+    #: keys of the same host without the port; they only count when there are no others
+    without_port: tuple[HostKey, ...] = ()
+    #: whether a certificate authority may vouch for it, which paramiko cannot check
+    has_authority: bool = False
+
+    def verdict(self, kind: str, blob: bytes) -> Verdict:
+        """What to make of the key that a server shows."""
+        if any(key.blob == blob for key in self.revoked):
+            return "revoked"
+        if any(key.blob == blob for key in self.accepted or self.without_port):
+            return "known"
+        return "changed" if any(key.kind == kind for key in self.accepted) else "unknown"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Types of keys that can be compared: a server should show one of them."""
+        return tuple(dict.fromkeys(key.kind for key in self.accepted or self.without_port))
 
 
 def host_keys(paths: Iterable[Path], host: str, port: int = 22) -> HostKeys:
-    """What the files say of `host`; a file that is not there says nothing."""
-    names = (host if port == 22 else f"[{host}]:{port}").lower()
-    accepted: list[tuple[str, bytes]] = []
-    revoked: list[bytes] = []
+    """What the files say of `host`; a file that is not there says nothing. Raises OSError."""
+    lines = list(_lines(paths))
+    if port == 22:
+        return _named(lines, host.lower())
+    found, plain = _named(lines, f"[{host}]:{port}".lower()), _named(lines, host.lower())
+    if found.accepted:
+        return found
+    authority = found.has_authority or plain.has_authority
+    return HostKeys((), found.revoked + plain.revoked, plain.accepted, authority)
+
+
+def is_revoked(revocations: Path, kind: str, blob: bytes) -> bool:
+    """Whether ssh's RevokedHostKeys has the key, or cannot be read, which counts as much."""
+    with tempfile.NamedTemporaryFile("w", suffix=".pub") as file:
+        file.write(f"{kind} {base64.b64encode(blob).decode()}\n")
+        file.flush()
+        asked = ["ssh-keygen", "-Q", "-f", str(revocations), file.name]
+        try:
+            return subprocess.run(asked, capture_output=True, check=False).returncode != 0
+        except OSError:
+            return True
+
+
+def _named(lines: list[tuple[str, str, HostKey]], name: str) -> HostKeys:
+    accepted: list[HostKey] = []
+    revoked: list[HostKey] = []
+    has_authority = False
+    for marker, patterns, key in lines:
+        if not _is_for(patterns, name):
+            continue
+        if marker == "@revoked":
+            revoked.append(key)
+        elif marker == "@cert-authority":
+            has_authority = True
+        elif not marker:
+            accepted.append(key)
+    return HostKeys(tuple(accepted), tuple(revoked), (), has_authority)
+
+
+def _lines(paths: Iterable[Path]) -> Iterator[tuple[str, str, HostKey]]:
+    """Marker, patterns and key of every line that is whole."""
     for path in paths:
         try:
-            lines = path.read_bytes().splitlines()
-        except OSError:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             continue
-        for line in lines:
-            entry = _entry(line.decode("utf-8", "replace"))
-            if entry is None or not _is_for(entry[1], names):
+        for number, line in enumerate(content.splitlines(), 1):
+            words = line.split()
+            if not words or words[0].startswith(b"#"):
                 continue
-            marker, _, kind, blob = entry
-            if marker == "@revoked":
-                revoked.append(blob)
-            elif not marker:
-                accepted.append((kind, blob))
-    return HostKeys(tuple(accepted), tuple(revoked))
+            marker = words.pop(0).decode("ascii", "replace") if words[0][:1] == b"@" else ""
+            key = _key(words[1:3], path, number)
+            if key is not None:
+                yield marker, words[0].decode("utf-8", "replace"), key
 
 
-def _entry(line: str) -> tuple[str, str, str, bytes] | None:
-    """Marker, patterns, type and key of a line; None for one that has none, or is broken."""
-    words = line.split()
-    if not words or words[0].startswith("#"):
+def _key(words: list[bytes], path: Path, line: int) -> HostKey | None:
+    """None for what is no type with a key of that type."""
+    if len(words) < 2:
         return None
-    marker = words.pop(0) if words[0].startswith("@") else ""
-    if len(words) < 3:
-        return None
-    patterns, kind, text = words[:3]
     try:
-        blob = base64.b64decode(text.encode("ascii", "strict"), validate=True)
+        blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
         return None
-    length = int.from_bytes(blob[:4], "big")
-    return (marker, patterns, kind, blob) if blob[4 : 4 + length] == kind.encode() else None
+    fields = list(_fields(blob))
+    if len(fields) < 2 or sum(len(field) + 4 for field in fields) != len(blob):
+        return None
+    return HostKey(words[0].decode(), blob, path, line) if fields[0] == words[0] else None
+
+
+def _fields(blob: bytes) -> Iterator[bytes]:
+    """The parts of a public key: each has its length before it."""
+    while len(blob) >= 4 and (size := int.from_bytes(blob[:4], "big")) <= len(blob) - 4:
+        yield blob[4 : 4 + size]
+        blob = blob[4 + size :]
 
 
 def _is_for(patterns: str, name: str) -> bool:
     """Whether comma-separated patterns, or one hashed name, are this host; `!` takes one out."""
-    if patterns.startswith("|1|"):
+    if patterns.startswith("|"):
         return _hashed(patterns, name)
     found = False
     for pattern in patterns.lower().split(","):
@@ -74,8 +145,11 @@ def _is_for(patterns: str, name: str) -> bool:
 
 
 def _hashed(pattern: str, name: str) -> bool:
+    """`|1|salt|digest`."""
     try:
-        salt, digest = (base64.b64decode(part, validate=True) for part in pattern[3:].split("|"))
+        _, version, *parts = pattern.split("|")
+        salt, digest = (base64.b64decode(part, validate=True) for part in parts)
     except (binascii.Error, ValueError):
         return False
-    return hmac.compare_digest(hmac.new(salt, name.encode(), hashlib.sha1).digest(), digest)
+    made = hmac.new(salt, name.encode(), hashlib.sha1).digest()
+    return version == "1" and hmac.compare_digest(made, digest)

@@ -18,6 +18,7 @@ from . import Completed, OnLine, Target, Transfer
 from .failures import refused
 from .lines import Lines
 from .output import Collected
+from .started import check
 
 
 def connect(target: Target) -> LocalTransport:
@@ -41,6 +42,7 @@ class LocalTransport:
         self, argv: Sequence[str], *, timeout_s: float, on_line: OnLine | None = None
     ) -> Completed:
         began = time.monotonic()
+        check(self.name, argv)
         try:
             process = subprocess.Popen(
                 list(argv),
@@ -49,7 +51,7 @@ class LocalTransport:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        except (OSError, ValueError) as error:
+        except OSError as error:
             return _not_started(error, time.monotonic() - began, on_line)
         with process:
             try:
@@ -70,7 +72,7 @@ class LocalTransport:
         pass
 
 
-def _not_started(error: OSError | ValueError, seconds: float, on_line: OnLine | None) -> Completed:
+def _not_started(error: OSError, seconds: float, on_line: OnLine | None) -> Completed:
     """What a shell makes of a command that cannot be started: 127 not found, 126 otherwise."""
     if on_line:
         on_line(str(error))

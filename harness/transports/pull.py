@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,7 @@ from . import Transfer, archive, scripts
 from .channel import STALL_S, Channel, Connection, Exited
 from .failures import lost, refused
 from .local import discard, measure, put_in_place
+from .started import start
 
 
 def pull(connection: Connection, remote: PurePosixPath, local: Path) -> Transfer:
@@ -21,7 +23,7 @@ def pull(connection: Connection, remote: PurePosixPath, local: Path) -> Transfer
     path = str(remote) if remote.is_absolute() else f"./{remote}"
     try:
         local.parent.mkdir(parents=True, exist_ok=True)
-        channel = connection.open(scripts.command(scripts.PULL, path))
+        channel = start(connection, scripts.PULL, path)
         try:
             _receive(_Source(connection.name, channel, action), part)
         finally:
@@ -53,7 +55,7 @@ class _Source:
                 raise refused(self._action, "the device sent nothing")
             head += data
         line, _, self._rest = head.partition(b"\n")
-        if line != b"D" and not line.startswith(b"F "):
+        if not re.fullmatch(rb"D|F [0-7]{3}", line):
             self._drain(head)
         return line.decode("ascii")
 

@@ -14,6 +14,7 @@ from .channel import Channel, Connection
 from .execute import ask, asking, finish
 from .failures import lost, refused
 from .manifest import Entry, Manifest
+from .started import start
 
 #: a smaller file is sent again sooner than it is looked for, bytes
 REMEMBERED_BYTES = 1 << 18
@@ -139,8 +140,7 @@ def _send(
 ) -> tuple[int, str, int]:
     """Exit code, what the device said, and bytes sent; `size` is how many there will be."""
     source = "cat" if connection.ends_input else f"head -c {size}"
-    command = scripts.command(script, source, *arguments)
-    channel = connection.open(command)
+    channel = start(connection, script, source, *arguments)
     try:
         sent = _pour(channel, data)
         code, out, err = finish(connection, channel, "in the middle of a push", SETTLE_S)

@@ -5,6 +5,7 @@ Arguments are always passed beside the script, never pasted into it.
 
 from __future__ import annotations
 
+import os
 import shlex
 
 #: token, deadline in s, command…: runs it in a session of its own, tells `token pgid` on stderr
@@ -113,21 +114,30 @@ exec cat "$1"
 """
 
 
-def for_any_shell(line: str) -> str:
-    """`line` of a POSIX shell as one line that csh, tcsh and fish pass on unchanged, too.
-
-    A login shell gets it first, and csh takes neither newlines nor `!` in quotes.
-    """
-    coded = "".join(_coded(character) for character in f"exec {line}")
-    return f"sh -c 'eval \"$(printf %b \"$0\")\"' '{coded}'"
-
-
-def _coded(character: str) -> str:
-    if character.isascii() and character.isprintable() and character not in "\\'!":
-        return character
-    return "".join(f"\\0{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
+#: words longer than this are too long for a csh
+_WORD_LENGTH = 800
 
 
 def command(script: str, *arguments: str) -> str:
-    """A line for a device's shell that runs `script` with these arguments."""
-    return shlex.join(["sh", "-c", script, "sh", *arguments])
+    """One line that any login shell passes on: `script` with these arguments, in a POSIX shell.
+
+    The login shell gets it first. csh takes neither newlines nor `!` in quotes, fish has its own
+    idea of `\\`, and none is to see other bytes than ASCII: all these are written as `\\0ooo`.
+    """
+    words = " ".join(shlex.quote(argument) for argument in arguments)
+    coded = [_coded(character) for character in f"set -- {words}\n{script}"]
+    pieces, length = [""], 0
+    for piece in coded:
+        length += len(piece)
+        if length > _WORD_LENGTH:
+            pieces.append("")
+            length = len(piece)
+        pieces[-1] += piece
+    quoted = " ".join(f"'{piece}'" for piece in pieces)
+    return f'sh -c \'eval "$(printf %b "$@")"\' sh {quoted}'
+
+
+def _coded(character: str) -> str:
+    if " " <= character <= "~" and character not in "\\'!":
+        return character
+    return "".join(f"\\0{byte:03o}" for byte in os.fsencode(character))

@@ -8,12 +8,11 @@ import time
 
 import paramiko
 
-from ..errors import DeviceLost
+from ..errors import DeviceLost, StepFailed
 from . import Target, ssh_address
 from .channel import STALL_S, Channel, Exited, Output
-from .failures import lost
+from .failures import described, lost
 from .remote import RemoteTransport
-from .scripts import for_any_shell
 from .ssh_address import Address
 from .ssh_login import login
 
@@ -35,60 +34,94 @@ class SshConnection:
 
     ends_input = True
     splits_output = True
+    #: sshd gives it to the shell as one argument, and Linux takes none that is longer
+    longest_command = (1 << 17) - 1
 
     def __init__(self, name: str, address: Address) -> None:
         self.name = name
         self._address = address
         self._room = threading.BoundedSemaphore(SESSIONS)
+        self._places = SESSIONS
         self._lock = threading.Lock()
-        self._clients = login(name, address)
+        self._transports = login(name, address)
 
     def open(self, command: str, *, urgent: bool = False) -> Channel:
         room = None if urgent else self._room
         if room is not None:
             room.acquire()
         try:
-            return SshChannel(self.name, self._session(command), room)
+            while True:
+                try:
+                    return SshChannel(self.name, self._session(command), room)
+                except paramiko.ChannelException as error:
+                    if urgent or not self._less_room():
+                        raise StepFailed(
+                            f"{self.name}: the device lets in no more sessions: {error.text}",
+                            "Raise MaxSessions in its sshd_config.",
+                        ) from error
         except BaseException:
             if room is not None:
                 room.release()
             raise
 
+    def _less_room(self) -> bool:
+        """For a device with a smaller MaxSessions: one place is taken for good, when there is one.
+
+        False when only the caller's own place is left.
+        """
+        with self._lock:
+            if self._places == 1:
+                return False
+            self._places -= 1
+        self._room.acquire()
+        return True
+
     def close(self) -> None:
         with self._lock:
-            for client in reversed(self._clients):
-                client.close()
+            for transport in reversed(self._transports):
+                transport.close()
 
     def _session(self, command: str) -> paramiko.Channel:
+        """Raises DeviceLost, paramiko.ChannelException."""
         transport = self._transport()
         try:
-            return _start(transport, for_any_shell(command))
-        except paramiko.SSHException as error:
-            if transport.is_active():
-                raise lost(self.name, "while starting a command", str(error)) from error
+            return _start(transport, command)
+        except paramiko.ChannelException:
+            raise
         except (OSError, EOFError):
             transport.close()  # its own thread may not have seen yet that the other side is gone
+        except Exception as error:  # of paramiko, over what the device says
+            if transport.is_active():
+                raise lost(self.name, "while starting a command", described(error)) from error
+        transport = self._transport()
         try:  # it had been lost since it was last used, and nothing has been started
-            return _start(self._transport(), for_any_shell(command))
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            raise lost(self.name, "while starting a command", str(error)) from error
+            return _start(transport, command)
+        except paramiko.ChannelException:
+            raise
+        except Exception as error:
+            raise lost(self.name, "while starting a command", described(error)) from error
 
     def _transport(self) -> paramiko.Transport:
         """The living connection, made again if need be."""
         with self._lock:
-            transport = self._clients[-1].get_transport() if self._clients else None
-            if transport is None or not transport.is_active():
-                for client in reversed(self._clients):
-                    client.close()
-                self._clients = []
-                self._clients = login(self.name, self._address)
-                transport = self._clients[-1].get_transport()
-            assert transport is not None
-            return transport
+            if not self._transports or not self._transports[-1].is_active():
+                for transport in reversed(self._transports):
+                    transport.close()
+                self._transports = []
+                self._transports = login(self.name, self._address)
+            return self._transports[-1]
 
 
 def _start(transport: paramiko.Transport, command: str) -> paramiko.Channel:
-    session = transport.open_session(window_size=WINDOW_BYTES, timeout=STALL_S)
+    try:
+        session = transport.open_session(window_size=WINDOW_BYTES, timeout=STALL_S)
+    except paramiko.ChannelException:
+        raise
+    except paramiko.SSHException as error:
+        if transport.is_active() and "Timeout" not in str(error):
+            # several were refused at once, and paramiko has told another thread why
+            raise paramiko.ChannelException(2, "Connect failed") from error
+        raise
     session.settimeout(STALL_S)
     session.exec_command(command)
     return session

@@ -5,16 +5,24 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from ..errors import UsageError
-from . import ssh_config
+from . import endpoint, ssh_config, ssh_tokens
+from .ssh_config_copies import home
 
-_ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+FORM = (
+    "Write it as [user@]host[:port][?option=value], an IPv6 address with a port as [fd00::17]:22."
+)
 SHARED = "/etc/ssh/ssh_known_hosts"
+_ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+#: what OpenSSH refuses in the name of a user, and `:`
+_ODD = re.compile(r"[\s\x00-\x1f\x7f'\"`:;&<>|(){}]")
 _OPTIONS = ("key", "password", "jump", "known_hosts", "config")
+_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,26 @@ class Address:
     config: str = ""
     #: the name under which known_hosts has the host, where that is another one
     host_key_alias: str = ""
+    #: socket of the agent; empty for none
+    agent: str = ""
+    #: ssh's RevokedHostKeys
+    revoked: Path | None = None
+    family: int = socket.AF_UNSPEC
+    #: ConnectTimeout
+    patience_s: float | None = None
 
     @property
     def shown(self) -> str:
-        return f"{self.user}@{self.host}:{self.port}"
+        return f"{self.user}@{endpoint.joined(self.host, self.port)}"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """`[user@]host[:port]` as it is written."""
+
+    user: str
+    host: str
+    port: int | None
 
 
 def read(name: str, address: str) -> Address:
@@ -45,78 +69,113 @@ def read(name: str, address: str) -> Address:
     `host` may be a Host of ~/.ssh/config, or an IPv6 address with or without brackets. Raises
     UsageError, also for an unset variable.
     """
-    place, _, query = address.removeprefix("ssh://").partition("?")
-    options = dict(parse_qsl(query))
-    user, host, port = _parts(name, address, place.rstrip("/"))
-    _check(name, address, user, options)
-    user = unquote(user.partition(":")[0])
-    config = options.get("config", "")
-    found = ssh_config.lookup(name, host, config, user, port)
+    text, _, query = address.partition("?")
+    options = _options(name, query)
+    if ":" in text.rpartition("@")[0].removeprefix("ssh://"):
+        raise _no_password(name)
+    try:
+        return _completed(name, _place(text), options)
+    except ValueError as error:
+        raise _unfit(name, f"'{address}'", error) from error
 
-    def first(keyword: str, default: str) -> str:
+
+def hops(name: str, to: Address) -> list[Address]:
+    """The jump hosts on the way to an address, the first one first. Raises UsageError."""
+    options = {"config": to.config} if to.config else {}
+    made: list[Address] = []
+    for text in filter(None, (to.jump or "").split(",")):
+        try:
+            made.append(_completed(name, _place(text.strip()), options))
+        except ValueError as error:
+            raise _unfit(name, f"jump host '{text.strip()}'", error) from error
+    return made
+
+
+def _place(text: str) -> _Place:
+    """Raises ValueError."""
+    is_url = text.startswith("ssh://")
+    user, at, rest = text.removeprefix("ssh://").rstrip("/" if is_url else "").rpartition("@")
+    if re.search(r"\s", text):
+        raise ValueError("it has blanks")
+    user = unquote(user)
+    if (at and not user) or user.startswith("-") or _ODD.search(user):
+        raise ValueError(f"'{user}' cannot be the name of a user")
+    host, port = endpoint.split(rest.replace("%25", "%") if is_url else rest)
+    return _Place(user, host, port)
+
+
+def _completed(name: str, place: _Place, options: dict[str, str]) -> Address:
+    """With what the ssh config has for it. Raises ValueError, UsageError."""
+    config = options.get("config", "")
+    found = ssh_config.lookup(name, place.host, config, place.user, place.port)
+
+    def first(keyword: str, default: str = "none") -> str:
         return (found.get(keyword) or [default])[0]
 
-    jump = options.get("jump", first("proxyjump", "none"))
-    command = first("proxycommand", "none")
-    keys = [options["key"]] if "key" in options else found.get("identityfile", [])
-    alias = first("hostkeyalias", "")
+    def unless_none(value: str) -> str:
+        return "" if value == "none" else value
+
+    host = first("hostname", place.host)
+    endpoint.check_scope(host)
+    port = place.port or endpoint.number(first("port", "22"))
+    user = place.user or unless_none(first("user")) or _me()
+    alias = unless_none(first("hostkeyalias"))
+    jump = unless_none(options.get("jump", first("proxyjump")))
+    command = "" if jump else unless_none(first("proxycommand"))
+    if command and first("proxyusefdpass") == "yes":
+        raise ValueError("its ssh config has ProxyUseFdpass, which bench cannot do")
+    values = ssh_tokens.tokens(place.host, host, port, user, jump, alias)
+    keys = found.get("identityfile", [])
+    revoked = unless_none(first("revokedhostkeys"))
+    timeout = first("connecttimeout")
     return Address(
-        host=first("hostname", host),
-        port=port or _port(name, address, first("port", "22")),
-        user=user or first("user", "") or getpass.getuser(),
-        keys=tuple(str(Path(key).expanduser()) for key in keys),
-        only_keys="key" in options or first("identitiesonly", "no") == "yes",
+        host=host,
+        port=port,
+        user=user,
+        keys=(str(home(options["key"])),)
+        if "key" in options
+        else tuple(ssh_tokens.path(key, values) for key in keys if key != "none"),
+        only_keys="key" in options or first("identitiesonly") == "yes",
         password=expand(name, options["password"]) if "password" in options else None,
         known_hosts=_known_hosts(options.get("known_hosts"), found),
-        jump=None if jump == "none" else jump,
-        command=None if command == "none" or jump != "none" else command,
+        jump=jump or None,
+        command=ssh_tokens.expanded(command, values) or None,
         config=config,
-        host_key_alias="" if alias == "none" else alias,
+        host_key_alias=alias,
+        agent=_agent(first("identityagent", "SSH_AUTH_SOCK")),
+        revoked=home(revoked) if revoked else None,
+        family=_FAMILIES.get(first("addressfamily"), socket.AF_UNSPEC),
+        patience_s=float(timeout) if timeout.isdigit() else None,
     )
 
 
-def _parts(name: str, address: str, place: str) -> tuple[str, str, int | None]:
-    """User, host and port of `[user@]host[:port]`; an IPv6 address may go without brackets."""
-    if re.search(r"\s", place):
-        raise _unfit(name, address, "it has blanks")
-    user, _, rest = place.rpartition("@")
-    if rest.startswith("["):
-        host, closed, tail = rest[1:].partition("]")
-        if not closed or (tail and not tail.startswith(":")):
-            raise _unfit(name, address, "its brackets do not fit")
-        port = tail[1:]
-    elif rest.count(":") > 1:
-        host, port = rest, ""
-    else:
-        host, _, port = rest.partition(":")
-    if not host:
-        raise _unfit(name, address, "it has no host")
-    for word in (user, host):
-        if word.startswith("-"):
-            raise _unfit(name, address, f"'{word}' begins with a dash")
-    return user, host, _port(name, address, port) if port else None
-
-
-def _port(name: str, address: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535):
-        raise _unfit(name, address, f"port '{text}' is not a number from 1 to 65535")
-    return int(text)
-
-
-def _unfit(name: str, address: str, why: str) -> UsageError:
-    what = f"devices/{name}.yaml: address: '{address}': {why}"
-    return UsageError(what, "Write it as user@host:port, an IPv6 address in brackets.")
-
-
-def _check(name: str, address: str, user: str, options: dict[str, str]) -> None:
-    for option in options:
+def _options(name: str, query: str) -> dict[str, str]:
+    """`+` stays one: these are paths. Raises UsageError."""
+    options: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        option, _, value = part.partition("=")
         if option not in _OPTIONS:
-            raise UsageError(f"{name}: address option '{option}' is not one of {_OPTIONS}")
-    if ":" in user or not _ENV.fullmatch(options.get("password", "${env:X}")):
-        raise UsageError(
-            f"{name}: a password does not belong in a file",
-            "Write user@host?password=${env:NAME}, and set NAME where bench runs.",
-        )
+            known = ", ".join(_OPTIONS)
+            raise UsageError(
+                f"devices/{name}.yaml: address: option '{option}' is not one of {known}"
+            )
+        if not value:
+            raise UsageError(f"devices/{name}.yaml: address: option '{option}' has no value")
+        options[option] = unquote(value)
+    if not _ENV.fullmatch(options.get("password", "${env:X}")):
+        raise _no_password(name)
+    return options
+
+
+def _no_password(name: str) -> UsageError:
+    return UsageError(
+        f"{name}: a password does not belong in a file",
+        "Write user@host?password=${env:NAME}, and set NAME where bench runs.",
+    )
+
+
+def _unfit(name: str, what: str, why: ValueError) -> UsageError:
+    return UsageError(f"devices/{name}.yaml: address: {what}: {why}", FORM)
 
 
 def expand(name: str, value: str) -> str:
@@ -131,8 +190,25 @@ def expand(name: str, value: str) -> str:
     return found
 
 
+def _me() -> str:
+    """Raises ValueError where this user has no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        raise ValueError("it has no user, and this machine's user has no name") from None
+
+
+def _agent(value: str) -> str:
+    """`SSH_AUTH_SOCK` or `$NAME` for a variable, `none`, or a path."""
+    if value in ("SSH_AUTH_SOCK", "none"):
+        return os.environ.get("SSH_AUTH_SOCK", "") if value != "none" else ""
+    return os.environ.get(value[1:], "") if value.startswith("$") else str(home(value))
+
+
 def _known_hosts(option: str | None, found: ssh_config.Options) -> tuple[Path, ...]:
     """The files that an address names, else those of the config, else OpenSSH's own."""
-    own = option or " ".join(found.get("userknownhostsfile", ["~/.ssh/known_hosts"]))
-    shared = "" if option else " ".join(found.get("globalknownhostsfile", [SHARED]))
-    return tuple(Path(name).expanduser() for name in f"{own} {shared}".split())
+    if option is not None:
+        return ssh_tokens.paths(option)
+    own = found.get("userknownhostsfile", ["~/.ssh/known_hosts"])[0]
+    shared = found.get("globalknownhostsfile", [SHARED])[0]
+    return ssh_tokens.paths(own) + ssh_tokens.paths(shared)

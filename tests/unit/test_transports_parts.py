@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from harness.errors import StepFailed, UsageError
 from harness.lab import adbd_keys
 from harness.records import DeviceSpec
-from harness.transports import connect, failures, manifest
+from harness.transports import connect, failures, manifest, scripts
 from harness.transports.lines import Lines
 
 
@@ -134,3 +136,33 @@ def test_a_phone_checks_signatures() -> None:
     assert not public.signed(bytes(20), key.Sign(token))
     with pytest.raises(ValueError, match="not a key"):
         adbd_keys.parse(b"AAAA me@here")
+
+
+# ---- login shells -------------------------------------------------------------------------------
+
+WORDS = (
+    *("it's", "a\nb\n", "!x", "\\0101 %s $HOME `id`", "ü", "", '"q"', "-n", "a  b", "100%"),
+    "x!" * 20_000,
+)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("shell", ["sh", "bash", "mksh", "tcsh", "fish", "busybox"])
+def test_any_login_shell_passes_a_script_on_unchanged(shell: str) -> None:
+    found = shutil.which(shell)
+    assert found, f"{shell} is not installed: scripts/system-packages servers"
+    script = 'for word in "$@"; do\n  printf "<%s>" "$word"\ndone; exit 7\n'
+    sent = scripts.command(script, *WORDS)
+    assert "\n" not in sent
+    argv = [found, "sh", "-c", sent] if shell == "busybox" else [found, "-c", sent]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    assert done.stdout.decode() == "".join(f"<{word}>" for word in WORDS), done.stderr
+    assert done.returncode == 7
+
+
+def test_a_script_reads_its_own_input_through_the_wrapper() -> None:
+    sent = scripts.command("exec cat")
+    done = subprocess.run(
+        ["sh", "-c", sent], input=b"\x00\xffdata", capture_output=True, check=True
+    )
+    assert done.stdout == b"\x00\xffdata"

@@ -24,7 +24,10 @@ PermitRootLogin yes
 MaxStartups 100
 SetEnv HOME={folder}/home
 Subsystem sftp internal-sftp
+{more}
 """
+#: runs its arguments where /etc/passwd is another file; nobody else sees that
+WITH_PASSWD = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"')
 
 
 def make_key(path: Path) -> None:
@@ -38,14 +41,16 @@ class Sshd:
 
     transport = "ssh"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shell: str = "", more: str = "") -> None:
+        """`shell` is the user's login shell, for which it must be root; `more` is configuration."""
         self.folder, self.port = folder, free_port()
         self.user = Path("~").expanduser().owner()
         self.known_hosts = folder / "known_hosts"
         (folder / "home").mkdir()
         make_key(folder / "host_key")
         make_key(folder / "id")
-        (folder / "sshd_config").write_text(CONFIG.format(port=self.port, folder=folder))
+        (folder / "sshd_config").write_text(CONFIG.format(port=self.port, folder=folder, more=more))
+        self._within = _passwd(folder, self.user, shell) if shell else ()
         self.trust()
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
@@ -64,6 +69,7 @@ class Sshd:
 
     def start(self) -> None:
         command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(self.folder / "sshd_config")]
+        command = [*self._within, *command]
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
         wait_for(lambda: listens(self.port))
@@ -95,3 +101,11 @@ class Sshd:
     def wake(self) -> None:
         for pid in self.sessions():
             os.kill(pid, signal.SIGCONT)
+
+
+def _passwd(folder: Path, user: str, shell: str) -> tuple[str, ...]:
+    assert os.geteuid() == 0, "needs root, to give a user another shell"
+    lines = [line.split(":") for line in Path("/etc/passwd").read_text().splitlines()]
+    changed = [[*line[:-1], shell] if line[0] == user else line for line in lines]
+    (folder / "passwd").write_text("".join(":".join(line) + "\n" for line in changed))
+    return (*WITH_PASSWD, str(folder / "passwd"))

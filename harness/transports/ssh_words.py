@@ -1,0 +1,104 @@
+"""What went wrong at a login, in words, with what to do about it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import paramiko
+
+from ..errors import BenchError, DeviceLost, StepFailed
+from . import endpoint
+from .host_keys import HostKeys
+from .ssh_address import Address
+
+_COMPARE = (
+    "on the device itself, `for k in /etc/ssh/ssh_host_*.pub; do ssh-keygen -lf $k; done` "
+    "must show this fingerprint; then, and only then, "
+)
+
+
+def fingerprint(kind: str, blob: bytes) -> str:
+    """As `ssh-keygen -l` shows it."""
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    return f"{kind} SHA256:{digest}"
+
+
+def unknown_host(where: str, address: Address, known: HostKeys, shown: str) -> StepFailed:
+    """No line of known_hosts has the key of a server."""
+    if known.has_authority:
+        what = f"{where}: its host key is not known, and bench checks no host certificates: {shown}"
+    else:
+        what = f"{where}: its host key is not known: {shown}"
+    return StepFailed(what, _COMPARE + f"`{_scan(address)}`")
+
+
+def changed_host(where: str, address: Address, known: HostKeys, shown: str) -> StepFailed:
+    """known_hosts has another key of the same type."""
+    kind = shown.partition(" ")[0]
+    before = next(key for key in known.accepted if key.kind == kind)
+    file = address.known_hosts[0] if before.path == address.known_hosts[0] else before.path
+    return StepFailed(
+        f"{where}: its host key has changed: {shown} now, {fingerprint(kind, before.blob)} before "
+        f"({before.path}:{before.line}); someone may be in between",
+        _COMPARE + f"`ssh-keygen -R '{_entry(address)}' -f {file}`, and ssh-keyscan",
+    )
+
+
+def revoked_host(where: str, shown: str) -> StepFailed:
+    """The key is one that must never be accepted again."""
+    return StepFailed(
+        f"{where}: its host key is revoked: {shown}", "Give the device a new host key."
+    )
+
+
+def refused(where: str, address: Address, tried: list[str], notes: list[str]) -> StepFailed:
+    """The server takes none of what there is to offer."""
+    said = [f"it accepts none of {', '.join(tried)}"] if tried else ["there is no key to offer"]
+    return StepFailed(
+        f"{where}: login refused: {'; '.join([*said, *notes])}",
+        f"try `ssh -p {address.port} {address.user}@{address.host}`; "
+        "ssh-copy-id puts your key there",
+    )
+
+
+def locked(where: str, paths: list[str]) -> StepFailed:
+    """Nothing but encrypted keys."""
+    return StepFailed(
+        f"{where}: the key has a passphrase: {', '.join(paths)}",
+        f"Add it to your agent with `ssh-add {paths[0]}`.",
+    )
+
+
+def translated(where: str, address: Address, error: Exception, said: str = "") -> BenchError:
+    """An exception of paramiko's, or of the network's; `said` is a ProxyCommand's last line."""
+    text = f"{error or type(error).__name__}" + (f" (ProxyCommand: {said})" if said else "")
+    if isinstance(error, (paramiko.SSHException, OSError, EOFError, UnicodeError)):
+        return DeviceLost(
+            f"{where}: cannot connect: {text}",
+            "is the device on, is its sshd running, is the address right?",
+        )
+    return StepFailed(
+        f"{where}: cannot log in: {type(error).__name__}: {text}",
+        f"Compare with `ssh -v -p {address.port} {address.user}@{address.host}`.",
+    )
+
+
+def _scan(address: Address) -> str:
+    files = [str(path) for path in address.known_hosts if str(path) != "/dev/null"]
+    return f"ssh-keyscan -p {address.port} {address.host} >> {(files or ['~/.ssh/known_hosts'])[0]}"
+
+
+def _entry(address: Address) -> str:
+    name = address.host_key_alias or address.host
+    plain = address.port == 22 or address.host_key_alias
+    return name if plain else f"[{name}]:{address.port}"
+
+
+def jump_failed(name: str, to: Address, error: Exception) -> DeviceLost:
+    """The last jump host does not get through."""
+    where = endpoint.joined(to.host, to.port)
+    return DeviceLost(
+        f"{name}: the jump host cannot reach {where}: {error or type(error).__name__}",
+        "Check that the jump host allows TCP forwarding and that the device is on.",
+    )

@@ -93,6 +93,7 @@ def _read(
             _take(selector, collected, min(0.2, until - time.monotonic()))
             if time.monotonic() > until:
                 raise TimeoutError
+        process.wait(max(0.0, until - time.monotonic()))  # one may close its outputs and go on
         _kill(process)  # what the command left behind would keep the pipes open
         while selector.get_map():
             _take(selector, collected, 0.2)

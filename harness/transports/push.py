@@ -100,6 +100,11 @@ def _one_by_one(
     files = sent = 0
     for entry in entries:
         if not entry.is_folder:
+            if entry.source.is_dir():
+                raise StepFailed(
+                    f"{action}: {entry.path}: is a link to a folder, and the device has no tar",
+                    "Replace the link by the folder.",
+                )
             real = manifest.read(entry.source.resolve()).entries[0]
             sent += _push_file(connection, real, remote / entry.path, action)[1]
             files += 1

@@ -20,6 +20,7 @@ from transport_servers.sshd import Sshd
 from harness.errors import DeviceLost, JobTimeout, StepFailed
 from harness.records import DeviceSpec
 from harness.transports import Transport, adb_messages, channel, connect, execute
+from harness.transports.local import LocalTransport
 
 SERVED = ("ssh", "adb", "adb-plain", "adb-server")
 ALL = ("local", *SERVED)
@@ -124,9 +125,44 @@ def test_arguments_arrive_unchanged(transport: Transport) -> None:
     assert eval(python(transport, "import sys; print(sys.argv[1:])", *WORDS)) == WORDS
 
 
+def test_arguments_that_are_no_utf8_arrive_unchanged(transport: Transport) -> None:
+    command = ["sh", "-c", 'printf %s "$1"', "sh", "\udcff\udc80ü"]
+    assert transport.run(command, timeout_s=30).stdout == b"\xff\x80\xc3\xbc"
+
+
+@pytest.mark.parametrize("argument", ["a\0b", "\ud800"])
+def test_an_argument_that_no_command_line_can_have_is_refused(
+    transport: Transport, argument: str
+) -> None:
+    with pytest.raises(StepFailed) as caught:
+        transport.run(["echo", argument], timeout_s=30)
+    assert caught.value.message == f"dut: no command line can have the argument {argument!r}"
+
+
+def test_a_long_command_line_arrives_whole(transport: Transport) -> None:
+    words = ["x!" * 500] * 15
+    done = transport.run(["printf", "%s", *words], timeout_s=30)
+    assert (done.exit_code, done.stdout) == (0, "".join(words).encode())
+
+
+@served_only
+def test_a_command_line_that_is_too_long_is_refused(transport: Transport) -> None:
+    with pytest.raises(
+        StepFailed, match="^dut: the command has 1[0-9]{2},[0-9]{3} bytes"
+    ) as caught:
+        transport.run(["echo", "x" * 140_000], timeout_s=30)
+    assert caught.value.hint == "Write the arguments to a file and push that."
+    assert transport.run(["echo", "ok"], timeout_s=30).stdout == b"ok\n"
+
+
 @pytest.mark.parametrize("code", [0, 1, 77, 255])
 def test_exit_codes_are_returned(transport: Transport, code: int) -> None:
     assert transport.run(["sh", "-c", f"exit {code}"], timeout_s=30).exit_code == code
+
+
+def test_a_command_that_closes_its_outputs_may_go_on(transport: Transport) -> None:
+    command = ["sh", "-c", "exec >&- 2>&-; sleep 0.5; exit 3"]
+    assert transport.run(command, timeout_s=30).exit_code == 3
 
 
 def test_a_command_that_is_not_there_exits_127(transport: Transport) -> None:
@@ -213,7 +249,10 @@ def test_big_files_go_both_ways(
     assert pushed.sent_bytes == pulled.sent_bytes == megabytes * MB + 17
 
 
-NAMES = ["a b", "it's", "$HOME", "*", "ü", "日本", 'q"q', "a;b", "-rf", "two\nlines", "x" * 200]
+NAMES = [
+    *("a b", "it's", "$HOME", "*", "ü", "日本", 'q"q', "a;b", "-rf", "two\nlines", "x" * 200),
+    *("!1", "a\\b", "no utf-8 \udcff", "tab\t", " ", "~", "%n"),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -231,9 +270,12 @@ def test_odd_names(transport: Transport, tmp_path: Path, there: Path, name: str)
 def make_tree(folder: Path) -> Path:
     for name in NAMES:
         (folder / "sub dir" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "sub dir" / name).write_text(f"content of {name}")
+        (folder / "sub dir" / name).write_bytes(b"content of " + os.fsencode(name))
     (folder / "empty").mkdir()
     (folder / "link").symlink_to("sub dir/ü")
+    (folder / "link to folder").symlink_to("sub dir")
+    (folder / "link to nothing").symlink_to("no/such file")
+    (folder / "link to no utf-8").symlink_to("\udcff")
     (folder / "program").write_text("#!/bin/sh\necho works")
     (folder / "program").chmod(0o755)
     return folder
@@ -254,6 +296,21 @@ def test_folders_go_both_ways(transport: Transport, tmp_path: Path, there: Path)
     assert run.stdout == b"works\n"
 
 
+def test_a_link_that_leads_out_of_a_folder_is_pushed_and_not_pulled(
+    transport: Transport, tmp_path: Path, there: Path
+) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "out").symlink_to("/etc/passwd")
+    transport.push(tmp_path / "tree", remote(there / "tree"))
+    assert os.readlink(there / "tree" / "out") == "/etc/passwd"  # noqa: PTH115
+    if not isinstance(transport, LocalTransport):
+        with pytest.raises(
+            StepFailed, match="the device sent './out' is a link to an absolute path"
+        ):
+            transport.pull(remote(there / "tree"), tmp_path / "back")
+        assert not (tmp_path / "back").exists()
+
+
 def test_a_pushed_folder_leaves_other_files_alone(
     transport: Transport, tmp_path: Path, there: Path
 ) -> None:
@@ -269,7 +326,7 @@ def test_a_pushed_folder_leaves_other_files_alone(
 @served_only
 def test_what_is_there_is_not_sent_again(transport: Transport, tmp_path: Path, there: Path) -> None:
     tree = make_tree(tmp_path / "tree")
-    assert transport.push(tree, remote(there / "tree")).files == len(NAMES) + 2
+    assert transport.push(tree, remote(there / "tree")).files == len(NAMES) + 5
     assert transport.push(tree, remote(there / "tree")).sent_bytes == 0
     (there / "tree" / "output").write_text("of a job")
     assert transport.push(tree, remote(there / "tree")).sent_bytes == 0

@@ -128,8 +128,8 @@ def test_the_server_is_asked_for_a_type_of_key_that_is_known(tmp_path: Path) -> 
     """It has an ed25519 key too, which would be the first choice."""
     folder = tmp_path / "sshd"
     folder.mkdir()
-    for kind in ("ecdsa", "rsa"):
-        make = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(folder / kind)]
+    for kind, bits in (("ecdsa", "256"), ("rsa", "2048")):
+        make = ["ssh-keygen", "-q", "-t", kind, "-b", bits, "-N", "", "-f", str(folder / kind)]
         subprocess.run(make, check=True)
     sshd = Sshd(folder, more=f"HostKey {folder}/ecdsa\nHostKey {folder}/rsa")
     try:
@@ -157,7 +157,8 @@ def test_an_alias_is_looked_up_without_the_port(sshd: Sshd, tmp_path: Path) -> N
 )
 def test_keys_of_every_type_and_format(sshd: Sshd, tmp_path: Path, kind: str, form: str) -> None:
     key = tmp_path / "key"
-    make = ["ssh-keygen", "-q", "-t", kind, "-m", form, "-N", "", "-f", str(key)]
+    bits = "2048" if kind == "rsa" else "384"
+    make = ["ssh-keygen", "-q", "-t", kind, "-b", bits, "-m", form, "-N", "", "-f", str(key)]
     subprocess.run(make, check=True)
     shutil.copy(f"{key}.pub", sshd.folder / "id.pub")
     assert works(plain(sshd, f"key={key}"))
@@ -168,7 +169,7 @@ def test_a_key_with_a_passphrase_is_named(
     sshd: Sshd, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
     source = tmp_path / "rsa"
-    make = ["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", str(source)]
+    make = ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", str(source)]
     subprocess.run(make, check=True)
     key = encrypted(source, tmp_path / "locked", *more)
     with pytest.raises(StepFailed) as caught:

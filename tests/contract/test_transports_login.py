@@ -265,6 +265,7 @@ def test_a_phone_without_tar_gets_its_files_one_by_one(tmp_path: Path) -> None:
         (tmp_path / "bin" / tool).symlink_to(real.strip())
     (tmp_path / "tree" / "a").mkdir(parents=True)
     (tmp_path / "tree" / "a" / "b c").write_text("b")
+    (tmp_path / "tree" / "link").symlink_to("a/b c")
     from harness.lab.adbd import Adbd
     from harness.lab.adbd import Phone as Bare
     from harness.lab.adbd_shell import Shell
@@ -273,8 +274,12 @@ def test_a_phone_without_tar_gets_its_files_one_by_one(tmp_path: Path) -> None:
     transport = dut("adb", f"127.0.0.1:{adbd.port}")
     try:
         done = transport.push(tmp_path / "tree", PurePosixPath(tmp_path / "there"))
-        assert done.files == 1
+        assert done.files == 2
         assert (tmp_path / "there" / "a" / "b c").read_text() == "b"
+        assert (tmp_path / "there" / "link").read_text() == "b"
+        (tmp_path / "tree" / "link to folder").symlink_to("a")
+        with pytest.raises(StepFailed, match="link to folder: is a link to a folder"):
+            transport.push(tmp_path / "tree", PurePosixPath(tmp_path / "other"))
     finally:
         transport.close()
         adbd.close()

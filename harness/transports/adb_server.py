@@ -113,7 +113,7 @@ class ServedDevice:
                 "unlock it and say Allow to 'Allow USB debugging?', then try again",
             )
         if isinstance(error, Refused):
-            first = text.splitlines()[0] if text.strip() else "refused"
+            first = next(iter(str(error).strip().splitlines()), "refused without a word")
             return DeviceLost(
                 f"{self.name}: {self._where}: {first}", "`adb devices` shows what is there"
             )

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 from transport_servers import free_port, wait_for
 from transport_servers.sshd import Sshd, make_key
 
 from harness.errors import BenchError, DeviceLost, StepFailed, UsageError
 from harness.records import DeviceSpec
-from harness.transports import Transport, connect, ssh_keys
+from harness.transports import Transport, connect, ssh_attempt, ssh_keys
 
 
 @pytest.fixture(autouse=True)
@@ -457,6 +459,33 @@ def test_what_is_no_ssh_server_is_one_line(greeting: bytes) -> None:
     finally:
         thread.join(5)
         listener.close()
+
+
+def test_a_bug_of_our_own_is_not_taken_for_the_devices(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ssh_attempt, "_prepare", bug)
+    with pytest.raises(ZeroDivisionError):
+        dut(sshd.address)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("odd"), AttributeError("x"), struct.error("short"), KeyError(7)]
+)
+def test_whatever_paramiko_raises_is_that_devices_error(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(paramiko.Transport, "auth_publickey", fail)
+    with pytest.raises(StepFailed) as caught:
+        dut(sshd.address)
+    assert f": cannot log in: {type(error).__name__}: " in caught.value.message
+    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("sshd", ["Banner /etc/debian_version"], indirect=True)

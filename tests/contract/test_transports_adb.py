@@ -20,6 +20,7 @@ from harness.records import DeviceFacts, DeviceSpec
 from harness.targets import discover
 from harness.transports import Transport, adb_keys, adb_list, adb_messages, connect
 
+pytestmark = pytest.mark.servers
 VARIABLES = ("ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS", "ANDROID_ADB_SERVER_PORT")
 
 

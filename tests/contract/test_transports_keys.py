@@ -20,6 +20,8 @@ from harness.errors import BenchError, DeviceLost, StepFailed, UsageError
 from harness.records import DeviceSpec
 from harness.transports import Transport, connect, ssh_attempt, ssh_keys
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -17,6 +17,7 @@ from harness.errors import JobTimeout, StepFailed
 from harness.records import DeviceSpec
 from harness.transports import Transport, connect, execute
 
+pytestmark = pytest.mark.servers
 WORDS = ["it's", "a\nb\n", "!x", "\\0101 %s $HOME `id`", "ü\udcff", "", '"q"', "-n", "a  b", "~"]
 #: what people's start files print, and where each shell has them
 NOISE = {

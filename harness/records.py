@@ -77,6 +77,14 @@ class FormatSpec:
     converted_on: Literal["host", "device"] = "host"
     #: modules of the runtime that its own import leaves out, so that no import is in `load_ms`
     imports: Tuple[str, ...] = ()
+    #: kinds of device that it can run on; `formats.why_not` says so of the others
+    kinds: Tuple[str, ...] = ("linux", "jetson", "android", "macos")
+    #: processors that its runtime is there for, as uname says
+    architectures: Tuple[str, ...] = ("x86_64", "aarch64")
+    #: what it computes on
+    accelerators: Tuple[str, ...] = ("cpu",)
+    #: the module that runs it on a device; `python -m` gets the job's folder
+    runner: str = "harness.runner"
 
 
 @dataclass(frozen=True)

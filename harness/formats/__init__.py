@@ -7,7 +7,7 @@ below.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Final, Protocol, Sequence
+from typing import Dict, Final, Optional, Protocol, Sequence
 
 import numpy as np
 
@@ -57,3 +57,29 @@ PLANNED: Final[Dict[str, str]] = {
     "coreml": "not built yet: bench has no Core ML format so far",
     "savedmodel": "not built yet: bench has no TF SavedModel format so far",
 }
+
+
+def why_not(spec: FormatSpec, device: str, kind: str, arch: Optional[str] = None) -> Optional[str]:
+    """Why a format cannot run on a device; None when it can, as far as is known.
+
+    `arch` is known once the device is connected.
+    """
+    if kind not in spec.kinds:
+        return f"{spec.title} does not run on {kind} here, only on {_either(spec.kinds)}"
+    if arch is None or _as_linux_says(arch) in spec.architectures:
+        return None
+    return f"{spec.title} is for {_either(spec.architectures)} here, and {device} is {arch}"
+
+
+def _as_linux_says(arch: str) -> str:
+    return {"arm64": "aarch64", "amd64": "x86_64"}.get(arch, arch)
+
+
+def _either(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def why_no_image(image: str, device: str, kind: str, arch: str) -> Optional[str]:
+    """`why_not` of the format whose runtime is in an image; None for an image of no format."""
+    specs = [module.SPEC for module in REGISTRY.values() if module.SPEC.image == image]
+    return why_not(specs[0], device, kind, arch) if specs else None

@@ -27,6 +27,8 @@ SPEC = FormatSpec(
     image="pytorch",
     converter="pytorch",
     runtime="torch",
+    kinds=("linux", "android"),
+    architectures=("x86_64",),  # the lock has the CPU build of torch
     needs_source=True,
 )
 

@@ -21,6 +21,7 @@ SPEC = FormatSpec(
     converter="tflite",
     runtime="tflite_runtime",
     imports=("tflite_runtime.interpreter",),
+    kinds=("linux", "jetson", "android"),  # no macOS wheels
 )
 
 convert = tflite.convert

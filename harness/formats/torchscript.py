@@ -25,6 +25,8 @@ SPEC = FormatSpec(
     image="torchscript",
     converter="torchscript",
     runtime="torch",
+    kinds=("linux", "android"),
+    architectures=("x86_64",),  # the lock has the CPU build of torch
 )
 
 

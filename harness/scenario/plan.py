@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import ConfigError
-from ..formats import PLANNED, REGISTRY
+from ..formats import PLANNED, REGISTRY, why_not
 from ..metrics import truth
 from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
 from .config import (
@@ -183,7 +183,12 @@ def _why_not(cell: Cell, inventory: Inventory) -> str | None:
     fixed = inventory.models[cell.model].spec.input.shape[0]
     if cell.batch != fixed:
         return f"the model's input has a fixed batch of {fixed}"
-    return None
+    return why_not(spec, cell.device, _runs_as(inventory.devices[cell.device]))
+
+
+def _runs_as(device: DeviceSpec) -> str:
+    """A Mac that bench itself runs on runs Linux images."""
+    return "linux" if (device.transport, device.kind) == ("local", "macos") else device.kind
 
 
 def _empty(scenario: Scenario, only: Sequence[str], notes: Sequence[str]) -> str:

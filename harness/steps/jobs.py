@@ -90,7 +90,7 @@ def run_job(
     log = folder / "log.txt"
     home = Mount(payload().folder, "/bench")
     spec = JobSpec(
-        argv=("-m", "harness.runner", place.engine.locate(mounts[0])),
+        argv=("-m", _runner(job), place.engine.locate(mounts[0])),
         log=log,
         mounts=(home, *mounts),
         cpus=limits.cpus,
@@ -141,6 +141,10 @@ def _mounts(folder: Path, job: Job) -> list[Mount]:
     if job.pack:
         mounts.append(Mount(Path(job.pack).resolve(), "/pack"))
     return mounts
+
+
+def _runner(job: Job) -> str:
+    return "harness.runner" if job.mode == "convert" else REGISTRY[job.format].SPEC.runner
 
 
 def _reads_source(job: Job) -> bool:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
-from .. import kinds, runtimes, transports
+from .. import formats, kinds, runtimes, transports
 from ..containers import Completed, ContainerEngine, JobSpec, Mount, OnLine
 from ..errors import CannotRun, DeviceLost, OutOfMemory, StepFailed
 from ..kinds import Kind
@@ -140,22 +140,23 @@ class RemoteSite:
         self.transport.run(["sh", "-c", KILL_JOBS, "sh", self.workdir], timeout_s=30.0)
 
     def _provide(self, image: str) -> Ready:
+        name, facts = self.spec.name, self.facts
+        if reason := formats.why_no_image(image, name, facts.kind, facts.arch):
+            raise CannotRun(reason)
         wanted = Wanted(
             name=image,
             device=self.spec,
-            facts=self.facts,
+            facts=facts,
             workdir=PurePosixPath(self.workdir),
             cache=self._cache,
             log=self._logs / f"{self.spec.name}-{image}.log",
             engine=self._engine,
         )
         offered = self.kind.SPEC.runtimes
-        name, reasons = runtimes.first(offered, image, self.facts, self._engine.name)
-        if name is None:
-            raise CannotRun(
-                f"{self.spec.name} has no compatible runtime for {image}: " + "; ".join(reasons)
-            )
-        return runtimes.find(name).provide(self.transport, wanted, self._on_line)
+        runtime, reasons = runtimes.first(offered, image, facts, self._engine.name)
+        if runtime is None:
+            raise CannotRun(f"{name} has no compatible runtime for {image}: " + "; ".join(reasons))
+        return runtimes.find(runtime).provide(self.transport, wanted, self._on_line)
 
 
 class DeviceRunner:

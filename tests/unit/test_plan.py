@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from harness.errors import ConfigError
-from harness.records import DeviceSpec, ModelSpec, TensorSpec
+from harness import formats
+from harness.containers import ContainerEngine
+from harness.errors import CannotRun, ConfigError
+from harness.records import DeviceFacts, DeviceSpec, ModelSpec, TensorSpec
 from harness.scenario import config, plan
 from harness.scenario.model import Model
 from harness.scenario.plan import Inventory
+from harness.targets.remote import RemoteSite
+from harness.transports.local import LocalTransport
 
 
 def model(name: str) -> Model:
@@ -151,3 +157,60 @@ def test_an_empty_matrix_is_a_mistake(text: str, only: tuple[str, ...], message:
 def test_another_batch_than_the_model_s_is_skipped() -> None:
     made = planned(BASE + "matrix: {batch: [1, 8]}\n")
     assert {s.reason for s in made.skipped} == {"the model's input has a fixed batch of 1"}
+
+
+def test_a_format_is_skipped_on_a_kind_of_device_that_it_does_not_run_on() -> None:
+    devices = {
+        **INVENTORY.devices,
+        "orin": DeviceSpec("orin", "jetson", "ssh"),
+        "mini": DeviceSpec("mini", "macos", "ssh"),
+    }
+    Path("s.yaml").write_text(
+        "name: x\nmodels: [rio]\nformats: [pytorch, onnx, tflite-runtime]\n"
+        "devices: [local, pixel, orin, mini]\n"
+    )
+    inventory = dataclasses.replace(INVENTORY, devices=devices)
+    made = plan.make_plan(config.read_scenario(Path("s.yaml")), inventory, ())
+    only = "only on linux and android"
+    assert {(s.cell.format, s.cell.device): s.reason for s in made.skipped} == {
+        ("pytorch", "orin"): f"PyTorch does not run on jetson here, {only}",
+        ("pytorch", "mini"): f"PyTorch does not run on macos here, {only}",
+        ("tflite-runtime", "mini"): "TFLite (tflite-runtime 2.14) does not run on macos here, "
+        "only on linux, jetson and android",
+    }
+
+
+def test_a_mac_that_bench_runs_on_runs_the_linux_images() -> None:
+    devices = {"local": DeviceSpec("local", "macos", "local")}
+    Path("s.yaml").write_text(BASE)
+    inventory = dataclasses.replace(INVENTORY, devices=devices)
+    assert not plan.make_plan(config.read_scenario(Path("s.yaml")), inventory, ()).skipped
+
+
+@pytest.mark.parametrize("arch", ["armv7l", "riscv64"])
+def test_a_format_that_is_not_for_a_processor_says_for_which_it_is(arch: str) -> None:
+    spec = formats.REGISTRY["onnx"].SPEC
+    assert formats.why_not(spec, "pi", "linux", arch) == (
+        f"ONNX Runtime is for x86_64 and aarch64 here, and pi is {arch}"
+    )
+
+
+@pytest.mark.parametrize(("kind", "arch"), [("linux", "aarch64"), ("macos", "arm64")])
+def test_processors_go_by_either_of_their_names(kind: str, arch: str) -> None:
+    assert formats.why_not(formats.REGISTRY["onnx"].SPEC, "m", kind, arch) is None
+
+
+def test_an_image_is_refused_for_the_reason_of_its_format() -> None:
+    assert formats.why_no_image("torchscript", "pi", "linux", "aarch64") == (
+        "TorchScript is for x86_64 here, and pi is aarch64"
+    )
+    assert formats.why_no_image("another", "pi", "linux", "aarch64") is None
+
+
+def test_a_device_is_told_once_why_a_format_is_not_for_its_processor(tmp_path: Path) -> None:
+    spec = DeviceSpec("pi", "linux", "local")
+    site = RemoteSite(spec, cast(ContainerEngine, None), tmp_path, tmp_path, "r")
+    site.adopt(LocalTransport("pi"), DeviceFacts("linux", "aarch64", "Debian 12"))
+    with pytest.raises(CannotRun) as refused:
+        site.place("pytorch")
+    assert refused.value.message == "PyTorch is for x86_64 here, and pi is aarch64"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from records_for_tests import STATE
 
-from harness import kinds
+from harness import formats, kinds
+from harness.cache import file_sha256
 from harness.containers import Completed, JobSpec, Mount
 from harness.errors import CannotRun, DeviceLost, RunEnds, StepFailed
 from harness.kinds import Kind
@@ -33,7 +35,7 @@ from harness.run import cell as cells_of
 from harness.run.device_worker import DeviceWorker, Stopped, run_device
 from harness.run.job import CellJob, DeviceJob, ModelInputs, Rules
 from harness.run.recorder import Recorder
-from harness.runner.job import PROFILES, TrialAnswer
+from harness.runner.job import PROFILES, Answer, Job, TrialAnswer
 from harness.serial import dumps, loads
 from harness.steps.jobs import Place
 from harness.store import Run, RunFolder, read_run
@@ -92,6 +94,7 @@ class Site:
 
     def __init__(self, folder: Path, phone: Phone) -> None:
         self.spec, self.workdir, self.phone = PHONE, str(folder), phone
+        self.name = "phone"
         self.gone: Exception | None = None
         self.unfit: dict[str, Exception] = {}
         self.transport: Transport = LocalTransport("phone")
@@ -102,7 +105,7 @@ class Site:
         if image in self.unfit:
             raise self.unfit[image]
         runner: Any = self.phone
-        return Place(runner, IMAGE, "phone")
+        return Place(runner, IMAGE, self.name)
 
     def wait_until_back(self) -> None:
         if self.gone:
@@ -327,3 +330,98 @@ def test_what_is_known_before_the_last_trial_is_provisional(bench: Make) -> None
     (early,) = read_run(made.recorder.folder).provisional
     assert early.summary
     assert early.summary.trials == 2
+
+
+class Converter(Phone):
+    """A phone that also converts, as a format does whose file only the device itself can make."""
+
+    def __init__(self, script: Iterator[Exception | None]) -> None:
+        super().__init__(script)
+        self.jobs: list[tuple[str, str, str]] = []
+
+    def run(self, image: Image, job: JobSpec, on_line: Any = None) -> Completed:
+        folder = next(mount.host for mount in job.mounts if mount.writable)
+        given = loads(Job, (folder / "job.json").read_bytes())
+        self.jobs.append((given.mode, given.format, given.source))
+        if given.mode != "convert":
+            return super().run(image, job, on_line)
+        if trouble := next(self.script, None):
+            raise trouble
+        (folder / Path(given.artifact).name).write_text("made on the phone")
+        (folder / "result.json").write_text(dumps(Answer(0.5, "1.0")))
+        job.log.write_text("tuned 3 kernels\n")
+        return Completed(0, "", 0.5)
+
+
+@pytest.fixture
+def tuned(bench: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Cells of a format that is converted on the device; nothing of it was made on the host."""
+    onnx = formats.REGISTRY["onnx"].SPEC
+    spec = replace(
+        onnx, name="tuned", converter="tuned", suffix=".tuned", converted_on="device", image="tuned"
+    )
+    monkeypatch.setitem(formats.REGISTRY, "tuned", cast(formats.Format, SimpleNamespace(SPEC=spec)))
+    monkeypatch.setattr("harness.steps.convert.format_sha256", lambda name: f"files of {name}")
+    source = tmp_path / "model"
+
+    def make(phone: Phone, cells: int = 1, trials: int = 1) -> Bench:
+        made = bench(phone, cells, trials)
+        source.mkdir(exist_ok=True)
+        (source / "w.pt").write_text("weights")
+        model = replace(SPEC, weights_sha256=file_sha256(source / "w.pt"))
+        inputs = replace(made.job.models["m"], spec=model, folder=str(source))
+        asked = tuple(
+            CellJob(replace(one.cell, format="tuned"), one.started_at, None)
+            for one in made.job.cells
+        )
+        made.job = replace(made.job, cells=asked, models={"m": inputs})
+        return made
+
+    return make
+
+
+def test_a_format_of_the_device_s_own_is_converted_there_once_for_all_its_cells(
+    tuned: Make,
+) -> None:
+    phone = Converter(iter([]))
+    made = tuned(phone, cells=2)
+    first, second = made.run().results
+    assert (first.status, second.status) == ("ok", "ok")
+    assert phone.jobs[0] == ("convert", "tuned", "/model")
+    assert [mode for mode, _, _ in phone.jobs] == ["convert", "trial", "trial"]
+    assert first.artifact
+    assert first.artifact == second.artifact
+    assert Path(first.artifact.path).read_text() == "made on the phone"
+    assert first.artifact.size_bytes == len("made on the phone")
+    log = made.recorder.folder / f"cells/{first.cell.id}/convert.log"
+    assert log.read_text() == "tuned 3 kernels\n"
+
+
+def test_what_one_device_converted_is_not_another_device_s(tuned: Make) -> None:
+    phone = Converter(iter([]))
+    made = tuned(phone)
+    made.run()
+    (made.recorder.folder / "results.jsonl").unlink()
+    other = Converter(iter([]))
+    again = tuned(other)
+    again.site.name = "another phone"
+    (result,) = again.run().results
+    assert result.status == "ok"
+    assert other.jobs[0][0] == "convert"
+
+
+def test_a_device_that_cannot_convert_fails_at_that_step(tuned: Make) -> None:
+    made = tuned(Converter(iter([StepFailed("exit code 1: no kernel for GridSample")])))
+    (result,) = made.run().results
+    assert result.failure
+    assert (result.failure.step, result.failure.reason) == (
+        "convert",
+        "exit code 1: no kernel for GridSample",
+    )
+
+
+def test_a_device_that_is_lost_while_it_converts_is_tried_once_more(tuned: Make) -> None:
+    phone = Converter(iter(lost(1)))
+    (result,) = tuned(phone).run().results
+    assert result.status == "ok"
+    assert [mode for mode, _, _ in phone.jobs] == ["convert", "convert", "trial"]

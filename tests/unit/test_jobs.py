@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness import formats
 from harness.containers import Completed, JobSpec, Mount
 from harness.errors import StepFailed
 from harness.records import Image, ModelSpec, TensorSpec
@@ -139,3 +140,16 @@ def test_the_measured_job_gets_the_last_cpus(monkeypatch: pytest.MonkeyPatch) ->
     assert jobs.pinned(1) == (3,)
     assert jobs.pinned(2) == (2, 3)
     assert jobs.pinned(9) == (0, 1, 2, 3)
+
+
+def test_a_format_with_a_runner_of_its_own_is_run_by_it_and_converted_by_ours(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(formats.REGISTRY["onnx"].SPEC, runner="native.runner")
+    monkeypatch.setattr(formats.REGISTRY["onnx"], "SPEC", spec)
+    for mode, module in (("trial", "native.runner"), ("convert", "harness.runner")):
+        engine = FakeEngine(GOOD)
+        made = replace(job(folders, folders["job"] / "model.onnx", "onnx"), mode=mode)
+        run_job(Place(engine, IMAGE), folders["job"], made, LIMITS, Answer)
+        assert engine.spec is not None
+        assert engine.spec.argv == ("-m", module, "/job")

@@ -12,6 +12,8 @@ from typing import Any, Dict, Protocol
 
 import numpy as np
 
+from ..records import ModelSpec
+
 
 @dataclass(frozen=True)
 class RuntimeOptions:
@@ -32,4 +34,17 @@ class Engine(Protocol):
         """Run the model once on what was fed; its value means nothing."""
 
     def fetch(self) -> Dict[str, np.ndarray]:
-        """The outputs of the last invoke by the model's names, float32; may be views."""
+        """The outputs of the last invoke by the model's names; may be views.
+
+        Floats of any width; labels and counts as the whole numbers that the model gives.
+        """
+
+
+def check_count(found: int, model: ModelSpec) -> None:
+    """Raises ValueError where a converted model has not as many outputs as the model names.
+
+    Names go by position there: one that the converter left out would shift all that follow.
+    """
+    if found != len(model.outputs):
+        names = ", ".join(model.outputs)
+        raise ValueError(f"the converted model has {found} outputs, model.yaml names {names}")

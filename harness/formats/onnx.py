@@ -157,7 +157,9 @@ DTYPES: Dict[str, Any] = {
 def _zeros(output: Any) -> np.ndarray:
     """An array to bind to an output; raises ValueError where its shape is not fixed."""
     kind = output.type.replace("tensor(", "").rstrip(")")
-    if not all(isinstance(side, int) for side in output.shape) or kind not in DTYPES:
+    if kind not in DTYPES:
+        raise ValueError(f"output {output.name} is a {output.type}, which bench does not read")
+    if not all(isinstance(side, int) for side in output.shape):
         raise ValueError(
             f"output {output.name} has no fixed shape ({output.type} {output.shape}): "
             "leave NMS to bench"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..records import FormatSpec, Layer, ModelSpec, Precision
 from . import source as model_source
-from .engine import Engine, RuntimeOptions
+from .engine import Engine, RuntimeOptions, check_count
 from .placement import Profiled, warm_runs
 
 PLUGIN = "CPU"
@@ -39,6 +39,7 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     graph = openvino.convert_model(
         network, example_input=model_source.example(model), input=[list(model.input.shape)]
     )
+    check_count(len(graph.outputs), model)
     for name, output in zip(model.outputs, graph.outputs):
         output.get_tensor().set_names({name})
     graph.inputs[0].get_tensor().set_names({model.input.name})

@@ -112,6 +112,9 @@ class TorchEngine:
         self._outputs = self._module(self._input)
 
     def fetch(self) -> Dict[str, np.ndarray]:
-        """Views of the tensors that the last forward pass returned."""
+        """Views of the tensors that the last forward pass returned; halves are widened."""
         values = model_source.named(self._outputs, self._model)
-        return {name: value.float().numpy() for name, value in zip(self._model.outputs, values)}
+        return {
+            name: (value.float() if value.is_floating_point() else value).numpy()
+            for name, value in zip(self._model.outputs, values)
+        }

@@ -11,7 +11,7 @@ import numpy as np
 from ..records import FormatSpec, Layer, ModelSpec, Precision
 from . import litert_c
 from . import source as model_source
-from .engine import Engine, RuntimeOptions
+from .engine import Engine, RuntimeOptions, check_count
 from .placement import Profiled, warm_runs
 
 SPEC = FormatSpec(
@@ -191,6 +191,7 @@ class InterpreterEngine:
         interpreter.allocate_tensors()
         self._input = interpreter.get_input_details()[0]["index"]
         self._outputs = [detail["index"] for detail in interpreter.get_output_details()]
+        check_count(len(self._outputs), model)
         self._model = model
         self._interpreter = interpreter
         self.invoke = interpreter.invoke

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import formats, tasks
 from ..formats.engine import Engine, RuntimeOptions
+from ..records import ModelSpec
 from ..tasks import pack as packs
 from ..tasks.options import number
 from .job import Answer, Job
@@ -33,13 +34,34 @@ def outputs(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
         tensor, _ = task.preprocess(image, job.model)
         engine.feed(tensor)
         engine.invoke()
-        rows.append({name: np.array(value, np.float32) for name, value in engine.fetch().items()})
+        rows.append(_row(engine.fetch(), job.model))
         _check_shapes(rows[0], rows[-1])
     stacked: Dict[str, Any] = {
         name: np.concatenate([row[name] for row in rows]) for name in job.model.outputs
     }
     np.savez(str(folder / "outputs.npz"), **stacked)
     return Answer(_since(started_ns), runtime_version(job), len(rows))
+
+
+def _row(found: Dict[str, np.ndarray], model: ModelSpec) -> Dict[str, np.ndarray]:
+    """Copies of the model's outputs, all floats as float32; raises ValueError for a wrong one."""
+    missing = [name for name in model.outputs if name not in found]
+    if missing:
+        raise ValueError(
+            "output %s is missing: the model returns %s" % (", ".join(missing), ", ".join(found))
+        )
+    batch = model.input.shape[:1]
+    for name in model.outputs:
+        if found[name].shape[:1] != batch:
+            raise ValueError(
+                f"output {name} has shape {found[name].shape}: its first side is to be the batch, "
+                f"{batch[0]}"
+            )
+    return {name: _copied(found[name]) for name in model.outputs}
+
+
+def _copied(value: np.ndarray) -> np.ndarray:
+    return np.array(value, value.dtype if value.dtype.kind in "biu" else np.float32)
 
 
 def _check_shapes(first: Dict[str, np.ndarray], last: Dict[str, np.ndarray]) -> None:

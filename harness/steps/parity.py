@@ -8,7 +8,10 @@ Rules, by precision, on the same real pictures through both models:
 | fp16 | cosine >= 0.999 | 99 %, IoU >= 0.9 |
 | int8 | cosine >= 0.95 | 90 %, IoU >= 0.8 |
 
-At every precision outputs have the reference's names and shapes and are finite; boxes that only
+At every precision outputs have the reference's names and shapes, have values and are finite, and
+are of the reference's size: fp16 within 2 %, int8 within 25 % (the factor that fits them best).
+Whole numbers (labels, counts) are not judged by such figures: as many must be equal as boxes must
+have a partner. Where all of the reference is 0, values may reach 1e-4, 1e-3, 1e-2. Boxes that only
 the converted model has are at most as many as may lack a partner; scores of partners do not shift,
 on average, by more than the margin (0.001, 0.02, 0.1). A box whose score is within the margin of
 the threshold is not missing, and not extra, when it has no partner.
@@ -21,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +34,7 @@ from ..records import ModelSpec, OutputParity, Parity, Precision
 from ..tasks import REGISTRY, Detections, Geometry, number
 from ..tasks.nms import iou
 
-Outputs = Mapping[str, NDArray[np.float32]]
+Outputs = Mapping[str, NDArray[Any]]
 HIGHER: Final = metrics.Value("", "")
 
 
@@ -45,12 +48,16 @@ class Rules:
     iou: float
     score_margin: float
     metric_drop: float
+    #: how far the factor that fits the outputs to the reference's best may be from 1
+    gain: float | None
+    #: the largest value where all of the reference is 0
+    zero: float
 
 
 RULES: Final[dict[Precision, Rules]] = {
-    "fp32": Rules(1e-4, 0.9999, 1.0, 0.99, 0.001, 0.001),
-    "fp16": Rules(None, 0.999, 0.99, 0.9, 0.02, 0.01),
-    "int8": Rules(None, 0.95, 0.9, 0.8, 0.1, 0.02),
+    "fp32": Rules(1e-4, 0.9999, 1.0, 0.99, 0.001, 0.001, None, 1e-4),
+    "fp16": Rules(None, 0.999, 0.99, 0.9, 0.02, 0.01, 0.02, 1e-3),
+    "int8": Rules(None, 0.95, 0.9, 0.8, 0.1, 0.02, 0.25, 1e-2),
 }
 
 
@@ -80,7 +87,12 @@ def compare(
     tally = Tally()
     for wanted, seen, geometry in zip(reference, candidate, geometries, strict=True):
         count_boxes(spec, rules, wanted, seen, geometry, tally)
-    reasons = [*output_reasons(outputs, rules), *box_reasons(tally, rules)]
+    reasons = [
+        reason
+        for one in outputs
+        for reason in output_reasons(one, _values(one.name, reference, candidate), rules)
+    ]
+    reasons += box_reasons(tally, rules)
     matched = len(tally.ious)
     return Parity(
         ok=not reasons,
@@ -151,6 +163,8 @@ def different_structure(
             seen, wanted = candidate[0][name].shape, reference[0][name].shape
             reasons.append(f"{name}: shape {seen}, the reference has {wanted}")
             continue
+        if not reference[0][name].size:
+            reasons.append(f"{name}: the output is empty, so nothing of it can be compared")
         for whose, rows in (("the reference's ", reference), ("", candidate)):
             wrong = sum(int(np.sum(~np.isfinite(outputs[name]))) for outputs in rows)
             if wrong:
@@ -162,8 +176,7 @@ def output_parity(
     name: str, reference: Sequence[Outputs], candidate: Sequence[Outputs]
 ) -> OutputParity:
     """One output over all pictures; `max_rel` has a floor of 0.1 % of the scale under it."""
-    wanted = np.concatenate([np.ravel(outputs[name]) for outputs in reference]).astype(np.float64)
-    seen = np.concatenate([np.ravel(outputs[name]) for outputs in candidate]).astype(np.float64)
+    wanted, seen = (v.astype(np.float64) for v in _values(name, reference, candidate))
     difference, size = np.abs(seen - wanted), np.abs(wanted)
     scale = float(size.max(initial=0.0))
     relative = difference / np.maximum(size, max(1e-3 * scale, 1e-12))
@@ -178,16 +191,60 @@ def output_parity(
     )
 
 
-def output_reasons(outputs: Sequence[OutputParity], rules: Rules) -> list[str]:
-    """The rules on raw outputs that are broken, with their figures."""
+def _values(
+    name: str, reference: Sequence[Outputs], candidate: Sequence[Outputs]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """All values of an output over all pictures: the reference's, and the candidate's."""
+    wanted = np.concatenate([np.ravel(outputs[name]) for outputs in reference])
+    return wanted, np.concatenate([np.ravel(outputs[name]) for outputs in candidate])
+
+
+def output_reasons(
+    one: OutputParity, values: tuple[NDArray[Any], NDArray[Any]], rules: Rules
+) -> list[str]:
+    """The rules on a raw output that are broken, with their figures."""
+    wanted, seen = values
+    if wanted.dtype.kind in "biu":
+        return _whole_reasons(one.name, wanted, seen, rules)
+    if not wanted.any() or not seen.any():
+        return _zero_reasons(one, seen, rules)
     reasons = []
-    for one in outputs:
-        if rules.max_abs is not None and one.max_abs > rules.max_abs * max(1.0, one.scale):
-            limit = rules.max_abs * max(1.0, one.scale)
-            reasons.append(f"{one.name}: max abs difference {one.max_abs:.3g} is over {limit:.3g}")
-        if one.cosine < rules.cosine:
-            reasons.append(f"{one.name}: cosine {one.cosine:.6f} is under {rules.cosine}")
+    if rules.max_abs is not None and one.max_abs > rules.max_abs * max(1.0, one.scale):
+        limit = rules.max_abs * max(1.0, one.scale)
+        reasons.append(f"{one.name}: max abs difference {one.max_abs:.3g} is over {limit:.3g}")
+    if one.cosine < rules.cosine:
+        reasons.append(f"{one.name}: cosine {one.cosine:.6f} is under {rules.cosine}")
+    gain = _gain(wanted.astype(np.float64), seen.astype(np.float64))
+    if rules.gain is not None and not reasons and abs(gain - 1) > rules.gain:
+        reasons.append(
+            f"{one.name}: values are {gain:.3g} times the reference's; "
+            f"{1 - rules.gain:.3g} to {1 + rules.gain:.3g} times may be"
+        )
     return reasons
+
+
+def _whole_reasons(name: str, wanted: NDArray[Any], seen: NDArray[Any], rules: Rules) -> list[str]:
+    equal = int(np.sum(wanted == seen))
+    if equal >= rules.matched * wanted.size - 1e-9:
+        return []
+    return [
+        f"{name}: {equal} of {wanted.size} whole numbers equal the reference's; "
+        f"{rules.matched:.0%} must"
+    ]
+
+
+def _zero_reasons(one: OutputParity, seen: NDArray[Any], rules: Rules) -> list[str]:
+    """All of one side is 0: there is no cosine, only a size."""
+    if one.max_abs <= rules.zero:
+        return []
+    if seen.any():
+        return [f"{one.name}: values up to {one.max_abs:.3g}, the reference's are all 0"]
+    return [f"{one.name}: all values are 0, the reference's are up to {one.scale:.3g}"]
+
+
+def _gain(wanted: NDArray[np.float64], seen: NDArray[np.float64]) -> float:
+    """The factor that makes the reference fit best, by least squares."""
+    return float(np.sum(wanted * seen) / np.sum(wanted * wanted))
 
 
 # ---- boxes -------------------------------------------------------------------------------------

@@ -156,6 +156,7 @@ def test_reasons_state_their_figures() -> None:
 
     found = parity("int8", shrink)
     assert found.reasons == (
+        "scores: values are 0.1 times the reference's; 0.75 to 1.25 times may be",
         "boxes: 0 of the reference's 48 have a partner with IoU >= 0.8; 90% must",
     )
     assert found.min_iou is None
@@ -228,3 +229,121 @@ def test_masks_that_collapse_are_seen_where_the_boxes_are_right() -> None:
     assert reasons[0].startswith("mask_map50_95 metric 0.02 is 97.50% under")
     assert check_metrics("fp16", reference, reference) == (1.0, [])
     assert check_metrics("fp16", {"top1": 0.4}, {"top1": 0.5})[0] == 0.8
+
+
+# ---- outputs of every sort ---------------------------------------------------------------------
+
+LABELS = ModelSpec(
+    name="labels",
+    task="classification",
+    module="network.py",
+    function="build",
+    weights="weights.pt",
+    weights_sha256="",
+    input=TensorSpec("images", (1, 3, 32, 32)),
+    outputs=("logits", "extra"),
+    classes=("a", "b"),
+)
+LOGITS = np.array([[9.0, -9.0]], np.float32)
+
+
+def extra_parity(precision: Precision, reference: list[Any], candidate: list[Any]) -> Parity:
+    """Parity of a classifier whose logits are right and whose other output is as given."""
+    rows = [
+        [{"logits": LOGITS, "extra": np.array(value)[None]} for value in values]
+        for values in (reference, candidate)
+    ]
+    return compare(LABELS, precision, rows[0], rows[1], [fit(32, 32, (32, 32))] * len(reference))
+
+
+@pytest.mark.parametrize(
+    ("precision", "wrong", "reason"),
+    [
+        ("fp32", 0, None),
+        ("fp32", 1, "extra: 19 of 20 whole numbers equal the reference's; 100% must"),
+        ("fp16", 1, "extra: 19 of 20 whole numbers equal the reference's; 99% must"),
+        ("int8", 2, None),
+        ("int8", 3, "extra: 17 of 20 whole numbers equal the reference's; 90% must"),
+    ],
+)
+def test_whole_numbers_are_equal_or_not_however_near_they_are(
+    precision: Precision, wrong: int, reason: str | None
+) -> None:
+    labels = [np.int64(500 + n) for n in range(20)]
+    seen = [label + np.int64(n < wrong) for n, label in enumerate(labels)]
+    found = extra_parity(precision, labels, seen)
+    assert found.reasons == (() if reason is None else (reason,))
+    assert found.ok == (reason is None)
+
+
+def test_labels_of_two_near_classes_need_no_cosine() -> None:
+    labels = [np.int64(n % 2) for n in range(20)]
+    assert extra_parity("int8", labels, [labels[1], *labels[1:]]).ok
+
+
+def test_truth_values_are_compared_as_whole_numbers() -> None:
+    assert extra_parity("fp32", [True, False], [True, False]).ok
+    assert extra_parity("fp32", [True, False], [True, True]).reasons == (
+        "extra: 1 of 2 whole numbers equal the reference's; 100% must",
+    )
+
+
+def test_labels_that_a_runtime_gives_as_floats_are_the_same_labels() -> None:
+    assert extra_parity("fp32", [np.int64(3)], [np.float32(3)]).ok
+
+
+@pytest.mark.parametrize(
+    ("precision", "noise", "ok"),
+    [
+        ("fp32", 5e-5, True),
+        ("fp32", 2e-4, False),
+        ("fp16", 5e-4, True),
+        ("fp16", 5e-3, False),
+        ("int8", 5e-3, True),
+        ("int8", 0.1, False),
+    ],
+)
+def test_noise_around_an_output_of_zeros_is_judged_by_its_size(
+    precision: Precision, noise: float, ok: bool
+) -> None:
+    found = extra_parity(precision, [[0.0, 0.0]], [[noise, -noise]])
+    reason = f"extra: values up to {noise:.3g}, the reference's are all 0"
+    assert found.reasons == (() if ok else (reason,))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_an_output_that_became_all_zeros_is_refused_and_said_to_be(precision: Precision) -> None:
+    assert extra_parity(precision, [[0.5, 0.25]], [[0.0, 0.0]]).reasons == (
+        "extra: all values are 0, the reference's are up to 0.5",
+    )
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_two_outputs_of_zeros_are_equal(precision: Precision) -> None:
+    assert extra_parity(precision, [[0.0]], [[0.0]]).ok
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_an_empty_output_is_no_parity(precision: Precision) -> None:
+    assert extra_parity(precision, [[]], [[]]).reasons == (
+        "extra: the output is empty, so nothing of it can be compared",
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "factor", "limits"),
+    [("fp16", 1.1, "0.98 to 1.02"), ("int8", 2.0, "0.75 to 1.25"), ("int8", 0.5, "0.75 to 1.25")],
+)
+def test_outputs_of_another_size_are_refused_though_their_direction_is_right(
+    precision: Precision, factor: float, limits: str
+) -> None:
+    wanted = np.array([1.0, 2.0, 3.0], np.float32)
+    assert extra_parity(precision, [wanted], [wanted * factor]).reasons == (
+        f"extra: values are {factor:.3g} times the reference's; {limits} times may be",
+    )
+
+
+def test_nan_of_the_reference_is_said_to_be_the_reference_s() -> None:
+    assert extra_parity("fp32", [[np.nan]], [[1.0]]).reasons == (
+        "extra: the reference's 1 values are NaN or infinite",
+    )

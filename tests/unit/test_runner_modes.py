@@ -1,0 +1,136 @@
+"""What the runner makes of a model's raw outputs before anything is compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.formats.engine import check_count
+from harness.formats.tflite import InterpreterEngine
+from harness.records import ModelSpec, TensorSpec
+from harness.runner import modes
+from harness.runner.job import VERSION, Answer, Job
+
+SPEC = ModelSpec(
+    "labels", "classification", "n.py", "build", "w.pt", "0", TensorSpec("x", (1, 3, 8, 8)),
+    ("logits", "label"), ("a", "b"), {"normalise": "none", "resize": 8},
+)  # fmt: skip
+Say = Callable[[int], dict[str, Any]]
+
+
+class Model:
+    """Satisfies `Engine`; one buffer for all runs, as runtimes have it."""
+
+    def __init__(self, say: Say) -> None:
+        self.say, self.runs = say, 0
+        self.buffers: dict[str, np.ndarray] = {}
+
+    def feed(self, tensor: np.ndarray) -> None:
+        pass
+
+    def invoke(self) -> None:
+        for name, value in self.say(self.runs).items():
+            if self.buffers.get(name, np.zeros(0)).shape != np.shape(value):
+                self.buffers[name] = np.array(value)
+            self.buffers[name][...] = value
+        self.runs += 1
+
+    def fetch(self) -> dict[str, np.ndarray]:
+        return self.buffers
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Say], dict[str, Any]]:
+    """`outputs.npz` of two images, as the model says it."""
+    images = [(n, np.zeros((8, 8, 3), np.uint8)) for n in range(2)]
+    monkeypatch.setattr(modes.packs, "open_pack", lambda path: images)
+    monkeypatch.setattr(modes, "runtime_version", lambda job: "1.0")
+    job = Job(VERSION, "outputs", "onnx", "fp32", 1, SPEC, "", "m.onnx", "pack", 2)
+
+    def run(say: Say) -> dict[str, Any]:
+        monkeypatch.setattr(modes, "load", lambda job: Model(say))
+        answer = modes.outputs(job, tmp_path, lambda *given, **values: None, 0)
+        assert isinstance(answer, Answer)
+        with np.load(tmp_path / "outputs.npz") as file:
+            return {name: file[name] for name in file.files}
+
+    return run
+
+
+def test_labels_stay_whole_numbers_and_floats_of_any_width_become_float32(
+    outputs: Callable[[Say], dict[str, Any]],
+) -> None:
+    big = 2**24 + 1  # which float32 has not
+    for wide in (np.float16, np.float64):
+        found = outputs(
+            lambda n, wide=wide: {  # type: ignore[misc]
+                "logits": np.array([[0.5, n]], wide),
+                "label": np.array([big + n], np.int64),
+            }
+        )
+        assert found["logits"].dtype == np.float32
+        assert found["logits"].tolist() == [[0.5, 0.0], [0.5, 1.0]]
+        assert (found["label"].dtype, found["label"].tolist()) == (np.int64, [big, big + 1])
+
+
+def test_each_image_has_its_own_outputs_though_the_runtime_has_one_buffer(
+    outputs: Callable[[Say], dict[str, Any]],
+) -> None:
+    found = outputs(lambda n: {"logits": np.full((1, 2), n, np.float32), "label": np.array([n])})
+    assert found["logits"].tolist() == [[0.0, 0.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            {"logits": np.zeros((1, 2)), "output_1": np.zeros(1)},
+            "output label is missing: the model returns logits, output_1",
+        ),
+        (
+            {"logits": np.zeros((1, 2)), "label": np.int64(3)},
+            "output label has shape (): its first side is to be the batch, 1",
+        ),
+        (
+            {"logits": np.zeros((2, 1)), "label": np.zeros(1)},
+            "output logits has shape (2, 1): its first side is to be the batch, 1",
+        ),
+    ],
+)
+def test_an_output_that_cannot_be_compared_is_named(
+    outputs: Callable[[Say], dict[str, Any]], said: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        outputs(lambda n: said)
+
+
+def test_an_output_that_grows_with_what_is_seen_is_left_to_bench(
+    outputs: Callable[[Say], dict[str, Any]],
+) -> None:
+    words = "output logits has no fixed shape ((1, 1), then (1, 2)): leave NMS to bench"
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        outputs(lambda n: {"logits": np.zeros((1, n + 1)), "label": np.zeros(1)})
+
+
+def test_outputs_that_go_by_position_must_all_be_there() -> None:
+    words = "the converted model has 1 outputs, model.yaml names logits, label"
+    check_count(2, SPEC)
+    with pytest.raises(ValueError, match=words):
+        check_count(1, SPEC)
+
+    class Interpreter:
+        def allocate_tensors(self) -> None: ...
+        def invoke(self) -> None: ...
+        def get_input_details(self) -> Any:
+            return [{"index": 0}]
+
+        def get_output_details(self) -> Any:
+            return [{"index": 1}]
+
+    with pytest.raises(ValueError, match=words):
+        InterpreterEngine(Interpreter(), SPEC)

@@ -1,42 +1,20 @@
-"""The model as its author wrote it: the PyTorch module that every conversion starts from.
-
-Checkpoints are taken as trainers write them: saved on a GPU, wrapped with an epoch and a learning
-rate, with `module.` before each name. What is done about it is printed, so the job's log has it.
-"""
+"""The model as its author wrote it: the PyTorch module that every conversion starts from."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import pickle
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence, cast
 
 from ..records import ModelSpec
+from . import checkpoint
 
 if TYPE_CHECKING:
     import torch
 
 MODULE = "bench_model_source"
-#: what torch.load raises for a file that is no state dict, or a damaged one
-UNREADABLE = (
-    pickle.UnpicklingError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-#: under which of its keys a training checkpoint has the weights, likeliest first
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "params", "weights", "ema")
-#: what wrappers of a module put before each name
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
-#: buffers that profilers leave in a module, and nothing computes with
-LEFT_OVER = ("total_ops", "total_params")
-SHOWN = 3
 
 
 def build(model: ModelSpec, folder: Path) -> "torch.nn.Module":
@@ -57,8 +35,13 @@ def build(model: ModelSpec, folder: Path) -> "torch.nn.Module":
             sys.path.append(place)  # last, so that no file of a model takes a library's name
     sys.modules[MODULE] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
-    network: "torch.nn.Module" = getattr(module, model.function)()
-    return network.eval()
+    function = getattr(module, model.function, None)
+    if function is None:
+        raise ImportError(f"{model.module} has no {model.function}(), which model.yaml names")
+    network = function()
+    if not hasattr(network, "state_dict"):
+        raise TypeError(f"{model.function}() returns a {type(network).__name__}, not a module")
+    return cast("torch.nn.Module", network.eval())
 
 
 def load(model: ModelSpec, folder: Path) -> "torch.nn.Module":
@@ -68,76 +51,13 @@ def load(model: ModelSpec, folder: Path) -> "torch.nn.Module":
 
 def with_weights(network: "torch.nn.Module", path: Path, function: str) -> "torch.nn.Module":
     """The network that `function` built, in fp32, with the weights of a checkpoint."""
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise ValueError(
-            f"{path.name} cannot be read by torch.load(weights_only=True): "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        ) from error
-    state = fitted(content, network.state_dict(), path.name)
-    wrong = mistakes(state, network.state_dict())
+    wanted = network.state_dict()
+    state = checkpoint.fitted(checkpoint.read(path), wanted, path.name)
+    wrong = checkpoint.mistakes(state, wanted)
     if wrong:
         raise ValueError(f"{path.name} does not fit {function}(): {'; '.join(wrong)}")
     network.load_state_dict(state)
     return network.float().eval()
-
-
-def fitted(content: Any, wanted: Mapping[str, Any], name: str) -> Dict[str, Any]:
-    """The tensors of a checkpoint under the network's own names; raises ValueError for none."""
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{name} has a {type(content).__name__}, not a state dict")
-    state = _unwrapped(content, wanted, name)
-    for prefix in PREFIXES:
-        if state and not set(state) & set(wanted) and all(k.startswith(prefix) for k in state):
-            print(f"{name}: left out '{prefix}' before each name")
-            state = {key[len(prefix) :]: value for key, value in state.items()}
-    left = [key for key in state if key not in wanted and key.rpartition(".")[2] in LEFT_OVER]
-    if left:
-        print(f"{name}: left out {len(left)} counters of a profiler")
-    return {key: value for key, value in state.items() if key not in left}
-
-
-def _unwrapped(content: Mapping[Any, Any], wanted: Mapping[str, Any], name: str) -> Dict[str, Any]:
-    if any(key in wanted for key in content) or _is_state(content):
-        return {str(key): value for key, value in content.items()}
-    for wrapper in WRAPPERS:
-        inside = content.get(wrapper)
-        if isinstance(inside, Mapping) and _is_state(inside):
-            print(f"{name}: a checkpoint with {_few(list(content))}; took '{wrapper}'")
-            return {str(key): value for key, value in inside.items()}
-    raise ValueError(
-        f"{name} is a checkpoint with {_few(list(content))}: save the state dict alone, "
-        "torch.save(model.state_dict(), path)"
-    )
-
-
-def _is_state(content: Mapping[Any, Any]) -> bool:
-    return bool(content) and all(hasattr(value, "shape") for value in content.values())
-
-
-def mistakes(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> List[str]:
-    """What keeps the tensors from being the network's, the first few of each kind."""
-    missing = [key for key in wanted if key not in state]
-    surplus = [key for key in state if key not in wanted]
-    shapes = [
-        f"{key} is {tuple(state[key].shape)} and should be {tuple(wanted[key].shape)}"
-        for key in wanted
-        if key in state and tuple(state[key].shape) != tuple(wanted[key].shape)
-    ]
-    found = [
-        ("it also has", surplus),
-        ("it lacks", missing),
-        ("another shape:", shapes),
-    ]
-    return [f"{what} {_few(names)}" for what, names in found if names]
-
-
-def _few(names: Sequence[Any]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (", ".join(map(str, names[:SHOWN])) or "nothing in it") + more
 
 
 def example(model: ModelSpec) -> "torch.Tensor":
@@ -158,6 +78,7 @@ def traceable(model: ModelSpec, folder: Path) -> "torch.nn.Module":
     network = load(model, folder)
     with torch.no_grad():
         seen = network(example(model))
+    named(seen, model)  # here, so that what does not fit is told before a tracer trips over it
     if isinstance(seen, torch.Tensor) or type(seen) in (tuple, list):
         return network
 
@@ -172,8 +93,22 @@ def traceable(model: ModelSpec, folder: Path) -> "torch.nn.Module":
     return Named().eval()
 
 
-def named(outputs: Any, model: ModelSpec) -> Any:
-    """The module's outputs in the order of `model.outputs`, by name where it gives names."""
+def named(outputs: Any, model: ModelSpec) -> Sequence[Any]:
+    """The module's outputs in the order of `model.outputs`, by name where it gives names.
+
+    Raises ValueError where they are not as many tensors as are named.
+    """
+    found = _in_order(outputs, model)
+    for name, value in zip(model.outputs, found):
+        if value is None or isinstance(value, (Mapping, tuple, list)):
+            raise ValueError(
+                f"output {name} is a {type(value).__name__}, not a tensor: "
+                "let forward() return one tensor for each output"
+            )
+    return found
+
+
+def _in_order(outputs: Any, model: ModelSpec) -> Sequence[Any]:
     values = _by_name(outputs)
     if values is not None and set(model.outputs) <= set(values):
         return [values[name] for name in model.outputs]
@@ -187,7 +122,7 @@ def named(outputs: Any, model: ModelSpec) -> Any:
     found = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
     if len(found) != len(model.outputs):
         raise ValueError(
-            f"the model returns {len(found)} tensors, model.yaml names {len(model.outputs)}"
+            f"the model returns {len(found)} outputs, model.yaml names {len(model.outputs)}"
         )
     return found
 

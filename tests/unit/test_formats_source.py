@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
+import re
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 from harness import payload
-from harness.formats import source
+from harness.formats import checkpoint, source
 from harness.records import ModelSpec, TensorSpec
 
 SPEC = ModelSpec(
@@ -40,6 +43,31 @@ def state(prefix: str = "", **more: Any) -> dict[str, Any]:
             "w.pt: left out 'module.' before each name\n",
         ),
         (state("module."), "w.pt: left out 'module.' before each name\n"),
+        (
+            {"epoch": 1, "model": state("module."), "ema": {"module": state(), "updates": 7}},
+            "w.pt: a checkpoint with epoch, model, ema; took 'model', not 'ema.module'\n"
+            "w.pt: left out 'module.' before each name\n",
+        ),
+        (
+            {"ema": {"decay": 0.9, "shadow": state()}},
+            "w.pt: a checkpoint with ema; took 'ema.shadow'\n",
+        ),
+        (
+            {"netG": state(), "iterations": 5},
+            "w.pt: a checkpoint with netG, iterations; took 'netG'\n",
+        ),
+        (
+            state("_orig_mod.module."),
+            "w.pt: left out '_orig_mod.module.' before each name\n",
+        ),
+        (
+            {**state("model."), "criterion.weight": np.zeros(3)},
+            "w.pt: left out 'model.' before each name; left out criterion.weight\n",
+        ),
+        (
+            state(**{"conv.num_batches_tracked": np.zeros(())}),
+            "w.pt: left out 1 counters that nothing computes with: conv.num_batches_tracked\n",
+        ),
         (state("_orig_mod."), "w.pt: left out '_orig_mod.' before each name\n"),
         (
             {"state_dict": state("model."), "pytorch-lightning_version": "2"},
@@ -48,21 +76,64 @@ def state(prefix: str = "", **more: Any) -> dict[str, Any]:
         ),
         (
             state(**{"conv.total_ops": np.zeros(1), "total_params": np.zeros(1)}),
-            "w.pt: left out 2 counters of a profiler\n",
+            "w.pt: left out 2 counters that nothing computes with: conv.total_ops, total_params\n",
         ),
     ],
 )
 def test_a_checkpoint_is_taken_as_trainers_write_it(
     content: Any, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = source.fitted(content, WANTED, "w.pt")
-    assert source.mistakes(found, WANTED) == []
+    found = checkpoint.fitted(content, WANTED, "w.pt")
+    assert checkpoint.mistakes(found, WANTED) == []
     assert capsys.readouterr().out == said
+
+
+def test_an_old_checkpoint_without_counters_has_all_that_is_computed_with(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wanted = {**WANTED, "bn.num_batches_tracked": np.zeros(())}
+    for content in (state(), state("module.")):
+        assert checkpoint.mistakes(checkpoint.fitted(content, wanted, "w.pt"), wanted) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            pickle.UnpicklingError(
+                "Weights only load failed. In PyTorch 2.6, we changed …\n\tUnsupported global: "
+                "GLOBAL ultralytics.nn.tasks.DetectionModel was not an allowed global by default."
+            ),
+            "w.pt holds Python objects (ultralytics.nn.tasks.DetectionModel), which are never "
+            "loaded: save the state dict alone, torch.save(model.state_dict(), path)",
+        ),
+        (
+            RuntimeError("Cannot use ``weights_only=True`` with TorchScript archives passed to …"),
+            "w.pt is a TorchScript archive, not a state dict: save the state dict alone, "
+            "torch.save(model.state_dict(), path)",
+        ),
+        (
+            pickle.UnpicklingError("Weights only load failed. In PyTorch 2.6, …"),
+            "w.pt is damaged, or no PyTorch checkpoint (UnpicklingError)",
+        ),
+        (EOFError(), "w.pt is damaged, or no PyTorch checkpoint (EOFError)"),
+        (
+            RuntimeError("PytorchStreamReader failed\nmore"),
+            "w.pt cannot be read by torch.load: RuntimeError: PytorchStreamReader failed",
+        ),
+    ],
+)
+def test_a_file_that_torch_does_not_read_is_told_by_its_cause(error: Exception, words: str) -> None:
+    assert checkpoint.unreadable("w.pt", error) == words
 
 
 @pytest.mark.parametrize(
     ("content", "what"),
     [
+        (
+            {**state("student."), **state("teacher.")},
+            "w.pt has the network's weights under each of student., teacher.: save one of them",
+        ),
         ([1], "w.pt has a list, not a state dict"),
         (
             {"epoch": 3, "optimizer": {}},
@@ -74,14 +145,14 @@ def test_a_checkpoint_is_taken_as_trainers_write_it(
 )
 def test_a_checkpoint_without_weights_says_what_it_has(content: Any, what: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        source.fitted(content, WANTED, "w.pt")
+        checkpoint.fitted(content, WANTED, "w.pt")
     assert str(caught.value).startswith(what)
 
 
 def test_the_cause_is_never_hidden_behind_a_long_list() -> None:
     wanted = {f"block{n}.weight": np.zeros(1) for n in range(40)} | WANTED
     found = {**state(), "conv.bias": np.zeros(7), "epoch": np.zeros(1)}
-    assert source.mistakes(found, wanted) == [
+    assert checkpoint.mistakes(found, wanted) == [
         "it also has epoch",
         "it lacks block0.weight, block1.weight, block2.weight and 37 more",
         "another shape: conv.bias is (7,) and should be (2,)",
@@ -127,8 +198,17 @@ def test_outputs_are_matched_by_name_where_they_have_names(outputs: Any, wanted:
     ("outputs", "what"),
     [
         ({"a": 1, "b": 2}, "the model returns a dict with a, b, model.yaml names boxes, scores"),
-        ((1, 2, 3), "the model returns 3 tensors, model.yaml names 2"),
-        (1, "the model returns 1 tensors, model.yaml names 2"),
+        ((1, 2, 3), "the model returns 3 outputs, model.yaml names 2"),
+        (
+            ([1], 2),
+            "output boxes is a list, not a tensor: let forward() return one tensor for each output",
+        ),
+        (
+            {"boxes": 1, "scores": None},
+            "output scores is a NoneType, not a tensor: let forward() "
+            "return one tensor for each output",
+        ),
+        (1, "the model returns 1 outputs, model.yaml names 2"),
     ],
 )
 def test_outputs_that_do_not_fit_are_named(outputs: Any, what: str) -> None:
@@ -150,7 +230,9 @@ def test_a_network_may_have_several_files_and_dataclasses(
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     folder = (tmp_path / module).parent
     folder.mkdir(exist_ok=True)
-    (folder / "blocks.py").write_text("class Net:\n    def eval(self): return self\n")
+    (folder / "blocks.py").write_text(
+        "class Net:\n    def eval(self): return self\n    def state_dict(self): return {}\n"
+    )
     (folder / "network.py").write_text(
         "from __future__ import annotations\nfrom dataclasses import dataclass\n"
         f"{line}\n\n@dataclass\nclass Config:\n    width: int = 8\n\ndef build(): return Net()\n"
@@ -158,6 +240,23 @@ def test_a_network_may_have_several_files_and_dataclasses(
     found = source.build(dataclasses.replace(SPEC, module=module), tmp_path)
     assert type(found).__name__ == "Net"
     monkeypatch.delitem(__import__("sys").modules, "blocks", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def make(): pass\n", "network.py has no build(), which model.yaml names"),
+        ("def build(): return (1, 2)\n", "build() returns a tuple, not a module"),
+    ],
+)
+def test_a_module_that_builds_no_network_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
+) -> None:
+    monkeypatch.setattr("sys.path", list(sys.path))
+    monkeypatch.setattr("sys.modules", dict(sys.modules))
+    (tmp_path / "network.py").write_text(text)
+    with pytest.raises((ImportError, TypeError), match=f"^{re.escape(words)}$"):
+        source.build(SPEC, tmp_path)
 
 
 # ---- the key of a conversion --------------------------------------------------------------------

@@ -47,6 +47,16 @@ def format_sha256(name: str) -> str:
     return digest(*((str(path.relative_to(PACKAGE)), file_sha256(path)) for path in files))
 
 
+def source_sha256(source: Path) -> str:
+    """Hash of the code in a model's folder, and of what stands beside it for the code to read."""
+    code = [path for path in source.rglob("*.py") if "__pycache__" not in path.parts]
+    beside = [
+        path for path in source.iterdir() if path.suffix in (".json", ".yaml", ".yml", ".toml")
+    ]
+    files = sorted(path for path in (*code, *beside) if path.name != "model.yaml")
+    return digest(*((str(path.relative_to(source)), file_sha256(path)) for path in files))
+
+
 def imported(path: Path, package: Path = PACKAGE) -> tuple[Path, ...]:
     """`path` and the files of the package that it imports, and they, also inside functions; sorted.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..cache import digest, file_sha256, made, tree_bytes, tree_sha256
 from ..errors import BenchError, StepFailed
-from ..payload import format_sha256
+from ..payload import format_sha256, source_sha256
 from ..records import Artifact, FormatSpec, ModelSpec, Precision
 from ..runner.job import VERSION, Answer, Job
 from ..serial import loads
@@ -89,16 +89,6 @@ def artifact_key(
         source_sha256(source),
         precision,
     )
-
-
-def source_sha256(source: Path) -> str:
-    """Hash of the code in a model's folder, and of what stands beside it for the code to read."""
-    code = [path for path in source.rglob("*.py") if "__pycache__" not in path.parts]
-    beside = [
-        path for path in source.iterdir() if path.suffix in (".json", ".yaml", ".yml", ".toml")
-    ]
-    files = sorted(path for path in (*code, *beside) if path.name != "model.yaml")
-    return digest(*((str(path.relative_to(source)), file_sha256(path)) for path in files))
 
 
 def without_task(spec: ModelSpec) -> object:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..cache import digest, made
-from ..payload import payload
+from ..formats import REGISTRY
+from ..payload import payload, source_sha256
 from ..records import ModelSpec, Placement, Precision
 from ..runner.job import VERSION, Answer, Job, ProfileAnswer
 from ..serial import loads
@@ -34,7 +35,13 @@ class LoadedArtifact:
     def key(self) -> tuple[str, ...]:
         """Equal for equal things, within a run."""
         place = self.place
-        return self.model.name, self.format, self.sha256, place.image.digest, place.where
+        image = place.image.digest
+        return self.model.name, self.format, self.sha256, self.code_sha256, image, place.where
+
+    @property
+    def code_sha256(self) -> str:
+        """Hash of the model's own code, where loading runs it; the file has only the weights."""
+        return source_sha256(self.source) if REGISTRY[self.format].SPEC.needs_source else ""
 
 
 Mode = Literal["outputs", "predict", "profile"]
@@ -82,6 +89,7 @@ def pass_key(mode: Mode, loaded: LoadedArtifact, pack: str, images: int) -> str:
         mode,
         payload().sha256,
         loaded.sha256,
+        loaded.code_sha256,
         loaded.place.image.digest,
         loaded.place.where,
         loaded.model,

@@ -74,7 +74,7 @@ def test_only_cli_and_console_print() -> None:
         and node.func.id == "print"
     }
     # programs of their own: the runner on the device, the made-up run for who works on the pages
-    programs = {"formats/source.py", "runner/__main__.py", "report/example.py"}
+    programs = {"formats/checkpoint.py", "runner/__main__.py", "report/example.py"}
     assert {name for name in printing if not name.startswith("cli/")} <= programs
 
 

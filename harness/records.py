@@ -81,7 +81,7 @@ class FormatSpec:
     kinds: Tuple[str, ...] = ("linux", "jetson", "android", "macos")
     #: processors that its runtime is there for, as uname says
     architectures: Tuple[str, ...] = ("x86_64", "aarch64")
-    #: what it computes on
+    #: what it computes on, one of them is enough: `cpu`, `cuda`, …
     accelerators: Tuple[str, ...] = ("cpu",)
     #: the module that runs it on a device; `python -m` gets the job's folder
     runner: str = "harness.runner"

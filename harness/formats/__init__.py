@@ -11,7 +11,7 @@ from typing import Dict, Final, Optional, Protocol, Sequence
 
 import numpy as np
 
-from ..records import FormatSpec, ModelSpec, Precision
+from ..records import DeviceFacts, FormatSpec, ModelSpec, Precision
 from . import onnx, openvino, pytorch, tflite, tflite_runtime, torchscript
 from .engine import Engine, RuntimeOptions
 from .placement import Profiled
@@ -59,27 +59,38 @@ PLANNED: Final[Dict[str, str]] = {
 }
 
 
-def why_not(spec: FormatSpec, device: str, kind: str, arch: Optional[str] = None) -> Optional[str]:
+def why_not(
+    spec: FormatSpec, device: str, kind: str, facts: Optional[DeviceFacts] = None
+) -> Optional[str]:
     """Why a format cannot run on a device; None when it can, as far as is known.
 
-    `arch` is known once the device is connected.
+    `facts` are known once the device is connected.
     """
     if kind not in spec.kinds:
-        return f"{spec.title} does not run on {kind} here, only on {_either(spec.kinds)}"
-    if arch is None or _as_linux_says(arch) in spec.architectures:
+        return f"{spec.title} does not run on {kind} here, only on {_all(spec.kinds)}"
+    if facts is None:
         return None
-    return f"{spec.title} is for {_either(spec.architectures)} here, and {device} is {arch}"
+    if _as_linux_says(facts.arch) not in spec.architectures:
+        return f"{spec.title} is for {_all(spec.architectures)} here, and {device} is {facts.arch}"
+    if not any(_has(accelerator, facts) for accelerator in spec.accelerators):
+        return f"{spec.title} needs {_all(spec.accelerators)}, and {device} has no NVIDIA runtime"
+    return None
+
+
+def why_no_image(image: str, device: str, facts: DeviceFacts) -> Optional[str]:
+    """`why_not` of the format whose runtime is in an image; None for an image of no format."""
+    specs = [module.SPEC for module in REGISTRY.values() if module.SPEC.image == image]
+    return why_not(specs[0], device, facts.kind, facts) if specs else None
+
+
+def _has(accelerator: str, facts: DeviceFacts) -> bool:
+    """Of others than CUDA bench reads nothing beforehand: the runtime itself will say."""
+    return accelerator != "cuda" or facts.kind == "jetson" or facts.nvidia_runtime
 
 
 def _as_linux_says(arch: str) -> str:
     return {"arm64": "aarch64", "amd64": "x86_64"}.get(arch, arch)
 
 
-def _either(words: Sequence[str]) -> str:
+def _all(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-def why_no_image(image: str, device: str, kind: str, arch: str) -> Optional[str]:
-    """`why_not` of the format whose runtime is in an image; None for an image of no format."""
-    specs = [module.SPEC for module in REGISTRY.values() if module.SPEC.image == image]
-    return why_not(specs[0], device, kind, arch) if specs else None

@@ -141,7 +141,7 @@ class RemoteSite:
 
     def _provide(self, image: str) -> Ready:
         name, facts = self.spec.name, self.facts
-        if reason := formats.why_no_image(image, name, facts.kind, facts.arch):
+        if reason := formats.why_no_image(image, name, facts):
             raise CannotRun(reason)
         wanted = Wanted(
             name=image,

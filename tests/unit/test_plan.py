@@ -190,21 +190,39 @@ def test_a_mac_that_bench_runs_on_runs_the_linux_images() -> None:
 @pytest.mark.parametrize("arch", ["armv7l", "riscv64"])
 def test_a_format_that_is_not_for_a_processor_says_for_which_it_is(arch: str) -> None:
     spec = formats.REGISTRY["onnx"].SPEC
-    assert formats.why_not(spec, "pi", "linux", arch) == (
+    assert formats.why_not(spec, "pi", "linux", DeviceFacts("linux", arch, "Debian")) == (
         f"ONNX Runtime is for x86_64 and aarch64 here, and pi is {arch}"
     )
 
 
 @pytest.mark.parametrize(("kind", "arch"), [("linux", "aarch64"), ("macos", "arm64")])
 def test_processors_go_by_either_of_their_names(kind: str, arch: str) -> None:
-    assert formats.why_not(formats.REGISTRY["onnx"].SPEC, "m", kind, arch) is None
+    facts = DeviceFacts(kind, arch, "x")
+    assert formats.why_not(formats.REGISTRY["onnx"].SPEC, "m", kind, facts) is None
+
+
+PI = DeviceFacts("linux", "aarch64", "Debian 12")
+
+
+@pytest.mark.parametrize(
+    ("facts", "fits"),
+    [
+        (PI, False),
+        (dataclasses.replace(PI, nvidia_runtime=True), True),
+        (dataclasses.replace(PI, kind="jetson"), True),
+    ],
+)
+def test_a_format_that_computes_on_cuda_only_needs_nvidia(facts: DeviceFacts, fits: bool) -> None:
+    spec = dataclasses.replace(formats.REGISTRY["onnx"].SPEC, accelerators=("cuda",))
+    reason = "ONNX Runtime needs cuda, and pi has no NVIDIA runtime"
+    assert formats.why_not(spec, "pi", facts.kind, facts) == (None if fits else reason)
 
 
 def test_an_image_is_refused_for_the_reason_of_its_format() -> None:
-    assert formats.why_no_image("torchscript", "pi", "linux", "aarch64") == (
+    assert formats.why_no_image("torchscript", "pi", PI) == (
         "TorchScript is for x86_64 here, and pi is aarch64"
     )
-    assert formats.why_no_image("another", "pi", "linux", "aarch64") is None
+    assert formats.why_no_image("another", "pi", PI) is None
 
 
 def test_a_device_is_told_once_why_a_format_is_not_for_its_processor(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A run as one row per cell: the stable interface for other programs.
 
-Columns keep their names and order for good; new ones come at the end. Unknown is empty, never 0.
+Columns keep their names and order for good; new ones come at the end, and after them the values of
+metrics that have no place yet. Unknown is empty, never 0.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
@@ -30,23 +31,23 @@ COLUMNS: Final = (
     "mask_map50", "trials", "compute", "emulated", "step", "hint",
 )  # fmt: skip
 
-
-def columns() -> tuple[str, ...]:
-    """COLUMNS, then those of metrics that have come since."""
-    return (*COLUMNS, *(name for name in metrics.values() if name not in COLUMNS))
-
-
 TYPES: Final = {
     **dict.fromkeys(("threads", "batch", "n", "size_bytes", "peak_rss_bytes", "trials"), "BIGINT"),
     **dict.fromkeys(("parity_ok", "emulated"), "BOOLEAN"),
-    **dict.fromkeys((c for c in COLUMNS if c.endswith("_ms") or "map50" in c), "DOUBLE"),
-    **dict.fromkeys(("top1", "parity_max_abs"), "DOUBLE"),
+    **dict.fromkeys((c for c in COLUMNS if c.endswith("_ms")), "DOUBLE"),
+    "parity_max_abs": "DOUBLE",
 }
+
+
+def columns() -> tuple[str, ...]:
+    """COLUMNS, and a column for each other value of a metric."""
+    return (*COLUMNS, *(name for name in metrics.values() if name not in COLUMNS))
 
 
 def rows(run: Run) -> list[dict[str, Scalar]]:
     """One dict a cell with exactly `columns()` as keys, None for unknown."""
-    found = ({**dict.fromkeys(columns()), **_row(run, result)} for result in run.results)
+    names = columns()
+    found = ({**dict.fromkeys(names), **_row(run, result)} for result in run.results)
     return [{key: _readable(value) for key, value in row.items()} for row in found]
 
 
@@ -89,7 +90,8 @@ def _made(result: CellResult) -> dict[str, Scalar]:
         values["parity_ok"] = result.parity.ok
         values["parity_max_abs"] = max((o.max_abs for o in result.parity.outputs), default=None)
     if result.scores:
-        values.update({k: v for k, v in result.scores.values.items() if k in metrics.values()})
+        known = metrics.values()
+        values.update({k: v for k, v in result.scores.values.items() if k in known})
     return values
 
 
@@ -140,12 +142,12 @@ def as_parquet(run: Run) -> bytes:
     """Typed columns, written by DuckDB."""
     import duckdb
 
-    types = {**dict.fromkeys(metrics.values(), "DOUBLE"), **TYPES}
-    fields = ", ".join(f"{name} {types.get(name, 'VARCHAR')}" for name in columns())
-    marks = ", ".join("?" * len(columns()))
+    names, types = columns(), {**dict.fromkeys(metrics.values(), "DOUBLE"), **TYPES}
+    typed = ", ".join(f'"{name}" {types.get(name, "VARCHAR")}' for name in names)
+    marks = ", ".join("?" * len(names))
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
         path = Path(folder) / "run.parquet"
-        database.execute(f"CREATE TABLE cells ({fields})")
+        database.execute(f"CREATE TABLE cells ({typed})")
         values = [list(row.values()) for row in rows(run)]
         if values:
             database.executemany(f"INSERT INTO cells VALUES ({marks})", values)
@@ -154,39 +156,19 @@ def as_parquet(run: Run) -> bytes:
         return data
 
 
-def accuracy(row: dict[str, Scalar]) -> str:
-    """The row's headline metric: `mAP50–95 0.8100`; empty where nothing was scored."""
-    value = metrics.headline(row)
-    return f"{value.title} {figure(row[value.name], 4)}" if value else ""
+def accuracy(row: Mapping[str, Scalar]) -> str:
+    """The row's headline: `mAP50–95 0.8100`; empty where nothing was scored."""
+    value = next((v for v in metrics.headlines() if row[v.name] is not None), None)
+    return f"{value.title} {value.text(float(row[value.name] or 0), more=1)}" if value else ""
 
 
 def as_markdown(run: Run) -> bytes:
     """The table to paste into an issue: one row a cell, holes with their reason."""
-    head = (
-        "model",
-        "format",
-        "precision",
-        "device",
-        "threads",
-        "batch",
-        "median [95 %] ms",
-        "n",
-        "accuracy",
-        "MB",
-        "verdict",
-    )
+    names = ("model", "format", "precision", "device", "threads", "batch")
+    head = (*names, "median [95 %] ms", "n", "accuracy", "MB", "verdict")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows(run):
-        cells = [
-            row["model"],
-            row["format"],
-            row["precision"],
-            row["device"],
-            row["threads"],
-            row["batch"],
-            latency(row),
-            row["n"],
-        ]
+        cells = [*(row[name] for name in names), latency(row), row["n"]]
         cells += [accuracy(row), _megabytes(row["size_bytes"]), _judged(row)]
         lines.append("| " + " | ".join(_markdown_text(c) for c in cells) + " |")
     return ("\n".join(lines) + "\n").encode()

@@ -17,9 +17,6 @@ Step = Literal[
 ]
 Scalar = Union[str, int, float, bool, None]
 
-#: how samples arrive, see docs/measurement.md
-Pattern = Literal["single", "offline", "camera", "server", "sustained"]
-
 PRECISIONS: Tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 
@@ -347,7 +344,8 @@ class Arrivals:
     runtime's input count. Percentiles need as many samples as everywhere.
     """
 
-    pattern: Pattern
+    #: name of a module of runner/patterns
+    pattern: str
     n: int
     seconds: float
     #: pictures a second, with the copy of each input
@@ -367,6 +365,8 @@ class Arrivals:
     first_minute_ms: Optional[float] = None
     last_minute_ms: Optional[float] = None
     loadgen: Optional[LoadgenResult] = None
+    #: what else the pattern's own facts read
+    figures: Dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -562,11 +562,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class Scores:
-    """Accuracy over a dataset; keys are export columns (`map50_95`, `mask_map50_95`, …)."""
+    """Accuracy over a dataset; keys are export columns, see `SPEC` of the metric."""
 
     dataset: str
     images: int
     values: Dict[str, float]
+    #: name of the metric; empty: recorded before it was
+    metric: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ..records import Arrivals, CellResult, DeviceState, RunInfo
+from ..runner.patterns import REGISTRY
 
 Recorded = TypeVar("Recorded")
 
@@ -81,11 +82,9 @@ def _arrive(known: Arrivals | None) -> str:
     """What was asked for, not what came out of it; a plain tight loop records nothing of it."""
     if known is None:
         return "single"
-    if known.pattern == "camera" and known.rate_hz:
-        return f"camera, {known.rate_hz:g} a second"
-    if known.pattern == "server" and known.bound_ms:
-        return f"server, p99 under {known.bound_ms:g} ms"
-    return known.pattern
+    registered = REGISTRY.get(known.pattern)
+    asked = registered.SPEC.asked(known) if registered else ""
+    return f"{known.pattern}, {asked}" if asked else known.pattern
 
 
 def _differences(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from .. import metrics
+from ..metrics import Gate
 from ..records import Cell, CellResult, Placement, Summary, Trial, Verdict
 from ..store import Run
 from . import proof
@@ -47,60 +48,70 @@ def _affinity(cell: Cell, trials: Sequence[Trial]) -> list[str]:
 def broken_gates(run: Run, gates: Mapping[str, float]) -> list[str]:
     """One line for each measured cell and limit of `gates:` that it does not meet."""
     return [
-        f"{result.cell.id}: {line}" for result in run.results for line in _broken(result, gates)
+        f"{result.cell.id}: {key}: {said}"
+        for result in run.results
+        for key, limit in gates.items()
+        if (said := _exceeds(key, limit, result))
     ]
 
 
-def _broken(result: CellResult, gates: Mapping[str, float]) -> Iterator[str]:
-    limit_ms, limit_mb = gates.get("p50_ms"), gates.get("size_mb")
-    if result.summary and limit_ms and (seen := _too_slow(result, result.summary, limit_ms)):
-        yield f"p50_ms: {seen}"
-    if result.artifact and limit_mb and result.artifact.size_bytes > limit_mb * 1e6:
-        yield f"size_mb: {result.artifact.size_bytes / 1e6:.3g} MB > {limit_mb:g} MB"
-    if result.status != "ok":
-        return
-    for key, value in metrics.gates().items():
-        if key in gates and (seen := _too_inaccurate(result, value, gates[key])):
-            yield f"{key}: {seen}"
+def _exceeds(key: str, limit: float, result: CellResult) -> str:
+    if key == "p50_ms":
+        return _too_slow(result, limit)
+    if key == "size_mb":
+        return _too_large(result, limit)
+    gate = metrics.gates().get(key)
+    return _too_inaccurate(gate, limit, result) if gate and result.status == "ok" else ""
 
 
-def _too_slow(result: CellResult, summary: Summary, limit_ms: float) -> str | None:
+def _too_slow(result: CellResult, limit_ms: float) -> str:
+    """Of a suspect median over the limit the interval may reach below, and is suspect itself."""
+    if result.summary is None:
+        return ""
     if result.verdict == "invalid":
         return f"not shown to be under {limit_ms:g} ms, the number is invalid"
-    if summary.p50.low > limit_ms:
-        return f"{summary.p50.value:.3g} ms, above {limit_ms:g} ms (95 % CI)"
-    if _doubtful(result, limit_ms):
-        return f"{summary.p50.value:.3g} ms > {limit_ms:g} ms, and suspect"
-    return None
+    seen = f"{result.summary.p50.value:.3g} ms"
+    if result.summary.p50.low > limit_ms:
+        return f"{seen}, above {limit_ms:g} ms (95 % CI)"
+    if result.summary.p50.value > limit_ms and result.verdict == "suspect":
+        return f"{seen} > {limit_ms:g} ms, and suspect"
+    return ""
 
 
-def _too_inaccurate(result: CellResult, about: metrics.Value, limit: float) -> str | None:
-    value = result.scores.values.get(about.name) if result.scores else None
-    reference = _reference(result, about.name, value)
-    if value is None or reference is None:
-        why = f"it has no {about.title}" if value is None else "no reference was scored"
-        return f"not shown to be met, {why}"
-    worse = about.worse_by(value, reference)
-    return f"{worse:.4f} > {limit:g}" if worse > limit else None
+def _too_large(result: CellResult, limit_mb: float) -> str:
+    if result.artifact is None or result.artifact.size_bytes <= limit_mb * 1e6:
+        return ""
+    return f"{result.artifact.size_bytes / 1e6:.3g} MB > {limit_mb:g} MB"
 
 
-def _reference(result: CellResult, name: str, value: float | None) -> float | None:
-    """The fp32 reference's; of older runs, which kept the ratio alone, the first value's."""
-    parity = result.parity
-    if parity is None:
+def _too_inaccurate(gate: Gate, limit: float, result: CellResult) -> str:
+    """Only of a cell whose metric has the value; what is not known meets no limit."""
+    scores, name = result.scores, gate.value.name
+    if scores and not _yields(scores.metric, name):
+        return ""
+    if scores is None or name not in scores.values:
+        return f"not shown to be met, it has no {gate.value.title}"
+    value, reference = scores.values[name], _reference(result, name)
+    if gate.on_reference and reference is None:
+        return "not shown to be met, no reference was scored"
+    return gate.excess(limit, value, reference or 0.0)
+
+
+def _yields(metric: str, name: str) -> bool:
+    """Whether the metric has the value; one that is not known may."""
+    known = metrics.REGISTRY.get(metric)
+    return known is None or any(value.name == name for value in known.SPEC.values)
+
+
+def _reference(result: CellResult, name: str) -> float | None:
+    """The fp32 reference's; older runs kept the ratio alone, of the first value."""
+    parity, scores = result.parity, result.scores
+    if parity is None or scores is None:
         return None
-    if name in parity.reference_metrics:
-        return parity.reference_metrics[name]
-    scores = result.scores.values if result.scores else {}
-    first = metrics.headline(scores)
-    is_first = first is not None and first.name == name
-    return value / parity.metric_ratio if is_first and value and parity.metric_ratio else None
-
-
-def _doubtful(result: CellResult, limit_ms: float) -> bool:
-    """A suspect median over the limit: its interval may reach below, and is suspect itself."""
-    over = result.summary is not None and result.summary.p50.value > limit_ms
-    return over and result.verdict == "suspect"
+    if name in parity.reference_metrics or not parity.metric_ratio:
+        return parity.reference_metrics.get(name)
+    first = next((v.name for v in metrics.shown() if v.held and v.name in scores.values), "")
+    return scores.values[name] / parity.metric_ratio if name == first else None
 
 
 def exit_code(run: Run) -> int:

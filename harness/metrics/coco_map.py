@@ -13,18 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .coco_rle import compressed
+from .spec import USUAL, MetricSpec, Value
 from .truth import class_ids, read
-from .value import Value
 
 if TYPE_CHECKING:
     import hotcoco
 
-
-VALUES = (
-    Value("map50_95", "mAP50–95", gate="map50_95_drop"),
-    Value("map50", "mAP50", held=False),
-    Value("mask_map50_95", "Mask mAP50–95", gate="mask_map50_95_drop"),
-    Value("mask_map50", "Mask mAP50", held=False),
+SPEC = MetricSpec(
+    title="COCO mAP",
+    values=(
+        Value("map50_95", "mAP50–95", held=USUAL, gates=("drop", "min")),
+        Value("mask_map50_95", "Mask mAP50–95", held=USUAL, gates=("drop", "min")),
+        Value("map50", "mAP50"),
+        Value("mask_map50", "Mask mAP50"),
+    ),
 )
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .spec import USUAL, MetricSpec, Value
 from .truth import class_ids, read
-from .value import Value
 
-VALUES = (Value("top1", "Top-1", gate="top1_drop"),)
+SPEC = MetricSpec(
+    title="Top-k accuracy", values=(Value("top1", "Top-1", held=USUAL, gates=("drop", "min")),)
+)
 
 
 def score(

@@ -30,6 +30,8 @@ class Table:
     caption: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    #: how a click on each head sorts: `number`, `text`, or empty; none: it does not sort
+    sort: tuple[str, ...] = ()
 
 
 def percentiles(summary: Summary) -> Pairs:
@@ -61,10 +63,9 @@ def accuracy(result: CellResult) -> Pairs:
     """Every score, the headline's first."""
     if result.scores is None:
         return ()
-    values = result.scores.values
-    titles = {name: value.title for name, value in metrics.values().items()}
-    order = [*(k for k in titles if k in values), *(k for k in values if k not in titles)]
-    rows = tuple((titles.get(key, key), f"{values[key]:.4f}") for key in order)
+    seen, known = result.scores.values, metrics.values()
+    rows = [(v.title, v.text(seen[name], more=1)) for name, v in known.items() if name in seen]
+    rows += [(name, f"{value:.4f}") for name, value in seen.items() if name not in known]
     return (*rows, ("pictures", f"{result.scores.images:,} of {result.scores.dataset}"))
 
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness import metrics
+from harness.metrics import Value
 from harness.records import Interval, RunInfo
 from harness.report.data import Axes, Entry
 from harness.report.numbers import bounds, figures, megabytes
 
-#: how much accuracy "still right" may cost when the scenario sets no gate
-DROP: Final = 0.01
 _NAMED: Final = 3
 
 
@@ -51,25 +50,13 @@ def fastest(entries: Sequence[Entry], state: str = "valid") -> Fastest:
     return Fastest(first, tuple(e for e in timed[1:] if overlap(_interval(first), _interval(e))))
 
 
-def metric(entries: Sequence[Entry]) -> str:
-    """The accuracy column that the headline speaks of."""
+def metric(entries: Sequence[Entry]) -> Value | None:
+    """What the headline calls accuracy; None: no cell was scored."""
     present = {
-        key: True for e in entries if e.result and e.result.scores for key in e.result.scores.values
+        key for e in entries if e.result and e.result.scores for key in e.result.scores.values
     }
-    found = metrics.headline(present)
-    return found.name if found else next(iter(metrics.values()))
-
-
-def title(key: str) -> str:
-    """What a metric's value is called."""
-    known = metrics.values().get(key)
-    return known.title if known else key
-
-
-def gain(value: float, key: str) -> float:
-    """`value`, so turned that more is better whatever the metric."""
-    known = metrics.values().get(key)
-    return value if known is None or known.higher_is_better else -value
+    ordered = (*metrics.headlines(), *metrics.values().values())
+    return next((value for value in ordered if value.name in present), None)
 
 
 def reference(entries: Sequence[Entry], model: str) -> Entry | None:
@@ -85,18 +72,21 @@ def reference(entries: Sequence[Entry], model: str) -> Entry | None:
 
 def smallest(entries: Sequence[Entry], every: Sequence[Entry], info: RunInfo) -> Smallest:
     """Among `entries` of one model; the reference may have run on another device of `every`."""
-    key, base = metric(every), reference(every, entries[0].cell.model)
-    drop = info.gates.get(metrics.values()[key].gate, DROP)
-    target = base.score(key) if base else None
+    value, base = metric(every), reference(every, entries[0].cell.model)
+    if value is None:
+        return Smallest(None, 0.0)
+    drop = info.gates.get(value.change_gate, value.tolerance)
+    target = base.score(value.name) if base else None
     if target is None:
         return Smallest(None, drop)
-    right = [e for e in entries if e.size_bytes and _within(e.score(key), target, drop, key)]
+    right = [e for e in entries if e.size_bytes and _within(e, value, target, drop)]
     least = min((e.size_bytes or 0 for e in right), default=0)
     return Smallest(base, drop, tuple(e for e in right if e.size_bytes == least))
 
 
-def _within(value: float | None, target: float, drop: float, key: str) -> bool:
-    return value is not None and gain(value, key) >= gain(target, key) - drop - 1e-9
+def _within(entry: Entry, value: Value, target: float, drop: float) -> bool:
+    seen = entry.score(value.name)
+    return seen is not None and value.worse_by(seen, target) <= drop + 1e-9
 
 
 def headline(
@@ -146,26 +136,25 @@ def _suspect_ahead(entries: Sequence[Entry], axes: Axes) -> str:
     return f"{_timed(doubtful, axes)} was lower, but is suspect."
 
 
-def _size(small: Smallest, axes: Axes, key: str) -> str:
-    name = title(key)
-    if small.reference is None:
+def _size(small: Smallest, axes: Axes, value: Value | None) -> str:
+    if small.reference is None or value is None:
         return "The smallest accurate file is not known: the fp32 reference was not scored."
-    base = f"{axes.label(small.reference.cell)}, {_score(small.reference, key)}"
+    base = f"{axes.label(small.reference.cell)}, {_score(small.reference, value)}"
     if not small.best:
-        return f"No file is within {small.drop:g} {name} of the reference ({base})."
+        return f"No file is within {small.drop:g} {value.title} of the reference ({base})."
     names = _listed([axes.label(e.cell) for e in small.best])
     first = small.best[0]
     verb = "are" if len(small.best) > 1 else "is"
     size = megabytes(first.size_bytes or 0)
     return (
-        f"Smallest within {small.drop:g} {name} of the reference ({base}) {verb} {names}: "
-        f"{size}, {_score(first, key)}."
+        f"Smallest within {small.drop:g} {value.title} of the reference ({base}) {verb} {names}: "
+        f"{size}, {_score(first, value)}."
     )
 
 
-def _score(entry: Entry, key: str) -> str:
-    value = entry.score(key)
-    return "not scored" if value is None else f"{value:.3f}"
+def _score(entry: Entry, value: Value) -> str:
+    seen = entry.score(value.name)
+    return "not scored" if seen is None else value.text(seen)
 
 
 def _timed(entry: Entry, axes: Axes) -> str:

@@ -12,13 +12,12 @@ from harness.records import (
     Arrivals,
     Cell,
     Energy,
-    Pattern,
     PhaseMemory,
     RateTried,
     Trial,
 )
 
-_LOCAL: Final[dict[tuple[str, str], Pattern]] = {
+_LOCAL: Final[dict[tuple[str, str], str]] = {
     ("openvino", "fp32"): "server",
     ("onnx", "fp16"): "camera",
     ("tflite", "fp32"): "offline",
@@ -52,7 +51,7 @@ class Samples:
         }
 
 
-def pattern_of(cell: Cell) -> Pattern:
+def pattern_of(cell: Cell) -> str:
     """Every pattern once on the host, and minutes of work on the board that heats up."""
     if cell.device == "local":
         return _LOCAL.get((cell.format, cell.precision), "single")
@@ -60,7 +59,7 @@ def pattern_of(cell: Cell) -> Pattern:
 
 
 def samples(
-    cell: Cell, pattern: Pattern, index: int, middle: float, count: int, rng: np.random.Generator
+    cell: Cell, pattern: str, index: int, middle: float, count: int, rng: np.random.Generator
 ) -> Samples:
     """Log-normal latencies around `middle` ms with one slow in a hundred."""
     spread = rng.lognormal(0.0, 0.02, count) * (1 + 0.003 * index)
@@ -78,7 +77,7 @@ def samples(
     return Samples(tight, np.cumsum(tight + 20_000) - tight, tight[:40])
 
 
-def told(trial: Trial, cell: Cell, pattern: Pattern, made: Samples) -> Trial:
+def told(trial: Trial, cell: Cell, pattern: str, made: Samples) -> Trial:
     """The trial with its memory, threads, arrivals and energy."""
     base, peak = 41_000_000, trial.peak_rss_bytes
     split = PhaseMemory(
@@ -108,7 +107,7 @@ def _energy(cell: Cell, made: Samples) -> Energy | None:
     return None
 
 
-def _arrivals(pattern: Pattern, made: Samples) -> Arrivals:
+def _arrivals(pattern: str, made: Samples) -> Arrivals:
     count, ms = len(made.latency), made.latency / 1e6
     plain = Arrivals(pattern, count, made.seconds, count / made.seconds)
     if pattern == "camera":

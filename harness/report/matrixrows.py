@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from harness import metrics
+from harness.metrics import Value
 from harness.records import Cell
-from harness.report.claims import gain, title
 from harness.report.data import Axes, Entry
 from harness.report.marks import BADGES, Badge, Heat, Marks, heat, marks
 from harness.report.numbers import bounds, figures, shorten
@@ -77,7 +76,7 @@ class Columns:
     devices: tuple[str, ...]
     scales: dict[str, Heat | None]
     best: dict[tuple[str, str], Marks]
-    metrics: tuple[str, ...]
+    values: tuple[Value, ...]
     leaders: dict[str, dict[str, float]]
     #: reason -> its number under the table; empty where reasons stand in the boxes
     numbers: dict[str, int]
@@ -111,7 +110,7 @@ def rows_of(report: Report) -> tuple[Row, ...]:
         devices=columns(report),
         scales={d: heat(report.of_device(d)) for d in axes.devices},
         best={key: marks(group) for key, group in report.groups.items()},
-        metrics=_metrics(report.entries),
+        values=_values(report.entries),
         leaders={model: _best_figures(report.of_model(model)) for model in axes.models},
         numbers=numbered(report),
     )
@@ -139,7 +138,7 @@ def _row(entries: dict[str, Entry], key: RowKey, axes: Axes, shared: Columns) ->
         (e.result.compute for e in entries.values() if e.result and e.result.compute), ""
     )
     label = " ".join(value for _, value in names)
-    shown = _figures(entries, shared.metrics, shared.leaders[key[0]])
+    shown = _figures(entries, shared.values, shared.leaders[key[0]])
     return Row(names, label, boxes, shown, compute)
 
 
@@ -175,44 +174,46 @@ def _numbered(hole: Box, entry: Entry, scale: Heat | None, best: Marks | None) -
     )
 
 
-def _metrics(entries: Sequence[Entry]) -> tuple[str, ...]:
-    held = [name for name, value in metrics.values().items() if value.held]
-    return tuple(key for key in held if any(e.score(key) is not None for e in entries))
+def _values(entries: Sequence[Entry]) -> tuple[Value, ...]:
+    return tuple(v for v in metrics.shown() if any(e.score(v.name) is not None for e in entries))
 
 
 def _best_figures(entries: Sequence[Entry]) -> dict[str, float]:
-    """The best of each metric (to the three digits shown) and the smallest file."""
+    """The best of each value (to the digits shown) and the smallest file."""
     best: dict[str, float] = {}
-    for key in metrics.values():
-        scores = [round(v, 3) for e in entries if (v := e.score(key)) is not None]
-        best |= _distinct(key, max(scores, key=partial(gain, key=key), default=0.0), scores)
+    for value in metrics.shown():
+        seen = [s for e in entries if (s := e.score(value.name)) is not None]
+        scores = [round(s, value.digits) for s in seen]
+        best |= _distinct(value.name, value.best(scores), scores)
     sizes = [float(e.size_bytes) for e in entries if e.summary and e.size_bytes]
-    return best | _distinct("size", min(sizes, default=0.0), sizes)
+    return best | _distinct("size_bytes", min(sizes, default=None), sizes)
 
 
-def _distinct(name: str, best: float, values: list[float]) -> dict[str, float]:
+def _distinct(name: str, best: float | None, values: list[float]) -> dict[str, float]:
     """A best value that more than half share is nobody's mark."""
-    return {name: best} if 0 < 2 * values.count(best) <= max(2, len(values)) else {}
+    if best is None or 2 * values.count(best) > max(2, len(values)):
+        return {}
+    return {name: best}
 
 
 def _figures(
-    entries: dict[str, Entry], metrics: tuple[str, ...], leaders: dict[str, float]
+    entries: dict[str, Entry], values: tuple[Value, ...], leaders: dict[str, float]
 ) -> tuple[Figure, ...]:
-    shown = [_accuracy(entries, key, leaders) for key in metrics]
+    shown = [_accuracy(entries, value, leaders) for value in values]
     sizes = {d: float(e.size_bytes) for d, e in entries.items() if e.size_bytes}
     timed = any(e.summary for e in entries.values())
     first = min(sizes.values(), default=None)
     text = _joined({d: figures(size / 1e6) for d, size in sizes.items()}, sizes)
-    shown.append(Figure("Size MB", text, timed and first == leaders.get("size"), first))
+    shown.append(Figure("Size MB", text, timed and first == leaders.get("size_bytes"), first))
     return tuple(shown)
 
 
-def _accuracy(entries: dict[str, Entry], key: str, leaders: dict[str, float]) -> Figure:
-    scores = {d: v for d, e in entries.items() if (v := e.score(key)) is not None}
-    text = _joined({d: f"{value:.3f}" for d, value in scores.items()}, scores)
-    top = max(scores.values(), key=partial(gain, key=key), default=None)
-    best = top is not None and round(top, 3) == leaders.get(key)
-    return Figure(title(key), text, best, top)
+def _accuracy(entries: dict[str, Entry], value: Value, leaders: dict[str, float]) -> Figure:
+    scores = {d: v for d, e in entries.items() if (v := e.score(value.name)) is not None}
+    text = _joined({d: value.text(score) for d, score in scores.items()}, scores)
+    top = value.best(scores.values())
+    best = top is not None and round(top, value.digits) == leaders.get(value.name)
+    return Figure(value.title, text, best, top)
 
 
 def _joined(texts: dict[str, str], values: dict[str, float]) -> str:

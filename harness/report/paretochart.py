@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import partial
 
-from harness.report.claims import gain, title
+from harness.metrics import Value
 from harness.report.data import Axes, Entry
 from harness.report.numbers import bounds, figures, megabytes
 from harness.report.page import Chart
@@ -15,33 +14,34 @@ from harness.report.plots import SYMBOLS, plain, precision_colour
 _SMALLEST_PX, _LARGEST_PX = 9, 20
 
 
-def frontier(entries: Sequence[Entry], key: str) -> list[Entry]:
+def frontier(entries: Sequence[Entry], value: Value) -> list[Entry]:
     """Valid cells, fastest first, that no other surely beats: see `_beats`."""
     valid = sorted((e for e in entries if e.state == "valid"), key=median_ms)
-    return [entry for entry in valid if not any(_beats(other, entry, key) for other in valid)]
+    return [entry for entry in valid if not any(_beats(other, entry, value) for other in valid)]
 
 
-def _beats(other: Entry, entry: Entry, key: str) -> bool:
+def _beats(other: Entry, entry: Entry, value: Value) -> bool:
     """Surely faster, its whole interval below, and as accurate to the digits that are shown."""
     assert other.summary is not None
     assert entry.summary is not None
     if other.summary.p50.high >= entry.summary.p50.low:
         return False
-    return gain(round(accuracy(other, key), 3), key) >= gain(round(accuracy(entry, key), 3), key)
+    theirs, own = (round(accuracy(e, value), value.digits) for e in (other, entry))
+    return value.worse_by(theirs, own) <= 0
 
 
 def pareto_chart(
-    drawn: Sequence[Entry], front: Sequence[Entry], axes: Axes, key: str, name: str
+    drawn: Sequence[Entry], front: Sequence[Entry], axes: Axes, value: Value, name: str
 ) -> Chart:
     """Points with intervals, the line of valid cells that none beats, and a legend."""
     sizes = [e.size_bytes or 0 for e in drawn]
-    traces: list[object] = [_frontier_line(front, key)] if len(front) > 1 else []
-    traces += [_point(e, axes, key, max(sizes)) for e in drawn] + list(_legend(drawn, axes))
+    traces: list[object] = [_frontier_line(front, value)] if len(front) > 1 else []
+    traces += [_point(e, axes, value, max(sizes)) for e in drawn] + list(_legend(drawn, axes))
     log = median_ms(drawn[-1]) > 10 * median_ms(drawn[0])
-    height = {"range": _y_range(drawn, key), "tickformat": ".3f"}
+    height = {"range": _y_range(drawn, value), "tickformat": f".{value.digits}f"}
     layout = {
         "xaxis": {"title": {"text": _x_title(log)}, **x_range(drawn, log)},
-        "yaxis": {"title": {"text": title(key)}, **height},
+        "yaxis": {"title": {"text": value.label}, **height},
         "hovermode": "closest",
     }
     label = f"{len(drawn)} cells by median latency and accuracy; the table below has every value."
@@ -70,11 +70,12 @@ def _ticks(low: float, high: float) -> list[float]:
     return [value for value in values if low <= value <= high]
 
 
-def _y_range(drawn: Sequence[Entry], key: str) -> list[float]:
-    """At least 0.02 high, so that differences without a meaning look like none."""
-    values = [accuracy(e, key) for e in drawn]
+def _y_range(drawn: Sequence[Entry], value: Value) -> list[float]:
+    """At least 20 of the last digit high, so that differences without a meaning look like none."""
+    values = [accuracy(e, value) for e in drawn]
     low, high = min(values), max(values)
-    pad = max(0.02 - (high - low), (high - low) * 0.3, 0.01) / 2
+    least = 20 * 10**-value.digits
+    pad = max(least - (high - low), (high - low) * 0.3, least / 2) / 2
     return [low - pad, high + pad]
 
 
@@ -91,12 +92,12 @@ def _notes(drawn: Sequence[Entry]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _frontier_line(front: Sequence[Entry], key: str) -> dict[str, object]:
+def _frontier_line(front: Sequence[Entry], value: Value) -> dict[str, object]:
     """Up with each cell of `front` that is more accurate than all faster ones."""
     best: list[float] = []
     for entry in front:
-        values = [accuracy(entry, key), *best[-1:]]
-        best.append(max(values, key=partial(gain, key=key)))
+        own = accuracy(entry, value)
+        best.append(own if not best or value.worse_by(own, best[-1]) < 0 else best[-1])
     return {
         "type": "scatter",
         "mode": "lines",
@@ -108,7 +109,7 @@ def _frontier_line(front: Sequence[Entry], key: str) -> dict[str, object]:
     }
 
 
-def _point(entry: Entry, axes: Axes, key: str, largest: int) -> dict[str, object]:
+def _point(entry: Entry, axes: Axes, value: Value, largest: int) -> dict[str, object]:
     assert entry.summary is not None
     p50 = entry.summary.p50
     colour = precision_colour(entry.cell.precision)
@@ -117,10 +118,10 @@ def _point(entry: Entry, axes: Axes, key: str, largest: int) -> dict[str, object
         "mode": "markers",
         "name": plain(axes.label(entry.cell)),
         "x": [p50.value],
-        "y": [accuracy(entry, key)],
+        "y": [accuracy(entry, value)],
         "error_x": _error(p50.high - p50.value, p50.value - p50.low, colour),
         "marker": _marker(entry, axes, _diameter(entry, largest), colour),
-        "hovertemplate": _hover(entry, axes, key),
+        "hovertemplate": _hover(entry, axes, value),
         "showlegend": False,
     }
 
@@ -142,10 +143,10 @@ def _marker(entry: Entry, axes: Axes, size: float, colour: str) -> dict[str, obj
     return {"symbol": symbol + hollow, "size": size, "color": colour, "line": line, "opacity": 0.75}
 
 
-def _hover(entry: Entry, axes: Axes, key: str) -> str:
+def _hover(entry: Entry, axes: Axes, value: Value) -> str:
     assert entry.summary is not None
     p50, size = entry.summary.p50, entry.size_bytes
-    words = [f"{figures(p50.value)} ms {bounds(p50)}", f"{accuracy(entry, key):.3f}"]
+    words = [f"{figures(p50.value)} ms {bounds(p50)}", value.text(accuracy(entry, value))]
     words += [megabytes(size)] if size else []
     return "%{fullData.name}<br>" + "<br>".join(words) + f"<extra>{entry.state}</extra>"
 
@@ -171,6 +172,6 @@ def median_ms(entry: Entry) -> float:
     return entry.summary.p50.value
 
 
-def accuracy(entry: Entry, key: str) -> float:
-    """The metric `key`; only for a scored entry."""
-    return entry.score(key) or 0.0
+def accuracy(entry: Entry, value: Value) -> float:
+    """Its `value`; only for a scored entry."""
+    return entry.score(value.name) or 0.0

@@ -146,7 +146,7 @@ def _open(request: Request) -> tuple[RunFolder, RunInfo, set[str]]:
         command=request.command,
         dataset=file.accuracy.dataset if file.accuracy else "",
         notes=request.plan.notes,
-        gates=dict(file.gates),
+        gates=file.gates.limits(),
         host=platform.node(),
     )
     text = request.scenario.source.path.read_text(encoding="utf-8")

@@ -5,45 +5,21 @@ Paths are as the job sees them. A file of another version is refused, not guesse
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, Literal, Optional, Tuple
 
 from ..records import (
     Arrivals,
     DeviceState,
     ModelSpec,
-    Pattern,
     PhaseMemory,
     Placement,
     Precision,
 )
 
-VERSION = 1
+VERSION = 2
 
 Mode = Literal["convert", "outputs", "predict", "trial", "profile"]
-
-#: a search for the highest rate halves what it does not know this often: to 3 % of the top
-SEARCH_STEPS = 5
-
-
-@dataclass(frozen=True)
-class PatternOptions:
-    """How samples arrive; each pattern reads its own fields."""
-
-    pattern: Pattern = "single"
-    #: camera
-    rate_hz: float = 30.0
-    #: server: the rates to try; empty: search for the highest that keeps the bound
-    rates_hz: Tuple[float, ...] = ()
-    #: server: p99 of the responses must stay under it
-    bound_ms: float = 100.0
-    #: server: samples at each rate, 662 for a p99, and the most time for them
-    rate_samples: int = 662
-    rate_cap_s: float = 60.0
-    #: server: the same arrivals for every format and night
-    seed: int = 0
-    #: sustained
-    minutes: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -62,18 +38,13 @@ class MeasureOptions:
     stages_cap_s: float = 5.0
     #: real ones that a trial rotates through
     pictures: int = 16
-    arrivals: PatternOptions = PatternOptions()
+    #: how samples arrive, see runner/patterns, and the pattern's own options as plain JSON
+    pattern: str = "single"
+    options: Dict[str, Any] = field(default_factory=dict)
+    #: draws what a pattern draws, the same for every format and night
+    seed: int = 0
     #: MLCommons LoadGen drives the model instead of our own loop
     loadgen: bool = False
-
-    @property
-    def longest_loop_s(self) -> float:
-        """The most that the timed loop may take, by its pattern."""
-        if self.arrivals.pattern == "sustained":
-            return 60 * self.arrivals.minutes
-        if self.arrivals.pattern == "server":
-            return (len(self.arrivals.rates_hz) or SEARCH_STEPS) * self.arrivals.rate_cap_s
-        return self.cap_s
 
 
 PROFILES = {
@@ -90,7 +61,6 @@ PROFILES = {
         stages_min_runs=2,
         stages_cap_s=3.0,
         pictures=4,
-        arrivals=PatternOptions(rate_samples=8, rate_cap_s=3.0, minutes=0.05),
     ),
     "quick": MeasureOptions(min_samples=64, min_s=1.0, cap_s=10.0),
     "full": MeasureOptions(min_samples=662, min_s=10.0, cap_s=60.0, stages_min_runs=128),

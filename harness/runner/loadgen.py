@@ -20,13 +20,12 @@ import numpy as np
 
 from ..formats.engine import Engine
 from ..records import Arrivals, LoadgenResult
+from . import patterns
 from .job import MeasureOptions
 from .loop import quiet_collector
-from .patterns import Timed
+from .patterns import Timed, server
 from .patterns.figures import batch_of, with_responses
-from .patterns.server import top_hz
 
-SCENARIOS = {"single": "SingleStream", "offline": "Offline", "server": "Server"}
 LOGS = "loadgen"
 
 
@@ -81,7 +80,7 @@ def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, folder: Pa
     began = time.perf_counter_ns()
     settings = _settings(lg, scenario, rules)
     if scenario == "Offline":  # its one query is as large as it believes to last min_duration
-        settings.offline_expected_qps = top_hz(engine, inputs)
+        settings.offline_expected_qps = server.top_hz(engine, inputs)
     with quiet_collector(), under.worker():
         _drive(lg, under, len(inputs), settings, logs)
     seconds = (time.perf_counter_ns() - began) / 1e9
@@ -89,13 +88,14 @@ def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, folder: Pa
     start_ns, latency_ns = rows[:, 1], rows[:, 2] - rows[:, 1]
     turn_ns = rows[:, 3] - rows[:, 0]
     said = read_result(logs / "mlperf_log_detail.txt", scenario)
+    asked = patterns.options(rules) if scenario == "Server" else None
     arrivals = Arrivals(
-        pattern=rules.arrivals.pattern,
+        pattern=rules.pattern,
         n=len(rows),
         seconds=seconds,
         samples_per_s=len(rows) * batch_of(inputs) / seconds,
-        rate_hz=rules.arrivals.rates_hz[0] if scenario == "Server" else None,
-        bound_ms=rules.arrivals.bound_ms if scenario == "Server" else None,
+        rate_hz=asked.rates_hz[0] if asked else None,
+        bound_ms=asked.bound_ms if asked else None,
         loadgen=said,
     )
     if scenario == "SingleStream":
@@ -137,13 +137,14 @@ def _library() -> Any:
 
 
 def _scenario(rules: MeasureOptions) -> str:
-    pattern = rules.arrivals.pattern
-    if pattern not in SCENARIOS:
-        known = ", ".join(SCENARIOS)
+    """LoadGen's name for the rules' pattern; raises RuntimeError where it has none."""
+    pattern, scenario = rules.pattern, patterns.find(rules.pattern).SPEC.loadgen
+    if not scenario:
+        known = ", ".join(name for name, one in patterns.REGISTRY.items() if one.SPEC.loadgen)
         raise RuntimeError(f"profile mlperf: LoadGen has no pattern {pattern}; it has {known}")
-    if pattern == "server" and len(rules.arrivals.rates_hz) != 1:
-        raise RuntimeError("profile mlperf: pattern server needs exactly one of rates_hz")
-    return SCENARIOS[pattern]
+    if scenario == "Server" and len(patterns.options(rules).rates_hz) != 1:
+        raise RuntimeError(f"profile mlperf: pattern {pattern} needs exactly one of rates_hz")
+    return scenario
 
 
 def _settings(lg: Any, scenario: str, rules: MeasureOptions) -> Any:
@@ -153,11 +154,12 @@ def _settings(lg: Any, scenario: str, rules: MeasureOptions) -> Any:
     made.min_query_count = rules.min_samples
     made.min_duration_ms = int(rules.min_s * 1000)
     made.max_duration_ms = int(rules.cap_s * 1000)
-    made.schedule_rng_seed = rules.arrivals.seed
-    made.sample_index_rng_seed = rules.arrivals.seed
+    made.schedule_rng_seed = rules.seed
+    made.sample_index_rng_seed = rules.seed
     if scenario == "Server":
-        made.server_target_qps = rules.arrivals.rates_hz[0]
-        made.server_target_latency_ns = int(rules.arrivals.bound_ms * 1e6)
+        asked = patterns.options(rules)
+        made.server_target_qps = asked.rates_hz[0]
+        made.server_target_latency_ns = int(asked.bound_ms * 1e6)
         made.server_target_latency_percentile = 0.99
     return made
 

@@ -133,7 +133,7 @@ def _timed(
     if rules.loadgen:
         timed = loadgen.run(engine, inputs, rules, folder)
     else:
-        timed = patterns.find(rules.arrivals.pattern)(engine, inputs, rules)
+        timed = patterns.run(engine, inputs, rules)
     wall_ns = time.perf_counter_ns() - began
     return timed, threads.percents(before, threads.cpu_ns(), wall_ns)
 

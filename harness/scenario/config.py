@@ -1,4 +1,5 @@
-"""The user's YAML files, checked: scenarios, models, devices. The one place that knows pydantic.
+"""The user's YAML files, checked: scenarios, models, devices. With `sections` the one place that
+knows pydantic.
 
 All the mistakes of a file are found in one go, each as `path:line: what`.
 """
@@ -9,18 +10,21 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import PydanticCustomError
 
-from .. import kinds, metrics, transports
+from .. import kinds, tasks, transports
 from ..errors import ConfigError
-from ..records import DeviceSpec, ModelSpec, Pattern, Precision, TensorSpec
+from ..records import DeviceSpec, ModelSpec, Precision, TensorSpec
+from ..runner import patterns
 from ..runner.job import PROFILES, MeasureOptions
 from . import yaml_lines
 from .model import Model
+from .sections import Gates, Measure, Strict, gates_type, measure_type
 from .yaml_lines import KeyPath, YamlFile, shown
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -39,11 +43,7 @@ def Registered(registry: Mapping[str, object]) -> Any:  # noqa: N802  # reads li
     return Annotated[str, AfterValidator(check)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Matrix(_Strict):
+class Matrix(Strict):
     """Options that multiply the matrix."""
 
     threads: list[Annotated[int, Field(ge=1, le=256)]] = Field(
@@ -54,93 +54,14 @@ class Matrix(_Strict):
     )
 
 
-class Camera(_Strict):
-    """Pictures at a fixed rate, with idle gaps; read by `pattern: camera`."""
-
-    rate_hz: float = Field(30.0, gt=0, le=10_000, description="Pictures a second.")
-
-
-class Server(_Strict):
-    """Requests at random in one queue; read by `pattern: server`."""
-
-    bound_ms: float = Field(
-        100.0, gt=0, description="p99 of the responses, queue included, must stay under it."
-    )
-    rates_hz: list[Annotated[float, Field(gt=0, le=1e6)]] = Field(
-        default_factory=list,
-        max_length=64,
-        description="Rates to try; default: search for the highest that keeps the bound.",
-    )
-    cap_s: float = Field(
-        60.0,
-        gt=0,
-        le=7200,
-        description="Most time for the 662 responses of one rate; a model slower than about 45 ms "
-        "needs more, or whether it keeps the bound is not known.",
-    )
-
-
-class Sustained(_Strict):
-    """The tight loop for minutes; read by `pattern: sustained`."""
-
-    minutes: float = Field(10.0, gt=0, le=1440)
-
-
-class Measure(_Strict):
-    """How carefully to measure; see docs/measurement.md."""
-
-    profile: Literal["quick", "full", "smoke", "mlperf"] = Field(
-        "quick",
-        description="quick: 3 trials of at least 1 s. full: 5 trials of at least 10 s. "
-        "smoke: 1 trial of 8 samples, to see that it runs; never for numbers. "
-        "mlperf: 3 trials driven by MLCommons LoadGen, where the image has it.",
-    )
-    pattern: Pattern = Field(
-        "single",
-        description="How samples arrive: one after the other, offline (throughput), at a camera's "
-        "rate, at random as to a server, or sustained for minutes.",
-    )
-    camera: Camera = Field(default_factory=Camera)  # type: ignore[arg-type]
-    server: Server = Field(default_factory=Server)  # type: ignore[arg-type]
-    sustained: Sustained = Field(default_factory=Sustained)  # type: ignore[arg-type]
-    trials: int | None = Field(None, ge=1, le=100, description="Fresh processes per cell.")
-    seed: int = Field(0, description="Seeds the order in which trials of a device interleave.")
-    memory_mb: int = Field(8192, ge=64, description="Memory limit of a container, MB.")
-    timeout_s: float = Field(
-        900, gt=0, description="Deadline of one conversion or prediction pass, s."
-    )
-
-
-class Accuracy(_Strict):
+class Accuracy(Strict):
     """What accuracy is scored on."""
 
     dataset: Name = Field(description="A dataset that the model's model.yaml names.")
     images: int | None = Field(None, ge=1, description="Only so many, evenly spaced; default all.")
 
 
-#: limits that are about no metric, with what they limit
-LIMITS: Final = {
-    "p50_ms": "Largest median latency, ms.",
-    "size_mb": "Largest artifact, MB (10^6 bytes).",
-}
-
-
-def gate_names() -> dict[str, str]:
-    """What `gates:` may limit, with what it means: two limits, and one for each metric's value."""
-    of_metrics = {
-        key: f"How much worse {value.title} may be than fp32 PyTorch's."
-        for key, value in metrics.gates().items()
-    }
-    return {**LIMITS, **of_metrics}
-
-
-def _gate(name: str) -> str:
-    if name not in gate_names():
-        raise PydanticCustomError("unknown_key", "")
-    return name
-
-
-class ScenarioFile(_Strict):
+class ScenarioFile(Strict):
     """A matrix model × format × precision × device and how to measure it."""
 
     name: Name
@@ -156,24 +77,36 @@ class ScenarioFile(_Strict):
     exclude: list[str] = Field(default_factory=list, description="Globs on cell ids.")
     measure: Measure = Field(default_factory=Measure)  # type: ignore[arg-type]
     accuracy: Accuracy | None = None
-    gates: dict[Annotated[str, AfterValidator(_gate)], Annotated[float, Field(ge=0)]] = Field(
-        default_factory=dict,
-        description="Limits; a cell outside one, or whose latency is invalid, fails the run's exit "
-        "code.",
+    gates: Gates = Field(default_factory=Gates)  # type: ignore[arg-type]
+
+
+def scenario_type() -> type[ScenarioFile]:
+    """ScenarioFile with the patterns and gates that are registered at this moment."""
+    return _scenario_type(measure_type(), gates_type())
+
+
+@lru_cache(maxsize=4)
+def _scenario_type(measure: type[Measure], gates: type[Gates]) -> type[ScenarioFile]:
+    fields: dict[str, Any] = {
+        "measure": (measure, Field(default_factory=measure)),
+        "gates": (gates, Field(default_factory=gates)),
+    }
+    return create_model(
+        "ScenarioFile", __base__=ScenarioFile, __doc__=ScenarioFile.__doc__, **fields
     )
 
 
-class InputFile(_Strict):
+class InputFile(Strict):
     """The model's input tensor."""
 
     name: str
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=4, max_length=4)
 
 
-class ModelFile(_Strict):
+class ModelFile(Strict):
     """models/<name>/model.yaml."""
 
-    task: str
+    task: Registered(tasks.REGISTRY)  # type: ignore[valid-type]
     module: str = Field("network.py", description="Python file with the architecture.")
     function: str = Field("build", description="Function of it that returns the torch module.")
     weights: str = Field(description="State dict, loaded with weights_only=True.")
@@ -185,7 +118,7 @@ class ModelFile(_Strict):
     datasets: dict[Name, str] = Field(default_factory=dict)
 
 
-class DeviceFile(_Strict):
+class DeviceFile(Strict):
     """devices/<name>.yaml."""
 
     kind: Registered(kinds.REGISTRY)  # type: ignore[valid-type]
@@ -216,14 +149,14 @@ class Scenario(BaseModel):
     source: YamlFile
 
 
-FileType = TypeVar("FileType", bound=_Strict)
+FileType = TypeVar("FileType", bound=Strict)
 
 
 def read_scenario(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Scenario:
     """Raises ConfigError with every mistake in the file; `known` as for `unknown_names`."""
     source = yaml_lines.read(path)
     try:
-        return Scenario(file=_checked(ScenarioFile, source), source=source)
+        return Scenario(file=_checked(scenario_type(), source), source=source)
     except ConfigError as error:
         raise ConfigError([*error.mistakes, *unknown_names(source, known or {})]) from None
 
@@ -241,19 +174,15 @@ def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[
 
 
 def rules(measure: Measure) -> MeasureOptions:
-    """The rules of one trial: the profile's, with the pattern's options; `seed` draws arrivals."""
-    profile = PROFILES[measure.profile]
-    asked = replace(
-        profile.arrivals,
+    """The rules of one trial: the profile's, with the pattern and what is asked of it."""
+    spec = patterns.find(measure.pattern).SPEC
+    smoke = spec.smoke if measure.profile == "smoke" else {}
+    return replace(
+        PROFILES[measure.profile],
         pattern=measure.pattern,
-        rate_hz=measure.camera.rate_hz,
-        rates_hz=tuple(measure.server.rates_hz),
-        bound_ms=measure.server.bound_ms,
+        options={**measure.options(), **smoke},
         seed=measure.seed,
     )
-    if measure.profile != "smoke":
-        asked = replace(asked, minutes=measure.sustained.minutes, rate_cap_s=measure.server.cap_s)
-    return replace(profile, arrivals=asked)
 
 
 def read_model(folder: Path) -> Model:
@@ -320,16 +249,9 @@ def _unknown_measures(file: DeviceFile, source: YamlFile) -> list[str]:
 
 def schema() -> dict[str, Any]:
     """JSON schema of a scenario, for editors."""
-    found = ScenarioFile.model_json_schema()
-    gates = found["properties"]["gates"]
-    limit = gates.pop("additionalProperties")
-    gates["properties"] = {
-        name: {**limit, "description": about} for name, about in gate_names().items()
-    }
-    gates["additionalProperties"] = False
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **found,
+        **scenario_type().model_json_schema(),
         "title": "bench scenario",
     }
 
@@ -353,11 +275,6 @@ def _checked(kind: type[FileType], source: YamlFile) -> FileType:
 
 def _line(kind: type[BaseModel], source: YamlFile, error: Any) -> str:
     path: KeyPath = tuple(error["loc"])
-    if error["type"] == "unknown_key":
-        path = path[:-1]  # pydantic adds that it was a key
-        return f"{source.where(path)}: {_dotted(path)}: unknown key" + neighbours(
-            str(path[-1]), list(gate_names())
-        )
     if error["type"] == "missing":
         return f"{source.where(path[:-1])}: {_dotted(path)}: missing"
     if error["type"] == "extra_forbidden":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from .. import metrics, tasks
 from ..errors import UsageError
 from ..workspace import MARK
 from .config import schema
@@ -21,12 +22,12 @@ matrix: {threads: [1]}               # one cell for each
 # exclude: ["*-int8-*"]              # globs on cell ids, such as mine-onnx-int8-local-t1-b1
 measure: {profile: quick}            # quick | full
 accuracy: {dataset: mine-val}        # a dataset of the model; without it nothing is scored
-# gates: {map50_95_drop: 0.01, p50_ms: 40, size_mb: 10}   # a broken gate fails the exit code
+# gates: {GATE: 0.01, p50_ms: 40, size_mb: 10}   # a broken gate fails the exit code
 """
 
 MODEL = """\
 # Your model. Paths are relative to this folder.
-task: instance-segmentation          # instance-segmentation | detection | classification
+task: {task}          # {tasks}
 module: network.py                   # Python file with the architecture; imports torch only
 function: build                      # function of it that returns the torch.nn.Module
 weights: weights.pt                  # a state dict, read with torch.load(weights_only=True)
@@ -51,13 +52,27 @@ labels: [host]
 """
 
 
+#: what the model of a new project does
+TASK = "instance-segmentation"
+
+
+def scenario() -> str:
+    """The scenario, with a gate of the task's headline."""
+    return SCENARIO.replace("GATE", metrics.of_task(TASK).SPEC.headline.change_gate)
+
+
+def model() -> str:
+    """model.yaml, whose weights are still to be named."""
+    return MODEL.format(zeros="0" * 64, task=TASK, tasks=" | ".join(tasks.REGISTRY))
+
+
 def write(folder: Path) -> list[Path]:
     """Write the starter files and return them; raises UsageError rather than overwrite one."""
     files = {
         folder / MARK: PROJECT,
-        folder / "scenarios" / "mine.yaml": SCENARIO,
+        folder / "scenarios" / "mine.yaml": scenario(),
         folder / "scenarios" / "schema.json": json.dumps(schema(), indent=2) + "\n",
-        folder / "models" / "mine" / "model.yaml": MODEL.format(zeros="0" * 64),
+        folder / "models" / "mine" / "model.yaml": model(),
         folder / "devices" / "local.yaml": DEVICE,
     }
     there = [path for path in files if path.exists()]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from .. import metrics
 from ..errors import ConfigError
 from ..formats import PLANNED, REGISTRY, why_not
 from ..metrics import truth
@@ -130,8 +131,28 @@ def _check_names(scenario: Scenario, inventory: Inventory) -> None:
                     f"{where(('accuracy', 'dataset'))}: accuracy.dataset: {model.spec.name} has no "
                     f"dataset '{wanted}'{neighbours(wanted, list(model.datasets))}"
                 )
+    mistakes += _gate_mistakes(scenario, inventory)
     if mistakes:
         raise ConfigError(mistakes)
+
+
+def _gate_mistakes(scenario: Scenario, inventory: Inventory) -> list[str]:
+    """Gates on accuracy that nothing could meet: no model has the value, or nothing is scored."""
+    file, where, gates = scenario.file, scenario.source.where, metrics.gates()
+    models = [inventory.models[name].spec for name in file.models if name in inventory.models]
+    values = {v.name for spec in models for v in metrics.of_task(spec.task).SPEC.values}
+    usable = [key for key, gate in gates.items() if gate.value.name in values]
+    asked = [key for key in file.gates.limits() if key in gates]
+    lines = [
+        f"{where(('gates', key))}: gates.{key}: no model here is scored by "
+        f"{gates[key].value.title}{neighbours(key, usable)}"
+        for key in asked
+        if models and key not in usable
+    ]
+    if asked and not file.accuracy:
+        key = asked[0]
+        lines.append(f"{where(('gates', key))}: gates.{key}: nothing is scored without `accuracy`")
+    return lines
 
 
 def _duplicates(scenario: Scenario) -> list[str]:

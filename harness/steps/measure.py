@@ -13,6 +13,7 @@ from ..cache import digest
 from ..payload import payload
 from ..records import Cell, Trial
 from ..runner.job import VERSION, Job, MeasureOptions, TrialAnswer
+from ..runner.patterns import longest_loop_s
 from ..serial import Malformed, dumps, loads
 from .infer import LoadedArtifact
 from .jobs import Limits, run_job
@@ -36,7 +37,7 @@ def deadline_s(rules: MeasureOptions, emulated: bool = False) -> float:
 
     An emulated processor is 20 to 40 times slower, and may not even get through a chunk in time.
     """
-    caps_s = 3 * (rules.warmup_cap_s + rules.longest_loop_s + rules.stages_cap_s) + 60
+    caps_s = 3 * (rules.warmup_cap_s + longest_loop_s(rules) + rules.stages_cap_s) + 60
     return EMULATED_PATIENCE * caps_s if emulated else caps_s
 
 

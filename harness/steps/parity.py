@@ -16,8 +16,8 @@ the converted model has are at most as many as may lack a partner; scores of par
 on average, by more than the margin (0.001, 0.02, 0.1). A box whose score is within the margin of
 the threshold is not missing, and not extra, when it has no partner.
 
-A partner has the same label; pairs are made greedily, best overlap first. `check_metric` is the
-rule on accuracy, for after scoring.
+A partner has the same label; pairs are made greedily, best overlap first. `check_metrics` is
+the rule on accuracy, for after scoring.
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import metrics
+from ..metrics import Value, shown
 from ..records import ModelSpec, OutputParity, Parity, Precision
 from ..tasks import REGISTRY, Detections, Geometry, number
 from ..tasks.nms import iou
 
 Outputs = Mapping[str, NDArray[Any]]
-HIGHER: Final = metrics.Value("", "")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,6 @@ class Rules:
     matched: float
     iou: float
     score_margin: float
-    metric_drop: float
     #: how far the factor that fits the outputs to the reference's best may be from 1
     gain: float | None
     #: the largest value where all of the reference is 0
@@ -55,9 +53,9 @@ class Rules:
 
 
 RULES: Final[dict[Precision, Rules]] = {
-    "fp32": Rules(1e-4, 0.9999, 1.0, 0.99, 0.001, 0.001, None, 1e-4),
-    "fp16": Rules(None, 0.999, 0.99, 0.9, 0.02, 0.01, 0.02, 1e-3),
-    "int8": Rules(None, 0.95, 0.9, 0.8, 0.1, 0.02, 0.25, 1e-2),
+    "fp32": Rules(1e-4, 0.9999, 1.0, 0.99, 0.001, None, 1e-4),
+    "fp16": Rules(None, 0.999, 0.99, 0.9, 0.02, 0.02, 1e-3),
+    "int8": Rules(None, 0.95, 0.9, 0.8, 0.1, 0.25, 1e-2),
 }
 
 
@@ -110,31 +108,27 @@ def compare(
 def check_metrics(
     precision: Precision, values: Mapping[str, float], reference: Mapping[str, float]
 ) -> tuple[float | None, list[str]]:
-    """First value over the reference's, and each held value's broken rule; masks count as boxes."""
-    known = metrics.values().items()
-    held = [v for name, v in known if v.held and name in values and name in reference]
-    found = ((v.name, check_metric(precision, values[v.name], reference[v.name], v)) for v in held)
-    reasons = [f"{name} {reason}" for name, reason in found if reason]
+    """The first held value over the reference's, and the broken rule of each; see `Held`."""
+    held = [v for v in shown() if v.held and v.name in values and v.name in reference]
+    found = ((v, check_metric(v, precision, values[v.name], reference[v.name])) for v in held)
+    reasons = [f"{v.name} {reason}" for v, reason in found if reason]
     first = held[0].name if held else ""
-    ratio = values[first] / reference[first] if held and reference[first] else None
-    return ratio, reasons
+    return (values[first] / reference[first] if reference.get(first) else None), reasons
 
 
-def check_metric(
-    precision: Precision, value: float, reference: float, about: metrics.Value = HIGHER
-) -> str | None:
-    """The broken rule, if accuracy got worse, relative to the fp32 reference's, than it may.
-
-    0.1 % for fp32, 1 % for fp16, 2 % for int8. A reference of 0 allows no comparison.
-    """
-    limit = RULES[precision].metric_drop
-    worse = about.worse_by(value, reference) / reference if reference > 0 else 0.0
-    if worse <= limit:
+def check_metric(metric: Value, precision: Precision, value: float, reference: float) -> str | None:
+    """The broken rule, if the value is worse than the fp32 reference's by more than it may be."""
+    if metric.held is None or precision not in metric.held.allowed:
         return None
-    side = "under" if about.higher_is_better else "over"
+    limit, share = metric.held.allowed[precision], metric.held.relative
+    worse = metric.worse_by(value, reference)
+    if worse <= (limit * abs(reference) if share else limit):
+        return None
+    change = f"{worse / abs(reference):.2%}" if share and reference else f"{worse:.4g}"
+    side = "below" if metric.better == "higher" else "above"
     return (
-        f"metric {value:.4g} is {worse:.2%} {side} the fp32 reference's {reference:.4g}; "
-        f"{precision} may lose {limit:.1%}"
+        f"{value:.4g} is {change} {side} the fp32 reference's {reference:.4g}; "
+        f"{precision} may be {f'{limit:.1%}' if share else f'{limit:.4g}'} worse"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tokenize
 import zipfile
 import zlib
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import tasks
 from ..errors import StepFailed
-from ..metrics import FOR_TASK, REGISTRY
+from ..metrics import REGISTRY
 from ..records import ModelSpec, Scores
 from ..serial import PARSING
 
@@ -32,9 +34,12 @@ def score(spec: ModelSpec, predictions: Path, annotations: Path, dataset: str) -
     `annotations` is the COCO file of the dataset called `dataset`.
     """
     arrays = read_predictions(predictions)
-    metric = REGISTRY[FOR_TASK[spec.task]]
+    name = tasks.REGISTRY[spec.task].METRIC
+    metric = REGISTRY[name]
     values = metric.score(arrays, annotations, spec.classes)
-    return Scores(dataset, len(arrays["image_size"]), values)
+    known = {v.name: values[v.name] for v in metric.SPEC.values if v.name in values}
+    finite = {key: value for key, value in known.items() if math.isfinite(value)}
+    return Scores(dataset, len(arrays["image_size"]), finite, name)
 
 
 def read_predictions(path: Path) -> dict[str, NDArray[Any]]:

@@ -30,6 +30,8 @@ __all__ = [
 class Task(Protocol):
     """Before and after a model: a module with these two functions and the outputs it reads."""
 
+    #: name of the metric that scores it, see harness/metrics
+    METRIC: str
     #: names that the model's outputs must have; empty: any
     OUTPUTS: tuple[str, ...]
 

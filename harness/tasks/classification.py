@@ -20,6 +20,7 @@ from .options import number
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+METRIC = "topk"
 OUTPUTS: tuple[str, ...] = ()
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's training pictures, RGB in 0..1, as torchvision normalises."""

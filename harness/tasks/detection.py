@@ -21,6 +21,7 @@ from .options import number
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+METRIC = "coco-map"
 OUTPUTS: tuple[str, ...] = ("boxes", "scores")
 
 

@@ -20,6 +20,7 @@ from .masks import assemble
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+METRIC = detection.METRIC
 OUTPUTS: tuple[str, ...] = (*detection.OUTPUTS, "coeffs", "protos")
 
 

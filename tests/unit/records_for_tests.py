@@ -51,7 +51,9 @@ def ok_result() -> CellResult:
             p999_ms=None, load_ms=50.0, first_ms=20.0, pre_ms=1.0, infer_ms=17.7, post_ms=2.0, e2e_ms=20.7,
             peak_rss_bytes=10**8,
         ),
-        scores=Scores("rio-val", 320, {"map50_95": 0.81, "map50": 0.95, "mask_map50_95": 0.8}),
+        scores=Scores(
+            "rio-val", 320, {"map50_95": 0.81, "map50": 0.95, "mask_map50_95": 0.8}, "coco-map"
+        ),
     )  # fmt: skip
 
 

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError
+from harness.runner import patterns
 from harness.runner.job import PROFILES
+from harness.runner.patterns import server
 from harness.scenario import config, yaml_lines
 
 GOOD = "name: x\nmodels: [rio]\nformats: [onnx]\n"
@@ -58,9 +60,9 @@ def test_a_pattern_and_its_options_become_rules() -> None:
     )
     rules = config.rules(config.read_scenario(Path("s.yaml")).file.measure)
     assert rules.min_samples == PROFILES["full"].min_samples
-    asked = rules.arrivals
-    assert (asked.pattern, asked.seed, asked.bound_ms) == ("server", 7, 50.0)
-    assert (asked.rates_hz, asked.rate_hz, asked.minutes) == ((5.0, 10.0), 30.0, 2.0)
+    assert (rules.pattern, rules.seed) == ("server", 7)
+    assert rules.options == {"bound_ms": 50.0, "rates_hz": [5.0, 10.0], "cap_s": 60.0}
+    assert patterns.options(rules) == server.Options(50.0, (5.0, 10.0))
 
 
 def test_without_a_pattern_the_rules_are_the_profile_s() -> None:
@@ -72,7 +74,7 @@ def test_without_a_pattern_the_rules_are_the_profile_s() -> None:
 def test_smoke_sustains_for_seconds_only() -> None:
     Path("s.yaml").write_text(GOOD + "measure: {profile: smoke, pattern: sustained}\n")
     rules = config.rules(config.read_scenario(Path("s.yaml")).file.measure)
-    assert rules.longest_loop_s == 3.0
+    assert patterns.longest_loop_s(rules) == 3.0
 
 
 def test_mistakes_in_a_pattern_are_named() -> None:

@@ -27,12 +27,17 @@ def broken(folder: Path, gates: dict[str, float], result: CellResult) -> list[st
         ({"size_mb": 5.0}, ""),
         ({"map50_95_drop": 0.001}, "map50_95_drop: 0.0082 > 0.001"),
         ({"map50_95_drop": 0.01}, ""),
+        ({"map50_95_min": 0.82}, "map50_95_min: 0.8100 < 0.82"),
+        ({"map50_95_min": 0.81}, ""),
+        ({"mask_map50_95_drop": 0.01}, "mask_map50_95_drop: 0.0200 > 0.01"),
+        ({"top1_drop": 0.01}, ""),  # its metric has no such value: it is of another model's
     ],
 )
 def test_a_limit_is_kept_or_broken(tmp_path: Path, gates: dict[str, float], said: str) -> None:
     parity = ok_result().parity
     assert parity is not None
-    result = replace(ok_result(), parity=replace(parity, metric_ratio=0.99))
+    known = {"map50_95": 0.8182, "mask_map50_95": 0.82}
+    result = replace(ok_result(), parity=replace(parity, reference_metrics=known))
     lines = broken(tmp_path, gates, result)
     assert lines == ([f"rio-onnx-fp32-local-t1-b1: {said}"] if said else [])
 
@@ -43,6 +48,17 @@ def test_a_latency_that_is_not_to_be_believed_keeps_no_limit(tmp_path: Path, lim
     assert said == [
         f"rio-onnx-fp32-local-t1-b1: p50_ms: not shown to be under {limit:g} ms, "
         "the number is invalid"
+    ]
+
+
+def test_a_run_that_kept_the_ratio_alone_has_a_reference_of_its_first_value(tmp_path: Path) -> None:
+    parity = ok_result().parity
+    assert parity is not None
+    older = replace(ok_result(), parity=replace(parity, metric_ratio=0.99))
+    said = broken(tmp_path, {"map50_95_drop": 0.001, "mask_map50_95_drop": 0.001}, older)
+    assert [line.partition(": ")[2] for line in said] == [
+        "map50_95_drop: 0.0082 > 0.001",
+        "mask_map50_95_drop: not shown to be met, no reference was scored",
     ]
 
 

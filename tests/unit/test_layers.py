@@ -18,7 +18,7 @@ CLI = (
     "planning", "project", "runs", "shared",
 )  # fmt: skip
 OWNERS = {
-    "pydantic": {"scenario/config.py"},
+    "pydantic": {"scenario/config.py", "scenario/sections.py"},
     # __init__ only looks whether it is there
     "docker": {"containers/__init__.py", "containers/docker.py", "containers/docker_build.py"},
     "rich": {"cli/console.py", "cli/run_text.py", "cli/watch.py"},

@@ -18,9 +18,11 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from harness import export, metrics
 from harness.errors import ConfigError
-from harness.metrics import FOR_TASK, REGISTRY, coco_map, topk, truth
+from harness.metrics import REGISTRY, coco_map, topk, truth
 from harness.metrics.coco_rle import compressed
+from harness.metrics.spec import Value
 from harness.tasks import REGISTRY as TASKS
 from harness.tasks import Detections, rle
 from harness.tasks.detections import pack
@@ -265,5 +267,20 @@ def test_of_equal_scores_the_first_counts() -> None:
 
 
 def test_every_task_has_a_metric() -> None:
-    assert set(FOR_TASK) == set(TASKS)
-    assert set(FOR_TASK.values()) == set(REGISTRY)
+    assert {metrics.of_task(name) for name in TASKS} == set(REGISTRY.values())
+
+
+def test_a_value_has_a_name_of_its_own_that_is_no_other_column() -> None:
+    names = [value.name for metric in REGISTRY.values() for value in metric.SPEC.values]
+    assert len(names) == len(set(names)) == len(metrics.values())
+    others = {"map50_95", "map50", "mask_map50_95", "mask_map50", "top1"} ^ set(export.COLUMNS)
+    assert not others & set(names)
+
+
+def test_a_headline_has_a_gate_against_the_reference() -> None:
+    assert {value.change_gate for value in metrics.headlines()} <= set(metrics.gates())
+
+
+def test_a_gate_fits_the_direction_in_which_a_value_is_better() -> None:
+    with pytest.raises(ValueError, match="^cer: lower is better, so it has no drop gate$"):
+        Value("cer", "CER", "lower", gates=("drop",))

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from harness.metrics import topk
+from harness.metrics.spec import USUAL, Held, Value
 from harness.records import PRECISIONS, ModelSpec, Parity, Precision, TensorSpec
 from harness.steps.parity import check_metric, check_metrics, compare, split
 from harness.tasks.letterbox import fit
@@ -22,6 +24,7 @@ SPEC = ModelSpec(
     outputs=("boxes", "scores", "coeffs", "protos"),
     classes=("card",),
 )
+TOP1 = topk.SPEC.headline
 IMAGES, CARDS, COPIES, LOCATIONS = 16, 3, 4, 200
 GEOMETRIES = [fit(480, 640, (320, 320))] * IMAGES
 
@@ -211,14 +214,31 @@ def test_stacked_outputs_are_split_with_batch_one() -> None:
     ],
 )
 def test_accuracy_may_fall_by_so_much(precision: Precision, value: float, ok: bool) -> None:
-    assert (check_metric(precision, value, 0.8) is None) == ok
+    assert (check_metric(TOP1, precision, value, 0.8) is None) == ok
 
 
 def test_a_fall_of_accuracy_is_stated_with_its_figures() -> None:
-    assert check_metric("int8", 0.6, 0.8) == (
-        "metric 0.6 is 25.00% under the fp32 reference's 0.8; int8 may lose 2.0%"
+    assert check_metric(TOP1, "int8", 0.6, 0.8) == (
+        "0.6 is 25.00% below the fp32 reference's 0.8; int8 may be 2.0% worse"
     )
-    assert check_metric("fp32", 0.0, 0.0) is None
+    assert check_metric(TOP1, "fp32", 0.0, 0.0) is None
+
+
+def test_an_error_may_rise_by_so_much_also_where_the_reference_makes_none() -> None:
+    share = Value("cer", "CER", "lower", held=USUAL)
+    assert check_metric(share, "int8", 0.1, 0.2) is None
+    assert check_metric(share, "int8", 0.25, 0.2) == (
+        "0.25 is 25.00% above the fp32 reference's 0.2; int8 may be 2.0% worse"
+    )
+    assert check_metric(share, "int8", 0.25, 0.0) == (
+        "0.25 is 0.25 above the fp32 reference's 0; int8 may be 2.0% worse"
+    )
+    absolute = Value("cer", "CER", "lower", held=Held({"int8": 0.05}, relative=False))
+    assert check_metric(absolute, "int8", 0.04, 0.0) is None
+    assert check_metric(absolute, "fp16", 0.4, 0.0) is None  # nothing is asked of it
+    assert check_metric(absolute, "int8", 0.26, 0.2) == (
+        "0.26 is 0.06 above the fp32 reference's 0.2; int8 may be 0.05 worse"
+    )
 
 
 def test_masks_that_collapse_are_seen_where_the_boxes_are_right() -> None:
@@ -226,7 +246,7 @@ def test_masks_that_collapse_are_seen_where_the_boxes_are_right() -> None:
     ratio, reasons = check_metrics("fp16", {"map50_95": 0.8, "mask_map50_95": 0.02}, reference)
     assert ratio == 1.0
     assert len(reasons) == 1
-    assert reasons[0].startswith("mask_map50_95 metric 0.02 is 97.50% under")
+    assert reasons[0].startswith("mask_map50_95 0.02 is 97.50% below")
     assert check_metrics("fp16", reference, reference) == (1.0, [])
     assert check_metrics("fp16", {"top1": 0.4}, {"top1": 0.5})[0] == 0.8
 

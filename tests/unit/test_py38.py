@@ -16,6 +16,11 @@ import harness
 from harness.payload import PARTS
 
 PACKAGE = Path(harness.__file__).parent
+EVALUATED = [
+    "harness.records",
+    "harness.runner.job",
+    *(f"harness.runner.patterns.{name}" for name in ("camera", "server", "sustained")),
+]
 FILES = sorted(
     path
     for part in PARTS
@@ -115,7 +120,7 @@ def test_typing_s_own_names_are_fine() -> None:
     assert list(newer(ast.parse(code))) == []
 
 
-@pytest.mark.parametrize("module", ["harness.records", "harness.runner.job"])
+@pytest.mark.parametrize("module", EVALUATED)
 def test_what_serial_evaluates_exists_in_3_8(module: str) -> None:
     """`get_type_hints` evaluates every field's annotation: typing's names only, no `X | None`."""
     for kind in vars(importlib.import_module(module)).values():

@@ -292,8 +292,8 @@ def test_a_model_that_changed_is_refused(cell: Path, model: Model, tmp_path: Pat
 
 def test_a_job_of_another_version_is_refused(cell: Path) -> None:
     path = cell / "trial-0/job.json"
-    path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
-    with pytest.raises(BenchError, match="a trial job of version 2; this bench runs 1"):
+    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    with pytest.raises(BenchError, match="a trial job of version 1; this bench runs 2"):
         read_original(cell)
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from harness import metrics
+from harness.metrics import coco_map
+from harness.metrics.spec import MetricSpec, Value
 from harness.records import (
     Artifact,
     Cell,
@@ -18,8 +25,10 @@ from harness.records import (
 from harness.report.claims import fastest, headline, overlap
 from harness.report.data import Entry, State, axes
 from harness.report.marks import heat, marks
+from harness.report.matrixrows import _best_figures
 from harness.report.paretochart import frontier, pareto_chart, x_range
 
+MAP = coco_map.SPEC.headline
 INFO = RunInfo("r", "rio", "quick", "", "0.1", "", "", "docker", "", "")
 
 
@@ -110,6 +119,49 @@ def test_the_scenarios_gate_is_the_limit() -> None:
     assert "is pytorch fp32" in said(REFERENCE, small)
 
 
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> Value:
+    """A metric of which less is better, and more than 1 is nothing unusual."""
+    value = Value("cer", "CER", "lower", digits=1, unit="%", gates=("rise",), tolerance=0.5)
+    metric: Any = SimpleNamespace(SPEC=MetricSpec("Text", (value,)))
+    monkeypatch.setitem(metrics.REGISTRY, "text", metric)
+    return value
+
+
+def wrong(form: str, percent: float, ms: tuple[float, float, float], size: int = 9) -> Entry:
+    made = entry(form, ms=ms, size=size * 1_000_000)
+    assert made.result
+    scores = Scores("lines", 320, {"cer": percent}, "text")
+    return replace(made, result=replace(made.result, scores=scores))
+
+
+def test_an_error_is_right_where_it_rose_by_little(errors: Value) -> None:
+    reference = wrong("pytorch", 4.0, (41.0, 40.6, 41.5))
+    near, far = wrong("onnx", 4.4, (17, 16, 18), 2), wrong("tflite", 6.0, (9, 8, 10), 1)
+    assert said(reference, near, far).endswith(
+        "Smallest within 0.5 CER of the reference (pytorch fp32, 4.0 %) is onnx fp32: "
+        "2.00 MB, 4.4 %."
+    )
+    wide = replace(INFO, gates={"cer_rise": 3.0})
+    assert "within 3 CER" in said(reference, near, far, info=wide)
+    assert said(reference, near, far, info=wide).endswith("is tflite fp32: 1.00 MB, 6.0 %.")
+
+
+def test_of_errors_the_lower_one_is_beaten_by_none(errors: Value) -> None:
+    quick, slow = wrong("onnx", 6.0, (10, 9.9, 10.1)), wrong("tflite", 4.0, (20, 19, 21))
+    worse = wrong("openvino", 7.0, (20, 19, 21))
+    assert [e.cell.format for e in frontier([slow, worse, quick], errors)] == ["onnx", "tflite"]
+    ordered = [quick, slow]
+    chart = pareto_chart(ordered, ordered, axes([e.cell for e in ordered]), errors, "x")
+    assert chart.figure["data"][0]["y"] == [6.0, 4.0]  # type: ignore[index]
+    assert chart.figure["layout"]["yaxis"]["title"] == {"text": "CER, %"}  # type: ignore[index]
+
+
+def test_of_errors_the_lowest_is_marked(errors: Value) -> None:
+    found = [wrong("onnx", 6.0, (10, 9, 11)), wrong("tflite", 4.0, (20, 19, 21))]
+    assert _best_figures(found)["cer"] == 4.0
+
+
 def test_marks_of_the_best_and_of_ties() -> None:
     alone = marks([REFERENCE, entry("onnx")])
     assert alone.mark(entry("onnx").cell.id) == "best"
@@ -141,7 +193,7 @@ def test_a_logarithmic_axis_begins_at_the_lowest_end_above_zero() -> None:
 
 
 def beaten_by_none(*entries: Entry) -> list[str]:
-    return [e.cell.format for e in frontier(entries, "map50_95")]
+    return [e.cell.format for e in frontier(entries, MAP)]
 
 
 def test_a_cell_that_is_slower_and_no_more_accurate_is_beaten() -> None:
@@ -156,7 +208,7 @@ def test_cells_whose_intervals_overlap_do_not_beat_each_other() -> None:
     second = entry("tflite", ms=(10.4, 10.2, 11.0), score=0.80)
     assert beaten_by_none(first, second) == ["onnx", "tflite"]
     chart = pareto_chart(
-        [first, second], [first, second], axes([first.cell, second.cell]), "map50_95", "x"
+        [first, second], [first, second], axes([first.cell, second.cell]), MAP, "x"
     )
     line = chart.figure["data"][0]  # type: ignore[index]
     assert line["y"] == [0.81, 0.81]  # it never goes down

@@ -28,7 +28,8 @@ from harness.report.data import TrialSamples
 from harness.report.example import DEVICES, ExampleRun, example
 from harness.report.page import cell_href, device_href
 from harness.report.pages.sustained import over_trials, ranks
-from harness.report.patterns import medians_of, pattern
+from harness.report.patterns import pattern
+from harness.report.patterns.sustained import medians_of
 from harness.report.placement import layers
 from harness.report.readings import States, read_states
 from harness.serial import dumps
@@ -154,12 +155,12 @@ def test_a_throttled_cell_shows_its_heat_and_no_number(report: Path) -> None:
 
 def test_each_pattern_has_its_plot(report: Path) -> None:
     server = cell(report, "openvino-fp32-local")
-    assert "highest rate that kept it 35.4 a second" in server
-    assert "✕ not kept" in server
+    assert "highest rate within the bound 35.4 a second" in server
+    assert "✕ missed" in server
     drawn = figure(report, cell_href("rio-openvino-fp32-local-t1-b1"), "pattern")
     assert drawn["layout"]["shapes"][0]["y0"] == 60.0  # type: ignore[call-overload]
     assert "without a pause (warm-up): median" in cell(report, "onnx-fp16-local")
-    assert "pictures a second" in cell(report, "tflite-fp32-local")
+    assert "images a second" in cell(report, "tflite-fp32-local")
     assert "median at the end" in cell(report, "onnx-fp16-jetson")
     assert 'id="pattern"' not in html(report / cell_href("rio-onnx-fp32-local-t1-b1"))
 
@@ -171,12 +172,12 @@ def highest_rate(*kept: bool | None, best: float | None) -> str:
     empty = TrialSamples(0, np.empty(0), np.empty(0))
     shown = pattern([trial(arrivals=arrived)], [empty])
     assert shown is not None
-    return dict(shown.facts)["highest rate that kept it"]
+    return dict(shown.facts)["highest rate within the bound"]
 
 
 def test_a_rate_whose_time_was_over_is_neither_kept_nor_broken() -> None:
     assert highest_rate(False, False, best=None) == "none that was tried"
-    assert highest_rate(None, None, best=None).startswith("not known: too few responses")
+    assert highest_rate(None, None, best=None).startswith("unknown: too few responses")
     assert highest_rate(True, False, best=10.0) == "10.0 a second"
     assert highest_rate(True, None, best=10.0) == "at least 10.0 a second"
     assert highest_rate(None, True, False, best=20.0) == "20.0 a second"
@@ -329,5 +330,5 @@ def test_arrivals_without_samples_have_figures_and_no_plot(tmp_path: Path) -> No
             (tmp_path / "run" / one.folder / "samples.npz").write_bytes(b"")
     out = build(run, tmp_path / "report").parent
     told = cell(out, "tflite-fp32-local")
-    assert "pictures a second" in told
+    assert "images a second" in told
     assert 'id="pattern"' not in html(out / cell_href("rio-tflite-fp32-local-t1-b1"))

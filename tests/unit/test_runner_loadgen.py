@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from harness.runner import loadgen
-from harness.runner.job import PROFILES, MeasureOptions, PatternOptions
+from harness.runner.job import PROFILES, MeasureOptions
 from harness.runner.patterns.figures import percentile_ms
 
 RULES = MeasureOptions(min_samples=700, min_s=0.5, cap_s=60.0, loadgen=True)
@@ -39,8 +39,8 @@ class Delays:
         return {}
 
 
-def rules(**options: Any) -> MeasureOptions:
-    return replace(RULES, arrivals=PatternOptions(**options))
+def rules(pattern: str, **options: Any) -> MeasureOptions:
+    return replace(RULES, pattern=pattern, options=options)
 
 
 def test_our_percentiles_and_loadgen_s_agree(tmp_path: Path) -> None:

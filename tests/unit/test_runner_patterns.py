@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from harness.analysis.summary import ENOUGH, percentile
-from harness.records import Pattern
-from harness.runner import loop
-from harness.runner.job import PROFILES, SEARCH_STEPS, MeasureOptions, PatternOptions
-from harness.runner.patterns import REGISTRY, Timed, camera, figures, find, offline, server
+from harness.runner import loop, patterns
+from harness.runner.job import PROFILES, MeasureOptions
+from harness.runner.patterns import REGISTRY, Timed, camera, figures, offline, server
+from harness.runner.patterns.server import SEARCH_STEPS
 from harness.serial import dumps, loads
 
 MS = 1_000_000
@@ -64,14 +64,12 @@ class Engine:
 INPUTS = [np.full((2, 1), i) for i in range(3)]
 
 
-def run(engine: Engine, pattern: Pattern, rules: MeasureOptions = RULES, **options: Any) -> Timed:
-    return find(pattern)(
-        engine, INPUTS, replace(rules, arrivals=PatternOptions(pattern=pattern, **options))
-    )
+def run(engine: Engine, pattern: str, rules: MeasureOptions = RULES, **options: Any) -> Timed:
+    return patterns.run(engine, INPUTS, replace(rules, pattern=pattern, options=options))
 
 
 @pytest.mark.parametrize("pattern", REGISTRY)
-def test_each_pattern_keeps_every_sample_as_int64(clock: Clock, pattern: Pattern) -> None:
+def test_each_pattern_keeps_every_sample_as_int64(clock: Clock, pattern: str) -> None:
     engine = Engine(clock)
     timed = run(engine, pattern, minutes=0.02, rates_hz=(20.0,))
     assert {a.dtype for a in timed.arrays.values()} == {np.dtype(np.int64)}
@@ -81,7 +79,7 @@ def test_each_pattern_keeps_every_sample_as_int64(clock: Clock, pattern: Pattern
 
 
 @pytest.mark.parametrize("pattern", REGISTRY)
-def test_what_a_pattern_says_can_be_written_and_read(clock: Clock, pattern: Pattern) -> None:
+def test_what_a_pattern_says_can_be_written_and_read(clock: Clock, pattern: str) -> None:
     said = run(Engine(clock), pattern, minutes=0.02).arrivals
     if said is None:
         assert pattern == "single"
@@ -168,7 +166,7 @@ def waits_longer(load: float, times: int) -> float:
 
 @pytest.mark.parametrize("rate_hz", [40.0, 46.0, 60.0, 75.0])
 def test_the_queue_is_the_one_of_the_textbook(clock: Clock, rate_hz: float) -> None:
-    asked = {"rates_hz": (rate_hz,), "rate_samples": 40_000, "bound_ms": 1e6, "rate_cap_s": 1e6}
+    asked = {"rates_hz": (rate_hz,), "rate_samples": 40_000, "bound_ms": 1e6, "cap_s": 1e6}
     timed = run(Engine(clock, copy_ms=0.0), "server", **asked)
     response = timed.arrays["start_ns"] + timed.arrays["latency_ns"] - timed.arrays["scheduled_ns"]
     late = float((response > 40 * MS).mean())
@@ -185,7 +183,7 @@ def test_no_rate_keeps_a_bound_under_the_model_s_own_time(clock: Clock) -> None:
 def test_late_responses_within_one_percent_keep_a_rate(clock: Clock) -> None:
     def tried(slow: int) -> Any:
         engine = Engine(clock, lambda i: 90.0 if i < slow else 1.0, copy_ms=0.0)
-        return run(engine, "server", bound_ms=50.0, rates_hz=(0.5,), rate_cap_s=1e6).arrivals
+        return run(engine, "server", bound_ms=50.0, rates_hz=(0.5,), cap_s=1e6).arrivals
 
     assert tried(6).rates[0].kept
     assert tried(6).rates[0].p99_ms == pytest.approx(1.0)
@@ -195,7 +193,7 @@ def test_late_responses_within_one_percent_keep_a_rate(clock: Clock) -> None:
 def test_a_rate_that_takes_too_long_is_not_known_to_be_kept_and_is_called_capped(
     clock: Clock,
 ) -> None:
-    timed = run(Engine(clock), "server", rates_hz=(1.0,), rate_cap_s=30.0)
+    timed = run(Engine(clock), "server", rates_hz=(1.0,), cap_s=30.0)
     assert timed.arrivals is not None
     assert timed.capped
     assert timed.arrivals.rates[0].kept is None
@@ -222,7 +220,7 @@ def test_a_model_that_is_too_slow_for_the_time_has_no_known_rate_and_more_time_f
     assert short.capped
     assert short.arrivals.best_rate_hz is None
     assert short.arrivals.rates[0].kept is None
-    long = run(engine, "server", bound_ms=5e3, rate_cap_s=1200.0)
+    long = run(engine, "server", bound_ms=5e3, cap_s=1200.0)
     assert long.arrivals is not None
     assert not long.capped
     assert long.arrivals.best_rate_hz == pytest.approx(1.55, abs=0.1)  # of 2 that it can serve
@@ -256,10 +254,16 @@ def test_percentiles_are_those_of_the_statistics() -> None:
 
 
 def test_the_longest_loop_is_that_of_the_pattern() -> None:
-    def longest(**options: Any) -> float:
-        return replace(PROFILES["quick"], arrivals=PatternOptions(**options)).longest_loop_s
+    def longest(pattern: str, **options: Any) -> float:
+        rules = replace(PROFILES["quick"], pattern=pattern, options=options)
+        return patterns.longest_loop_s(rules)
 
-    assert longest() == longest(pattern="offline") == longest(pattern="camera") == 10.0
-    assert longest(pattern="sustained", minutes=10.0) == 600.0
-    assert longest(pattern="server") == SEARCH_STEPS * 60.0
-    assert longest(pattern="server", rates_hz=(1.0, 2.0)) == 120.0
+    assert longest("single") == longest("offline") == longest("camera") == 10.0
+    assert longest("sustained", minutes=10.0) == 600.0
+    assert longest("server") == SEARCH_STEPS * 60.0
+    assert longest("server", rates_hz=(1.0, 2.0)) == 120.0
+
+
+def test_a_job_with_a_pattern_that_is_none_names_those_there_are() -> None:
+    with pytest.raises(ValueError, match="^pattern 'burst' is not one of single, offline, camera"):
+        patterns.longest_loop_s(replace(RULES, pattern="burst"))

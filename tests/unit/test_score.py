@@ -63,7 +63,7 @@ def test_a_card_found_exactly_scores_one(tmp_path: Path) -> None:
     path = tmp_path / "predictions.npz"
     np.savez_compressed(path, **predictions())
     names = ("map50_95", "map50", "mask_map50_95", "mask_map50")
-    wanted = Scores("toy", 1, {name: pytest.approx(1) for name in names})  # type: ignore[misc]
+    wanted = Scores("toy", 1, {name: pytest.approx(1) for name in names}, "coco-map")  # type: ignore[misc]
     assert score(SPEC, path, *dataset(tmp_path)) == wanted
 
 

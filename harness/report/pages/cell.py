@@ -20,7 +20,7 @@ from harness.report.marks import BADGES, Badge
 from harness.report.numbers import timing
 from harness.report.page import Chart, Maker, Page, Report, cell_href, device_href
 from harness.report.panels import Drawn, Row, draw
-from harness.report.patterns import Pattern, pattern
+from harness.report.patterns import PatternShown, pattern
 from harness.report.placement import LayersShown, PlacementShown, layers, placement
 
 _LOG_LINES, _LOG_BYTES = 200, 64_000
@@ -71,7 +71,7 @@ class CellPage:
     remarks: tuple[str, ...]
     #: the charts of the samples and of the device; the pattern has its own
     charts: tuple[Chart, ...]
-    pattern: Pattern | None
+    pattern: PatternShown | None
     memory: MemorySplit | None
     energy: Pairs
     threads: Pairs

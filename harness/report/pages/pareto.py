@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.metrics import Value
 from harness.report.claims import metric
-from harness.report.claims import title as metric_title
 from harness.report.data import Axes, Entry
 from harness.report.marks import BADGES, Badge
 from harness.report.numbers import bounds, figures, megabytes
@@ -38,43 +38,45 @@ class Plot:
     lines: tuple[Line, ...]
     left_out: tuple[tuple[str, str, Badge, str], ...]
     why: str = ""
+    metric: str = ""
 
 
 @dataclass(frozen=True)
 class Pareto:
     """What pareto.html shows."""
 
-    metric: str
+    metrics: tuple[str, ...]
     plots: tuple[Plot, ...]
 
 
 def pages(report: Report) -> Iterable[Page]:
     """The one page, pareto.html."""
-    key = metric(report.entries)
-    plots = tuple(_plots(report, key))
+    plots = tuple(_plots(report))
     charts = tuple(plot.chart for plot in plots if plot.chart)
-    content = Pareto(metric_title(key), plots)
+    content = Pareto(tuple(dict.fromkeys(p.metric for p in plots if p.metric)), plots)
     yield Page("pareto.html", "Latency and accuracy", "pareto.html", content, charts)
 
 
-def _plots(report: Report, key: str) -> Iterable[Plot]:
+def _plots(report: Report) -> Iterable[Plot]:
     axes = report.axes
     for number, ((device, model), group) in enumerate(report.groups.items()):
         title = device if len(axes.models) == 1 else f"{model} on {device}"
-        yield _plot(group, axes, key, title, f"pareto-{number}")
+        value = metric(report.of_model(model))
+        yield _plot(group, axes, value, title, f"pareto-{number}")
 
 
-def _plot(group: Sequence[Entry], axes: Axes, key: str, title: str, name: str) -> Plot:
-    drawn = [e for e in group if e.summary and e.score(key) is not None and not e.emulated]
-    drawn.sort(key=median_ms)
-    front = frontier(drawn, key)
+def _plot(group: Sequence[Entry], axes: Axes, value: Value | None, title: str, name: str) -> Plot:
+    drawn = [e for e in group if value and e.summary and e.score(value.name) is not None]
+    drawn = sorted((e for e in drawn if not e.emulated), key=median_ms)
     left = tuple(_left_out(e, axes) for e in group if e not in drawn)
-    lines = tuple(_line(e, axes, key, e in front) for e in drawn)
     if any(e.emulated for e in group):
         return Plot(title, None, (), left, "Emulated: not representative of hardware.")
-    if not drawn:
+    if value is None or not drawn:
         return Plot(title, None, (), left, "No cell has both a time and an accuracy.")
-    return Plot(title, pareto_chart(drawn, front, axes, key, name), lines, left)
+    front = frontier(drawn, value)
+    lines = tuple(_line(e, axes, value, e in front) for e in drawn)
+    chart = pareto_chart(drawn, front, axes, value, name)
+    return Plot(title, chart, lines, left, metric=value.title)
 
 
 def _left_out(entry: Entry, axes: Axes) -> tuple[str, str, Badge, str]:
@@ -83,7 +85,7 @@ def _left_out(entry: Entry, axes: Axes) -> tuple[str, str, Badge, str]:
     return axes.label(entry.cell), cell_href(entry.cell.id), BADGES[entry.state], why
 
 
-def _line(entry: Entry, axes: Axes, key: str, front: bool) -> Line:
+def _line(entry: Entry, axes: Axes, value: Value, front: bool) -> Line:
     assert entry.summary is not None
     p50, size = entry.summary.p50, entry.size_bytes
     return Line(
@@ -93,7 +95,7 @@ def _line(entry: Entry, axes: Axes, key: str, front: bool) -> Line:
         median=figures(p50.value),
         bounds=bounds(p50),
         n=f"{entry.summary.n:,}",
-        score=f"{accuracy(entry, key):.3f}",
+        score=value.text(accuracy(entry, value)),
         size=megabytes(size) if size else "",
         frontier=front,
     )

@@ -15,7 +15,7 @@ from harness.report.data import Entry, TrialSamples
 from harness.report.marks import BADGES, Badge
 from harness.report.numbers import bounds, figures
 from harness.report.page import Chart, Maker, Page, Report, cell_href
-from harness.report.patterns import curve
+from harness.report.patterns.sustained import curve
 from harness.report.plots import colour, plain
 from harness.runner.patterns.sustained import MINUTE_S
 

@@ -7,70 +7,56 @@ waiting in the queue, waking up and the copy of the input are in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Final, Optional, Sequence
-
-import numpy as np
+from typing import Any, Dict, Final, Protocol, Sequence
 
 from ...formats.engine import Engine
-from ...records import Arrivals
+from ...serial import from_json
 from ..job import MeasureOptions
+from . import camera, offline, server, single, sustained
+from .spec import Fact, O, PatternSpec, Timed
+
+__all__ = ["REGISTRY", "Fact", "Pattern", "PatternSpec", "Timed"]
 
 
-@dataclass(frozen=True)
-class Timed:
-    """Raw samples of one timed loop: arrays for samples.npz, and what the pattern makes of them."""
+class Pattern(Protocol[O]):
+    """A module of this folder."""
 
-    #: at least `start_ns` and `latency_ns`, int64, in order
-    arrays: Dict[str, np.ndarray]
-    #: the cap came before the rules were met
-    capped: bool
-    arrivals: Optional[Arrivals] = None
+    @property
+    def SPEC(self) -> PatternSpec[O]: ...
 
-
-Run = Callable[[Engine, Sequence[Any], MeasureOptions], Timed]
-
-
-def _single() -> Run:
-    from .single import run
-
-    return run
+    def run(
+        self, engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: O
+    ) -> Timed:
+        """The timed loop, every sample kept."""
+        ...
 
 
-def _offline() -> Run:
-    from .offline import run
-
-    return run
-
-
-def _camera() -> Run:
-    from .camera import run
-
-    return run
-
-
-def _server() -> Run:
-    from .server import run
-
-    return run
-
-
-def _sustained() -> Run:
-    from .sustained import run
-
-    return run
-
-
-#: pattern -> what imports its `run`, when it is first used
-REGISTRY: Final[Dict[str, Callable[[], Run]]] = {
-    "single": _single,
-    "offline": _offline,
-    "camera": _camera,
-    "server": _server,
-    "sustained": _sustained,
+REGISTRY: Final[Dict[str, Pattern[Any]]] = {
+    "single": single,
+    "offline": offline,
+    "camera": camera,
+    "server": server,
+    "sustained": sustained,
 }
 
 
-def find(name: str) -> Run:
-    """The pattern's `run`; the job's type has checked the name."""
-    return REGISTRY[name]()
+def find(name: str) -> Pattern[Any]:
+    """The pattern's module; raises ValueError for one that is none."""
+    if name not in REGISTRY:
+        raise ValueError(f"pattern '{name}' is not one of {', '.join(REGISTRY)}")
+    return REGISTRY[name]
+
+
+def options(rules: MeasureOptions) -> Any:
+    """What the rules ask of their pattern, as its own options."""
+    return from_json(find(rules.pattern).SPEC.options, rules.options, rules.pattern)
+
+
+def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
+    """The timed loop of the rules' pattern."""
+    return find(rules.pattern).run(engine, inputs, rules, options(rules))
+
+
+def longest_loop_s(rules: MeasureOptions) -> float:
+    """The most that the timed loop may take."""
+    return find(rules.pattern).SPEC.longest_s(rules, options(rules))

@@ -7,6 +7,7 @@ model that is not ready when a newer picture comes takes the newest; the older o
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any, Sequence, Tuple
 
 import numpy as np
@@ -15,15 +16,39 @@ from ...formats.engine import Engine
 from ...records import Arrivals
 from ..job import MeasureOptions
 from ..loop import quiet_collector
-from . import Timed
 from .figures import batch_of, seconds_of, with_responses
+from .spec import RESPONSES, Fact, PatternSpec, Timed, option
 
 
-def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
+@dataclass(frozen=True)
+class Options:
+    """Images at a fixed rate, with idle gaps; read by `pattern: camera`."""
+
+    rate_hz: float = option(30.0, "Images a second.", gt=0, le=10_000)
+
+
+def _asked(arrivals: Arrivals) -> str:
+    return f"{arrivals.rate_hz:g} a second" if arrivals.rate_hz else ""
+
+
+SPEC = PatternSpec(
+    about="at a fixed rate, as from a camera",
+    options=Options,
+    title="Images at a fixed rate, as from a camera",
+    facts=(
+        Fact("asked for, a second", lambda a: a.rate_hz),
+        Fact("images dropped", lambda a: a.dropped, total=True),
+        *RESPONSES,
+    ),
+    asked=_asked,
+)
+
+
+def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: Options) -> Timed:
     """Min samples and min seconds, whichever comes later, or the cap."""
-    rate_hz = rules.arrivals.rate_hz
+    rate_hz = options.rate_hz
     with quiet_collector():
-        scheduled, start, latency, came = _watch(engine, inputs, rules)
+        scheduled, start, latency, came = _watch(engine, inputs, rules, rate_hz)
     seconds = seconds_of(int(scheduled[0]), start, latency)
     return Timed(
         {"start_ns": start, "latency_ns": latency, "scheduled_ns": scheduled},
@@ -43,10 +68,9 @@ def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
 
 
 def _watch(
-    engine: Engine, inputs: Sequence[Any], rules: MeasureOptions
+    engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, rate_hz: float
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Scheduled arrival, start and latency of pictures that were taken, and how many came."""
-    rate_hz = rules.arrivals.rate_hz
     period_ns, least = int(round(1e9 / rate_hz)), int(np.ceil(rules.min_s * rate_hz))
     most = max(1, int(rules.cap_s * rate_hz))
     scheduled, starts, latency = (np.zeros(most, np.int64) for _ in range(3))

@@ -11,11 +11,18 @@ from ...formats.engine import Engine
 from ...records import Arrivals
 from ..job import MeasureOptions
 from ..loop import CHUNK_S, quiet_collector, run_chunk
-from . import Timed
 from .figures import batch_of, seconds_of
+from .spec import NoOptions, PatternSpec, Timed
+
+SPEC = PatternSpec(
+    about="all at once, for throughput",
+    options=NoOptions,
+    title="Throughput: all images there at once",
+    loadgen="Offline",
+)
 
 
-def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
+def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: NoOptions) -> Timed:
     """Back to back, one in flight, each with the batch that the model has.
 
     Ends with min samples and min seconds, or at the cap. The time is from before the first copy

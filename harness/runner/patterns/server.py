@@ -8,27 +8,75 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...formats.engine import Engine
 from ...records import Arrivals, RateTried
-from ..job import SEARCH_STEPS, MeasureOptions, PatternOptions
+from ..job import MeasureOptions
 from ..loop import quiet_collector, run_chunk
-from . import Timed
 from .figures import batch_of, percentile_ms, with_responses
+from .spec import RESPONSES, Fact, PatternSpec, Timed, option
 
 #: share of the responses that may be over the bound
 LATE_SHARE = 0.01
 PROBES = 9
+#: a search for the highest rate halves what it does not know this often: to 3 % of the top
+SEARCH_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """Requests at random in one queue; read by `pattern: server`."""
+
+    bound_ms: float = option(
+        100.0, "p99 of the responses, queue included, must stay below it.", gt=0
+    )
+    rates_hz: Tuple[float, ...] = option(
+        (),
+        "Rates to try; default: search for the highest that meets the bound.",
+        gt=0,
+        le=1e6,
+        max_length=64,
+    )
+    cap_s: float = option(
+        60.0,
+        "Most time for the 662 responses of one rate; a model slower than about 45 ms needs more, "
+        "or whether it meets the bound is not known.",
+        gt=0,
+        le=7200,
+    )
+    #: at each rate; 662 for a p99
+    rate_samples: int = 662
+
+
+def _asked(arrivals: Arrivals) -> str:
+    return f"p99 under {arrivals.bound_ms:g} ms" if arrivals.bound_ms else ""
+
+
+def _longest_s(rules: MeasureOptions, options: Options) -> float:
+    return (len(options.rates_hz) or SEARCH_STEPS) * options.cap_s
+
+
+SPEC = PatternSpec(
+    about="at random, as to a server",
+    options=Options,
+    title="Requests at random, with a latency bound",
+    facts=(Fact("p99 must stay below", lambda a: a.bound_ms, "ms"), *RESPONSES),
+    smoke={"rate_samples": 8, "cap_s": 3.0},
+    asked=_asked,
+    longest_s=_longest_s,
+    loadgen="Server",
+)
 
 
 class Tried:
     """The rates so far, with their raw samples."""
 
-    def __init__(self, engine: Engine, inputs: Sequence[Any], options: PatternOptions) -> None:
-        self._engine, self._inputs, self._options = engine, inputs, options
+    def __init__(self, engine: Engine, inputs: Sequence[Any], options: Options, seed: int) -> None:
+        self._engine, self._inputs, self._options, self._seed = engine, inputs, options, seed
         self.samples: List[Tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.rates: List[RateTried] = []
         self.seconds: List[float] = []
@@ -38,17 +86,16 @@ class Tried:
         options = self._options
         began = time.perf_counter_ns()
         with quiet_collector():
-            got = serve(self._engine, self._inputs, options, rate_hz)
+            got = serve(self._engine, self._inputs, options, rate_hz, self._seed)
         self.seconds.append((time.perf_counter_ns() - began) / 1e9)
         self.samples.append(got)
         self.rates.append(_judged(rate_hz, _response_ns(got), options))
         return self.rates[-1].kept
 
 
-def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
+def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: Options) -> Timed:
     """Try the rates that are asked for, or search; samples of all of them are kept, in order."""
-    options = rules.arrivals
-    tried = Tried(engine, inputs, options)
+    tried = Tried(engine, inputs, options, rules.seed)
     if options.rates_hz:
         for rate_hz in options.rates_hz:
             tried(rate_hz)
@@ -82,7 +129,7 @@ def arrivals_ns(seed: int, rate_hz: float, count: int) -> np.ndarray:
 
 
 def serve(
-    engine: Engine, inputs: Sequence[Any], options: PatternOptions, rate_hz: float
+    engine: Engine, inputs: Sequence[Any], options: Options, rate_hz: float, seed: int = 0
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scheduled arrival, start and latency, int64 ns, of requests that are served in turn.
 
@@ -90,12 +137,12 @@ def serve(
     """
     count = options.rate_samples
     scheduled, starts, latency = (np.zeros(count, np.int64) for _ in range(3))
-    offsets = arrivals_ns(options.seed, rate_hz, count)
+    offsets = arrivals_ns(seed, rate_hz, count)
     feed, invoke, many = engine.feed, engine.invoke, len(inputs)
     clock, sleep = time.perf_counter_ns, time.sleep
     bound, allowed, late = int(options.bound_ms * 1e6), _allowed(count), 0
     first = clock()
-    last = first + int(options.rate_cap_s * 1e9)
+    last = first + int(options.cap_s * 1e9)
     done = 0
     while done < count and late <= allowed:
         due = first + int(offsets[done])
@@ -116,7 +163,7 @@ def serve(
     return scheduled[:done], starts[:done], latency[:done]
 
 
-def _judged(rate_hz: float, response_ns: np.ndarray, options: PatternOptions) -> RateTried:
+def _judged(rate_hz: float, response_ns: np.ndarray, options: Options) -> RateTried:
     count, late = len(response_ns), int((response_ns > options.bound_ms * 1e6).sum())
     whole, on_time = count == options.rate_samples, late <= _allowed(options.rate_samples)
     return RateTried(
@@ -145,7 +192,7 @@ def _response_ns(samples: Tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarr
     return np.asarray(start + latency - scheduled)
 
 
-def _timed(tried: Tried, batch: int, options: PatternOptions) -> Timed:
+def _timed(tried: Tried, batch: int, options: Options) -> Timed:
     """Figures of the highest rate that was kept, else of the lowest that was tried."""
     kept = [rate.rate_hz for rate in tried.rates if rate.kept]
     asked = [rate.rate_hz for rate in tried.rates]

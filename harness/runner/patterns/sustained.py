@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Sequence
 
 import numpy as np
@@ -9,16 +10,36 @@ import numpy as np
 from ...formats.engine import Engine
 from ...records import Arrivals
 from ..job import MeasureOptions
-from . import Timed
 from .figures import batch_of, seconds_of
 from .offline import until
+from .spec import Fact, PatternSpec, Timed, option
 
 MINUTE_S = 60.0
 
 
-def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
+@dataclass(frozen=True)
+class Options:
+    """The tight loop for minutes; read by `pattern: sustained`."""
+
+    minutes: float = option(10.0, "How long.", gt=0, le=1440)
+
+
+SPEC = PatternSpec(
+    about="one after the other for minutes, until the device is warm",
+    options=Options,
+    title="Sustained load",
+    facts=(
+        Fact("median at the start", lambda a: a.first_minute_ms, "ms"),
+        Fact("median at the end", lambda a: a.last_minute_ms, "ms"),
+    ),
+    smoke={"minutes": 0.05},
+    longest_s=lambda rules, options: 60 * options.minutes,
+)
+
+
+def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: Options) -> Timed:
     """Back to back for `minutes`; every sample is kept with its time, none is thinned out."""
-    asked_s = 60 * rules.arrivals.minutes
+    asked_s = 60 * options.minutes
     start_ns, latency_ns, began_ns = until(engine, inputs, 1, asked_s, asked_s)
     seconds = seconds_of(began_ns, start_ns, latency_ns)
     edge_ns = int(1e9 * min(MINUTE_S, seconds / 10))

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from example_run import devices as example_devices
+from example_run.run import example
 
-from harness.report import exampledevices
 from harness.report.build import build
-from harness.report.example import example
 
 pytestmark = pytest.mark.chromium
 
@@ -151,7 +151,7 @@ class Chromium:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report with a space")
     run = example(folder / "run", samples=120)
-    return build(run, folder / "report", noise=exampledevices.noise()).parent
+    return build(run, folder / "report", noise=example_devices.noise()).parent
 
 
 @pytest.fixture(scope="module")

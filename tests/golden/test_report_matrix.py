@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from example_run.run import example
+
 from harness.report.build import build
-from harness.report.example import example
 
 GOLDEN = Path(__file__).with_name("matrix.html")
 

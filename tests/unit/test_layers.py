@@ -73,8 +73,7 @@ def test_only_cli_and_console_print() -> None:
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"
     }
-    # programs of their own: the runner on the device, the made-up run for who works on the pages
-    programs = {"formats/checkpoint.py", "runner/__main__.py", "report/example.py"}
+    programs = {"formats/checkpoint.py", "runner/__main__.py"}  # programs of their own on the device
     assert {name for name in printing if not name.startswith("cli/")} <= programs
 
 

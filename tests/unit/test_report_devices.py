@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from example_run import devices as example_devices
+from example_run.run import DEVICES, ExampleRun, example
 from test_report_html import EVIL, Text, html
 
 from harness.records import (
@@ -22,10 +24,9 @@ from harness.records import (
     RunDevice,
     Trial,
 )
-from harness.report import costs, exampledevices, statechart
+from harness.report import costs, statechart
 from harness.report.build import build
 from harness.report.data import TrialSamples
-from harness.report.example import DEVICES, ExampleRun, example
 from harness.report.page import cell_href, device_href
 from harness.report.pages.sustained import over_trials, ranks
 from harness.report.patterns import pattern
@@ -45,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ExampleRun:
 
 @pytest.fixture(scope="module")
 def report(run: ExampleRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(run, tmp_path_factory.mktemp("report"), noise=exampledevices.noise()).parent
+    return build(run, tmp_path_factory.mktemp("report"), noise=example_devices.noise()).parent
 
 
 def text(report: Path, page: str) -> str:
@@ -63,7 +64,7 @@ def figure(report: Path, page: str, chart: str) -> dict[str, list[dict[str, list
 
 
 def trial(**values: object) -> Trial:
-    state = exampledevices.state("local", 1000.0)
+    state = example_devices.state("local", 1000.0)
     plain = Trial(0, "t", 1, 1, 1, True, "interval", 9, 3, "1", "3", 1, state, state)
     return replace(plain, **values)  # type: ignore[arg-type]
 
@@ -251,7 +252,7 @@ def test_a_device_called_like_a_script_stays_text(tmp_path: Path) -> None:
     voided = replace(first.trials[0], voided=(EVIL,), state_flags=(EVIL,), state_notes=(EVIL,))
     results = (first, replace(first, cell=odd, trials=(voided,)))
     evil = replace(run, plan=Plan((first.cell, odd), ()), results=results)
-    noise = replace(exampledevices.noise()["local"], cell_id=EVIL, advice=(EVIL,), flags=(EVIL,))
+    noise = replace(example_devices.noise()["local"], cell_id=EVIL, advice=(EVIL,), flags=(EVIL,))
     out = build(evil, tmp_path / "report", noise={EVIL: noise}).parent
     for page in out.rglob("*.html"):
         assert "<script>alert" not in html(page)

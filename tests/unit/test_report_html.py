@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from example_run.run import ExampleRun, example
 
 from harness.errors import BenchError
 from harness.records import Cell, CellResult, Failure, Plan
 from harness.report.build import build
 from harness.report.cellcharts import MOST_POINTS, charts, thin
 from harness.report.data import TrialSamples, entries
-from harness.report.example import ExampleRun, example
 from harness.report.page import Report, cell_href, file_name
 from harness.report.pages import REGISTRY
 from harness.report.pages.cell import command, tail

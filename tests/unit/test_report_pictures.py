@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from example_run.run import example
 from numpy.typing import NDArray
 from PIL import Image
 
 from harness.errors import BenchError
 from harness.report.build import build
-from harness.report.example import example
 from harness.report.page import cell_href
 from harness.report.panels import detected, draw, jpeg
 from harness.report.pictures import CocoPictures, choose, difference, read_predictions

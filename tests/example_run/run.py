@@ -1,7 +1,7 @@
 """A made-up run with every kind of entry, for looking at a page without measuring anything.
 
 Its numbers come from a seed and mean nothing. Used by tests, the benchmark and authors of pages:
-`python -m harness.report.example OUT`.
+`PYTHONPATH=tests python -m example_run.run OUT`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from harness.records import (
     Summary,
     Trial,
 )
-from harness.report import exampledevices, exampletrials
 from harness.store import RunFolder
+
+from . import devices as example_devices
+from . import trials as example_trials
 
 FORMATS: Final = ("pytorch", "torchscript", "onnx", "openvino", "tflite")
 _BASE_MS: Final = {
@@ -84,7 +86,7 @@ def example(
     if rich:
         store = RunFolder(folder)
         for name in devices:
-            store.write_device(exampledevices.about(name))
+            store.write_device(example_devices.about(name))
     plan = Plan(tuple(cells), tuple(skipped), ("label:watch matches no device.",))
     return ExampleRun(folder, _info(), plan, tuple(results))
 
@@ -142,7 +144,7 @@ def _result(maker: Maker, cell: Cell) -> CellResult:
         return _throttled(made)
     if (cell.format, cell.precision, cell.device) == ("onnx", "fp32", "jetson"):
         first, *rest = made.trials
-        again = replace(first, voided=(exampledevices.THROTTLED,)) if maker.rich else first
+        again = replace(first, voided=(example_devices.THROTTLED,)) if maker.rich else first
         return replace(made, trials=(again, *rest))
     if (cell.format, cell.precision) == ("onnx", "int8"):
         return _suspect(made)
@@ -150,7 +152,7 @@ def _result(maker: Maker, cell: Cell) -> CellResult:
 
 
 def _throttled(made: CellResult) -> CellResult:
-    why = f"trial 2 was void 3 times: {exampledevices.THROTTLED}"
+    why = f"trial 2 was void 3 times: {example_devices.THROTTLED}"
     return replace(made, verdict="invalid", reasons=(why,))
 
 
@@ -188,7 +190,7 @@ def _measured(maker: Maker, cell: Cell) -> CellResult:
     log = maker.folder / "cells" / cell.id / "log.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(f"loading {cell.id}\n\x1b[32mwarm-up\x1b[0m 10 runs\nscore < 0.25 dropped\n")
-    layers = exampledevices.layers(log.parent, cell, middle) if maker.rich else None
+    layers = example_devices.layers(log.parent, cell, middle) if maker.rich else None
     seconds = {
         "convert": 4.1,
         "parity": 2.0,
@@ -237,9 +239,9 @@ def _summary(middle: float, n: int, trials: int) -> Summary:
 
 
 def _trial(maker: Maker, cell: Cell, index: int, middle: float) -> Trial:
-    pattern = exampletrials.pattern_of(cell) if maker.rich else "single"
+    pattern = example_trials.pattern_of(cell) if maker.rich else "single"
     began_s = maker.clocks[cell.device]
-    made = exampletrials.samples(cell, pattern, index, middle, maker.samples, maker.rng)
+    made = example_trials.samples(cell, pattern, index, middle, maker.samples, maker.rng)
     arrays = made.arrays(began_s)
     place = f"cells/{cell.id}/trial-{index}"
     (maker.folder / place).mkdir(parents=True, exist_ok=True)
@@ -251,18 +253,18 @@ def _trial(maker: Maker, cell: Cell, index: int, middle: float) -> Trial:
         index, place, load_ms=88.0, first_ms=middle * 3.1, import_ms=640.0, settled=index != 1,
         stopped_by="interval", peak_rss_bytes=int(2.1e8 + 4e6 * middle), os_threads=3,
         runtime_version="1.20.1", python_version="3.11.7", wall_s=float(spent) + 1.4,
-        before=exampledevices.state(cell.device, began_s),
-        after=exampledevices.state(cell.device, ended_s, load=1.03 + index / 10),
+        before=example_devices.state(cell.device, began_s),
+        after=example_devices.state(cell.device, ended_s, load=1.03 + index / 10),
     )  # fmt: skip
     if not maker.rich:
         return trial
-    exampledevices.readings(maker.folder / place, cell.device, began_s - 3.0, ended_s + 1.0)
-    return exampletrials.told(trial, cell, pattern, made)
+    example_devices.readings(maker.folder / place, cell.device, began_s - 3.0, ended_s + 1.0)
+    return example_trials.told(trial, cell, pattern, made)
 
 
 if __name__ == "__main__":
     from harness.report.build import build
 
     target = Path(sys.argv[1])
-    page = build(example(target / "run"), target / "report", noise=exampledevices.noise())
+    page = build(example(target / "run"), target / "report", noise=example_devices.noise())
     sys.stdout.write(f"{page}\n")

@@ -39,6 +39,7 @@ $(VENV)/ready: pyproject.toml requirements-dev.lock
 
 generated: $(VENV)/ready
 	$(BENCH) schema --out scenarios/schema.json
+	PYTHONPATH=tests $(VENV)/bin/python -m tools.draw_packages
 
 # the committed report, from the newest run or from RUN
 sample: $(VENV)/ready

@@ -5,18 +5,26 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from tools.draw_packages import OUT, svg
+from tools.package_graph import PACKAGE, SHARED, files, floors, graph, imports
 
-import harness
-
-PACKAGE = Path(harness.__file__).parent
 STEPS = ("convert", "infer", "measure", "parity", "score", "images")
 CLI = (
     "__init__", "command", "devices", "images", "jobs", "lab", "mistakes", "noise", "numbers",
     "planning", "project", "runs", "shared",
 )  # fmt: skip
+#: from the ground up; a package imports nothing of its own floor or of one above
+FLOORS = (
+    (SHARED,),
+    ("containers", "formats", "metrics", "tasks", "transports"),
+    ("bundling", "export", "kinds", "lab", "ondevice", "runner"),
+    ("analysis", "runtimes", "scenario", "steps"),
+    ("monitor", "report", "targets"),
+    ("run",),
+    ("cli",),
+)
 OWNERS = {
     "pydantic": {"scenario/config.py", "scenario/sections.py"},
     # __init__ only looks whether it is there
@@ -27,24 +35,6 @@ OWNERS = {
     "duckdb": {"export.py"},
     "hotcoco": {"metrics/coco_map.py"},
 }
-
-
-def imports(path: Path) -> set[str]:
-    """Absolute names of all that a file imports, also inside functions."""
-    here = ["harness", *path.relative_to(PACKAGE).parts[:-1]]
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = here[: len(here) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
-    return found
-
-
-def files() -> list[Path]:
-    return [p for p in sorted(PACKAGE.rglob("*.py")) if "data" not in p.relative_to(PACKAGE).parts]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -103,3 +93,25 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_package_imports_only_what_stands_on_a_lower_floor() -> None:
+    floor = {name: number for number, row in enumerate(FLOORS) for name in row}
+    assert set(graph()) == set(floor)
+    upwards = [
+        f"{user} imports {other}"
+        for user, used in graph().items()
+        for other in used
+        if floor[other] >= floor[user]
+    ]
+    assert not upwards
+
+
+def test_a_circle_of_packages_is_named() -> None:
+    circle = {"a": frozenset({"b"}), "b": frozenset({"a"}), SHARED: frozenset[str]()}
+    with pytest.raises(ValueError, match="circle among a, b"):
+        floors(circle)
+
+
+def test_the_drawing_of_the_packages_is_that_of_the_imports() -> None:
+    assert OUT.read_text("utf-8") == svg(graph()), "run `make generated`"

@@ -6,7 +6,7 @@ BENCH := $(VENV)/bin/bench
 
 RUN ?= latest
 
-.PHONY: rio test unit lint setup generated sample lock clean
+.PHONY: rio test unit lint setup generated docs sample lock clean
 
 rio: $(VENV)/ready
 	./scripts/with-docker $(BENCH) run scenarios/rio.yaml
@@ -40,6 +40,11 @@ $(VENV)/ready: pyproject.toml requirements-dev.lock
 generated: $(VENV)/ready
 	$(BENCH) schema --out scenarios/schema.json
 	PYTHONPATH=tests $(VENV)/bin/python -m tools.draw_packages
+	PYTHONPATH=tests $(VENV)/bin/python -m tools.make_docs
+
+# the site, in build/site; it needs no network, to build or to read
+docs: $(VENV)/ready
+	$(VENV)/bin/python -m mkdocs build --quiet --strict
 
 # the committed report, from the newest run or from RUN
 sample: $(VENV)/ready

@@ -234,7 +234,7 @@ def machine(options: argparse.Namespace) -> dict[str, object]:
 def page(about: dict[str, object], text: str) -> str:
     """docs/fidelity.md."""
     facts = " · ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items())
-    why = "[measurement.md](measurement.md#does-it-say-what-others-say)"
+    why = "[measurement.md](measurement.md#agreement-with-other-tools)"
     written = "Written by `python benchmarks/fidelity.py --write`"
     return (
         f"# Fidelity\n\n{written}; what the columns mean, and why\npeers may differ, is in {why}."

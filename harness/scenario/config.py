@@ -40,7 +40,10 @@ def Registered(registry: Mapping[str, object]) -> Any:  # noqa: N802  # reads li
             )
         return value
 
-    return Annotated[str, AfterValidator(check)]
+    def enum(schema: dict[str, Any]) -> None:
+        schema["enum"] = list(registry)
+
+    return Annotated[str, AfterValidator(check), Field(json_schema_extra=enum)]
 
 
 class Matrix(Strict):
@@ -64,14 +67,18 @@ class Accuracy(Strict):
 class ScenarioFile(Strict):
     """A matrix model × format × precision × device and how to measure it."""
 
-    name: Name
+    name: Name = Field(description="Begins the names of its runs.")
     models: list[Name] = Field(min_length=1, description="Folders of models/.")
     formats: list[Name] = Field(min_length=1, description="Formats; see `bench doctor`.")
-    precisions: list[Precision] = Field(default_factory=lambda: ["fp32"], min_length=1)  # type: ignore[arg-type]
+    precisions: list[Precision] = Field(
+        default_factory=lambda: ["fp32"],  # type: ignore[arg-type]
+        min_length=1,
+        description="A precision that a format lacks is skipped, with the reason; default: fp32.",
+    )
     devices: list[Annotated[str, Field(pattern=r"^(label:)?[A-Za-z0-9][A-Za-z0-9._-]*$")]] = Field(
         default_factory=lambda: ["local"],
         min_length=1,
-        description="Files of devices/, or label:NAME for all that carry the label.",
+        description="Files of devices/, or label:NAME for all with the label; default: local.",
     )
     matrix: Matrix = Field(default_factory=Matrix)  # type: ignore[arg-type]
     exclude: list[str] = Field(default_factory=list, description="Globs on cell ids.")
@@ -99,40 +106,56 @@ def _scenario_type(measure: type[Measure], gates: type[Gates]) -> type[ScenarioF
 class InputFile(Strict):
     """The model's input tensor."""
 
-    name: str
-    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=4, max_length=4)
+    name: str = Field(description="Name of the input tensor.")
+    shape: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=4, max_length=4, description="Batch, channels, height, width."
+    )
 
 
 class ModelFile(Strict):
     """models/<name>/model.yaml."""
 
-    task: Registered(tasks.REGISTRY)  # type: ignore[valid-type]
+    task: Registered(tasks.REGISTRY) = Field(  # type: ignore[valid-type]
+        description="How images are prepared and outputs decoded."
+    )
     module: str = Field("network.py", description="Python file with the architecture.")
     function: str = Field("build", description="Function of it that returns the torch module.")
     weights: str = Field(description="State dict, loaded with weights_only=True.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the weights.")
     input: InputFile
-    outputs: list[str] = Field(min_length=1)
-    classes: list[str] = Field(min_length=1)
-    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    datasets: dict[Name, str] = Field(default_factory=dict)
+    outputs: list[str] = Field(
+        min_length=1, description="Names of what the module returns, in order."
+    )
+    classes: list[str] = Field(min_length=1, description="Class names; the index is the label.")
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Options of the task, such as score_threshold."
+    )
+    datasets: dict[Name, str] = Field(
+        default_factory=dict, description="Dataset name: its folder; see `accuracy` of a scenario."
+    )
 
 
 class DeviceFile(Strict):
     """devices/<name>.yaml."""
 
-    kind: Registered(kinds.REGISTRY)  # type: ignore[valid-type]
-    transport: Registered(transports.REGISTRY)  # type: ignore[valid-type]
-    address: str = ""
-    labels: list[Name] = Field(default_factory=list)
-    description: str = ""
-    emulated: bool = False
+    kind: Registered(kinds.REGISTRY) = Field(description="What it is.")  # type: ignore[valid-type]
+    transport: Registered(transports.REGISTRY) = Field(  # type: ignore[valid-type]
+        description="How files and commands get there."
+    )
+    address: str = Field("", description="How to reach it; see docs/transports.md.")
+    labels: list[Name] = Field(
+        default_factory=list, description="label:NAME in a scenario means all devices with it."
+    )
+    description: str = Field("", description="For people.")
+    emulated: bool = Field(False, description="Its latency is never shown as a real device's.")
     cool_below_c: float | None = Field(
         None, gt=0, lt=120, description="Trials wait until it is cooler."
     )
     memory_mb: int | None = Field(None, ge=64, description="Memory limit of a job there, MB.")
     storage_mb: int = Field(2000, ge=50, description="Quota for what bench keeps there, MB.")
-    min_battery_percent: float = Field(30.0, ge=0, le=100)
+    min_battery_percent: float = Field(
+        30.0, ge=0, le=100, description="Below it, nothing is measured."
+    )
     steady: list[Name] = Field(
         default_factory=list, description="Measures that may hold it steady; see docs/devices.md."
     )

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from harness import export
+from harness import export, metrics
 from harness.cli import app
 from harness.scenario.config import DeviceFile, ModelFile, ScenarioFile, gate_names
 from tools.package_graph import PACKAGE
@@ -180,7 +180,12 @@ def _columns() -> Iterator[str]:
     yield "| column | type | meaning |\n|---|---|---|"
     for name in export.columns():
         kind = export.TYPES.get(name, "VARCHAR").lower()
-        yield f"| `{name}` | {kind} | {MEANINGS[name]} |"
+        yield f"| `{name}` | {kind} | {_meaning(name)} |"
+
+
+def _meaning(column: str) -> str:
+    """Written above, or the title that a metric gives its value."""
+    return MEANINGS.get(column) or metrics.values()[column].title
 
 
 def _cell(text: str) -> str:

@@ -21,7 +21,7 @@ MINUTE_S = 60.0
 class Options:
     """The tight loop for minutes; read by `pattern: sustained`."""
 
-    minutes: float = option(10.0, "How long.", gt=0, le=1440)
+    minutes: float = option(10.0, "How long each trial runs, minutes.", gt=0, le=1440)
 
 
 SPEC = PatternSpec(

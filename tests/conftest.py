@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+#: how long an example takes says how busy the machine is
+settings.register_profile("bench", deadline=None)
+settings.load_profile("bench")
 
 COMMON = ("models", "devices", "scenarios", "dockerfiles", "runs", "reports")
 BROKEN = (

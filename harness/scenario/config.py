@@ -67,7 +67,7 @@ class Accuracy(Strict):
 class ScenarioFile(Strict):
     """A matrix model × format × precision × device and how to measure it."""
 
-    name: Name = Field(description="Begins the names of its runs.")
+    name: Name = Field(description="Part of the id of each run.")
     models: list[Name] = Field(min_length=1, description="Folders of models/.")
     formats: list[Name] = Field(min_length=1, description="Formats; see `bench doctor`.")
     precisions: list[Precision] = Field(

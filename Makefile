@@ -27,6 +27,7 @@ lint: $(VENV)/ready
 	$(VENV)/bin/shellcheck .ci/run dockerfiles/lock.sh $(filter-out scripts/check-links,$(wildcard scripts/*))
 	$(VENV)/bin/hadolint $(wildcard dockerfiles/*/Dockerfile)
 	$(VENV)/bin/python scripts/check-links
+	$(MAKE) --no-print-directory docs
 
 setup: $(VENV)/ready
 
@@ -44,7 +45,7 @@ generated: $(VENV)/ready
 
 # the site, in build/site; it needs no network, to build or to read
 docs: $(VENV)/ready
-	$(VENV)/bin/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
 
 # the committed report, from the newest run or from RUN
 sample: $(VENV)/ready

@@ -7,8 +7,16 @@ whether more follow, plus 48.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
+
+MOST_GROUPS: Final = 12
+"""Groups of five bits in a count; more do not fit into 64 bits."""
+CHUNK: Final = 2**20
+"""Characters that are decompressed at once."""
 
 
 def compressed(rle: NDArray[np.uint32], ends: NDArray[np.int64]) -> list[bytes]:
@@ -48,3 +56,66 @@ def differences(
         first = first[first < ends]
         values[first] = counts[first]
     return values
+
+
+def decompressed(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The inverse: runs (m,) of all masks, up to `ends` (n,); a damaged text has none."""
+    texts = [text if text.isascii() else "" for text in texts]
+    lengths = np.array([len(text) for text in texts], np.int64)
+    code = np.frombuffer("".join(texts).encode(), np.uint8).astype(np.int16) - 48
+    filled, text_ends = lengths > 0, np.cumsum(lengths)
+    more = (code & 32) != 0
+    sound = filled.copy()
+    sound[filled] = ~more[text_ends[filled] - 1]
+    more[text_ends[filled] - 1] = False
+    last = np.flatnonzero(~more)
+    first = np.concatenate([[0], last[:-1] + 1]) if len(last) else last
+    ends = np.searchsorted(last, text_ends)
+    wrong = last - first >= MOST_GROUPS
+    wrong |= np.logical_or.reduceat((code < 0) | (code > 63), first) if len(first) else wrong
+    runs = summed(joined_groups(code, first, last), ends)
+    sound &= ~any_in(wrong | (runs < 0), ends)
+    counts = np.diff(ends, prepend=0)
+    return runs[np.repeat(sound, counts)], np.cumsum(np.where(sound, counts, 0))
+
+
+def pixels(texts: Sequence[str]) -> NDArray[np.int64]:
+    """How many pixels the runs of each text cover; 0 for a damaged one."""
+    found, start = [np.zeros(0, np.int64)], 0
+    limits = np.cumsum([len(text) for text in texts]) // CHUNK
+    for end in [*(np.flatnonzero(np.diff(limits)) + 1).tolist(), len(texts)]:
+        runs, ends = decompressed(texts[start:end])
+        found.append(np.diff(np.append(0, np.cumsum(runs))[ends], prepend=0))
+        start = end
+    return np.concatenate(found)
+
+
+def joined_groups(
+    code: NDArray[np.int16], first: NDArray[np.int64], last: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Counts from groups of five bits at `first`..`last`, the sign in the last one's high bit."""
+    groups = last - first + 1
+    values = (code[first] & 31).astype(np.int64)
+    for at in range(1, min(int(groups.max(initial=0)), MOST_GROUPS)):
+        some = np.flatnonzero(groups > at)
+        values[some] |= (code[first[some] + at] & 31).astype(np.int64) << (5 * at)
+    negative = (code[last] & 16) != 0
+    values[negative] -= np.int64(1) << (5 * np.minimum(groups[negative], MOST_GROUPS))
+    return values
+
+
+def summed(values: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The inverse of `differences`: every count but the first three adds the one two before."""
+    counts = np.diff(ends, prepend=0)
+    starts = np.repeat(ends - counts, counts)
+    within = np.arange(len(values)) - starts
+    runs = values.copy()
+    for chain in (within % 2 == 1, (within % 2 == 0) & (within > 0)):
+        total = np.concatenate([[0], np.cumsum(np.where(chain, values, 0))])
+        runs[chain] = (total[1:] - total[starts])[chain]
+    return runs
+
+
+def any_in(marks: NDArray[np.bool_], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether any of the marks up to each of `ends` (n,), from the one before, is set."""
+    return np.asarray(np.diff(np.append(0, np.cumsum(marks))[ends], prepend=0) > 0)

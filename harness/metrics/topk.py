@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .class_names import check_labels, class_map
 from .spec import USUAL, MetricSpec, Value
-from .truth import class_ids, read
+from .truth import read
 
 SPEC = MetricSpec(
     title="Top-k accuracy", values=(Value("top1", "Top-1", held=USUAL, gates=("drop", "min")),)
@@ -22,17 +23,17 @@ def score(
 ) -> dict[str, float]:
     """`top1` over the images that show a class of the model; any of an image's classes is right."""
     annotated = read(truth)
-    categories = class_ids(annotated, classes)
-    ours = set(categories.tolist())
+    names = class_map(annotated, classes)
+    check_labels(predictions["label"], len(classes))
     true: dict[int, set[int]] = {}
     for one in annotated.annotations:
-        if one["category_id"] in ours:
-            true.setdefault(one["image_id"], set()).add(one["category_id"])
+        if one.category_id in names.labels:
+            true.setdefault(one.image_id, set()).add(names.labels[one.category_id])
     looked_at = [one for one in predictions["image_size"][:, 0].tolist() if one in true]
     if not looked_at:
         return {}
     best = best_labels(predictions)
-    right = sum(one in best and int(categories[best[one]]) in true[one] for one in looked_at)
+    right = sum(one in best and int(names.scored[best[one]]) in true[one] for one in looked_at)
     return {"top1": right / len(looked_at)}
 
 

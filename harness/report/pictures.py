@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics import outlines
+from harness.metrics.coco_entries import ImageEntry
 from harness.metrics.truth import Truth, read
 from harness.records import Cell
 from harness.serial import PARSING
-from harness.steps.datasets import image_path
 from harness.steps.image_files import decode
+from harness.steps.image_paths import ImageFolder
 from harness.tasks.detections import Detections, unpack
 
 #: pictures on a cell's page, and the score that a detection needs to be drawn
@@ -64,17 +66,19 @@ class CocoPictures:
         return cls(dataset / "annotations.json", dataset / "images", run)
 
     @cached_property
-    def _files(self) -> dict[int, dict[str, Any]]:
-        return {row["id"]: row for row in self._truth.images}
+    def _files(self) -> dict[int, ImageEntry]:
+        return {one.id: one for one in self._truth.images}
+
+    @cached_property
+    def _folder(self) -> ImageFolder:
+        return ImageFolder(self.images.parent)
 
     @cached_property
     def _polygons(self) -> dict[int, list[Polygon]]:
         found: dict[int, list[Polygon]] = {}
-        for row in self._truth.annotations:
-            parts = row["segmentation"] if isinstance(row.get("segmentation"), list) else []
-            outlines = [np.asarray(part, np.float64).reshape(-1, 2) for part in parts]
-            box = [_corners(row["bbox"])] if "bbox" in row else []
-            found.setdefault(row["image_id"], []).extend(outlines or box)
+        for one in self._truth.annotations:
+            box = [_corners(one.box)] if one.box else []
+            found.setdefault(one.image_id, []).extend(_outlines(one.segmentation) or box)
         return found
 
     @cached_property
@@ -87,9 +91,9 @@ class CocoPictures:
 
     def image(self, image_id: int) -> NDArray[np.uint8]:
         """Raises BenchError for a picture that is gone or damaged."""
-        row = self._files[image_id]
-        path = image_path(self.images.parent, row["file_name"])
-        return decode(path, row["height"], row["width"])
+        one = self._files[image_id]
+        path, _ = self._folder.find(one.file_name)
+        return decode(path, one.height, one.width)
 
     def truth(self, image_id: int) -> Sequence[Polygon]:
         """Polygons; the box's corners where an annotation has none."""
@@ -99,6 +103,15 @@ class CocoPictures:
         """In the cell's folder of the run."""
         path = self.run / "cells" / cell.id / "predictions.npz"
         return path if path.is_file() else None
+
+
+def _outlines(segmentation: object) -> list[Polygon]:
+    """Its polygons; none for run lengths, and where there is nothing to draw."""
+    try:
+        found = outlines.parse(segmentation)
+    except ValueError:
+        return []
+    return [np.asarray(one).reshape(-1, 2) for one in found] if isinstance(found, tuple) else []
 
 
 def _corners(bbox: object) -> Polygon:

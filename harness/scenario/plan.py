@@ -13,8 +13,9 @@ from typing import TypeVar
 from .. import metrics
 from ..errors import ConfigError
 from ..formats import PLANNED, REGISTRY, why_not
-from ..metrics import truth
+from ..metrics.readiness import scoring_notes
 from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
+from ..steps import datasets
 from .config import (
     Scenario,
     neighbours,
@@ -75,26 +76,28 @@ def make_plan(scenario: Scenario, inventory: Inventory, only: Sequence[str] = ()
 
 
 def dataset_notes(scenario: Scenario, inventory: Inventory) -> tuple[str, ...]:
-    """What is to be known of the annotations that accuracy is scored on.
+    """What is to be known of the datasets that accuracy is scored, or else parity checked, on.
 
-    Raises ConfigError with their mistakes: before anything is built for them.
+    Raises ConfigError with all that is wrong with them: before anything is built for them.
     """
     notes: list[str] = []
     mistakes: list[str] = []
-    if not scenario.file.accuracy:
-        return ()
-    name = scenario.file.accuracy.dataset
+    accuracy = scenario.file.accuracy
     for model in (inventory.models[one] for one in dict.fromkeys(scenario.file.models)):
-        path = model.datasets[name] / "annotations.json"
+        name = accuracy.dataset if accuracy else next(iter(model.datasets), None)
+        if name is None:
+            continue
         try:
-            found = truth.read(path)
-            more = (*found.notes, *truth.class_notes(found, model.spec.classes))
+            found, remarks = datasets.read_annotations(model.datasets[name])
+            more = (*remarks, *scoring_notes(found, model.spec)) if accuracy else remarks
         except ConfigError as error:
             mistakes += error.mistakes
             continue
         notes += [f"{name}, {model.spec.name}: {note}" for note in more]
     if mistakes:
-        raise ConfigError(mistakes, "Mend the annotations; nothing was built.")
+        raise ConfigError(
+            list(dict.fromkeys(mistakes)), "Mend the dataset; nothing has been built."
+        )
     return tuple(dict.fromkeys(notes))
 
 

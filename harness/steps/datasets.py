@@ -1,8 +1,9 @@
-"""Datasets: a folder with COCO annotations, pictures and a manifest, checked and decoded once.
+"""Datasets: a folder with COCO annotations, images and perhaps a manifest, checked, decoded once.
 
-A dataset's folder has `annotations.json`, `images/`, and `manifest.json`: `{"name": …, "images": n,
-"files": {path: sha256}}` with paths relative to the folder. Runs on the orchestrator only; what it
-packs is read where the model runs by `tasks/pack.py`, with numpy alone.
+A dataset's folder has `annotations.json` and `images/`. With a `manifest.json`, `{"name": …,
+"images": n, "files": {path: sha256}}` with paths relative to the folder, changes are noticed.
+Runs on the orchestrator only; what it packs is read where the model runs by `tasks/pack.py`, with
+numpy alone.
 """
 
 from __future__ import annotations
@@ -11,26 +12,33 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..metrics import truth
+from ..metrics.coco_entries import ImageEntry
+from ..metrics.json_values import shown
 from . import image_files
+from .image_paths import ImageFolder
+
+Read = TypeVar("Read")
 
 PACK_VERSION: Final = 1
+ANNOTATIONS: Final = "annotations.json"
+MANIFEST: Final = "manifest.json"
 HINT = "Copy the dataset again, or write its manifest anew if the change is meant."
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of a dataset, as annotated."""
+    """One image of a dataset, as annotated; 0 x 0 where the annotations do not say its size."""
 
     id: int
     path: Path
@@ -40,48 +48,89 @@ class Picture:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A checked dataset: every file is there and has the manifest's sha256."""
+    """A checked dataset: every file is there and, where there is a manifest, has its sha256."""
 
     name: str
     folder: Path
     annotations: Path
     images: tuple[Picture, ...]
     classes: tuple[str, ...]
-    #: of manifest.json, so of all the files
+    #: of all the files: that of manifest.json where there is one
     sha256: str
 
 
 def read(folder: Path) -> Dataset:
     """Read and check the dataset in `folder`; raises ConfigError with all mistakes at once."""
-    manifest_path, annotations = folder / "manifest.json", folder / "annotations.json"
-    manifest = read_manifest(manifest_path)
-    mistakes, hint = file_mistakes(folder, manifest["files"]), HINT
-    content: truth.Truth | None = None
-    if annotations.name not in manifest["files"]:
-        mistakes.append(f"{manifest_path}: files: does not name {annotations.name}")
-    elif annotations.is_file():
-        try:
-            content = truth.read(annotations)
-        except ConfigError as error:
-            hint = hint if mistakes else error.hint
-            mistakes += error.mistakes
-    images = tuple(
-        Picture(one["id"], image_path(folder, one["file_name"]), one["height"], one["width"])
-        for one in (content.images if content else ())
-    )
-    mistakes += unlisted(folder, images, manifest["files"])
-    if mistakes or content is None:
-        raise ConfigError(mistakes, hint)
-    classes = tuple(one["name"] for one in content.categories)
-    sha256 = hashlib.sha256(manifest_path.read_bytes()).hexdigest()
+    manifest, content, images = _checked(folder, whole=True)
+    annotations = folder / ANNOTATIONS
+    classes = tuple(one.name for one in content.categories)
+    if manifest is None:
+        paths = [annotations, *(one.path for one in images)]
+        seen = {str(path.relative_to(folder)): hash_now(path) for path in paths}
+        sha256 = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+        return Dataset(folder.name, folder, annotations, images, classes, sha256)
+    sha256 = hash_now(folder / MANIFEST)
     return Dataset(manifest["name"], folder, annotations, images, classes, sha256)
 
 
-def image_path(folder: Path, file_name: str) -> Path:
-    """Below `images/`, also where the annotations say `images/a.jpg`, or a folder that is gone."""
-    path = folder / "images" / file_name
-    others = (folder / file_name, folder / "images" / PurePosixPath(file_name).name)
-    return path if path.is_file() else next((one for one in others if one.is_file()), path)
+def read_annotations(folder: Path) -> tuple[truth.Truth, tuple[str, ...]]:
+    """The annotations, and what is to be known of their dataset; checked in a moment.
+
+    As by `read`, but no image file is opened.
+    """
+    manifest, content, _ = _checked(folder, whole=False)
+    notes = () if manifest else (f"no {MANIFEST}, so a damaged image file is not noticed",)
+    return content, notes
+
+
+def _checked(
+    folder: Path, whole: bool
+) -> tuple[dict[str, Any] | None, truth.Truth, tuple[Picture, ...]]:
+    """Manifest (None where there is none), annotations, and images with their files."""
+    problems: list[ConfigError] = []
+    annotations, manifest_path = folder / ANNOTATIONS, folder / MANIFEST
+    alone = not manifest_path.exists()
+    manifest = None if alone else _tried(lambda: read_manifest(manifest_path), problems)
+    files: dict[str, str] = manifest["files"] if manifest else {}
+    mistakes = file_mistakes(folder, files, hashed=files if whole else {ANNOTATIONS})
+    if manifest and ANNOTATIONS not in files:
+        mistakes.append(f"{manifest_path}: files: does not name {ANNOTATIONS}")
+    content = None
+    if annotations.is_file() or not manifest:
+        content = _tried(lambda: truth.read(annotations), problems)
+    images, unclear = pictures(folder, content.images if content else ())
+    mistakes += unclear + (absent(images) if alone else unlisted(folder, images, files))
+    if mistakes:
+        problems.insert(0, ConfigError(mistakes, HINT))
+    if problems or content is None:
+        raise ConfigError([what for one in problems for what in one.mistakes], problems[0].hint)
+    return manifest, content, images
+
+
+def _tried(read: Callable[[], Read], problems: list[ConfigError]) -> Read | None:
+    """What is read, or None with the mistakes added to `problems`."""
+    try:
+        return read()
+    except ConfigError as error:
+        problems.append(error)
+        return None
+
+
+def pictures(folder: Path, entries: Sequence[ImageEntry]) -> tuple[tuple[Picture, ...], list[str]]:
+    """Every annotated image with its file, and a line for each whose file cannot be told."""
+    there, found, mistakes = ImageFolder(folder), [], []
+    named: dict[Path, str] = {}
+    for one in entries:
+        path, others = there.find(one.file_name)
+        about = f"image id {one.id}, file_name {shown(one.file_name)}"
+        if others:
+            names = " or ".join(str(each.relative_to(folder)) for each in (path, *others))
+            mistakes.append(f"{folder / ANNOTATIONS}: {about}: may be {names}")
+        elif named.setdefault(path, one.file_name) != one.file_name:
+            taken = shown(named[path])
+            mistakes.append(f"{folder / ANNOTATIONS}: {about}: is the file of {taken}, too")
+        found.append(Picture(one.id, path, one.height, one.width))
+    return tuple(found), mistakes
 
 
 def evenly(count: int, most: int | None) -> tuple[int, ...]:
@@ -97,42 +146,59 @@ def evenly(count: int, most: int | None) -> tuple[int, ...]:
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest, its form checked."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError([f"{path}: no such file"], "Give the dataset a manifest.json.") from None
+        manifest = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}"]) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: not JSON: {error}"], HINT) from None
     if not isinstance(manifest, dict):
-        raise ConfigError([f"{path}: expected an object, got {truth.shown(manifest)}"], HINT)
+        raise ConfigError([f"{path}: expected an object, got {shown(manifest)}"], HINT)
     mistakes = []
     if not isinstance(manifest.get("name"), str):
-        mistakes.append(f"{path}: name: expected a name, got {truth.shown(manifest.get('name'))}")
+        mistakes.append(f"{path}: name: expected a name, got {shown(manifest.get('name'))}")
     files = manifest.get("files")
     if not isinstance(files, dict) or not all(isinstance(one, str) for one in files.values()):
-        mistakes.append(f"{path}: files: expected {{path: sha256}}, got {truth.shown(files)}")
+        mistakes.append(f"{path}: files: expected {{path: sha256}}, got {shown(files)}")
     if mistakes:
         raise ConfigError(mistakes, HINT)
     return manifest
 
 
-def file_mistakes(folder: Path, files: dict[str, str]) -> list[str]:
-    """Files of the manifest that are not there, or are others."""
+def file_mistakes(folder: Path, files: dict[str, str], hashed: Container[str]) -> list[str]:
+    """Files of the manifest that are not there, or, of those in `hashed`, are others."""
     mistakes = []
     for name, wanted in files.items():
         path = folder / name
         if not path.is_file():
             mistakes.append(f"{path}: no such file, but the manifest names it")
             continue
-        seen = sha256_of(path, path.stat().st_size, path.stat().st_mtime_ns)
-        if seen != wanted:
+        if name not in hashed:
+            continue
+        seen = hash_now(path)
+        if seen != wanted.lower():
             mistakes.append(f"{path}: sha256 is {seen[:12]}…, the manifest has {wanted[:12]}…")
     return mistakes
+
+
+def hash_now(path: Path) -> str:
+    """sha256 of a file as it is now."""
+    state = path.stat()
+    return sha256_of(path, state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=65536)
 def sha256_of(path: Path, size_bytes: int, changed_ns: int) -> str:
     """Hash of a file, remembered for as long as its size and time of change stay."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def absent(images: Sequence[Picture]) -> list[str]:
+    """Annotated images that are not there."""
+    return [
+        f"{one.path}: no such file, but it is annotated (image id {one.id})"
+        for one in images
+        if not one.path.is_file()
+    ]
 
 
 def unlisted(folder: Path, images: Sequence[Picture], files: dict[str, str]) -> list[str]:
@@ -186,17 +252,20 @@ def pack_key(dataset: Dataset, indices: Sequence[int]) -> str:
 
 def write_pack(images: Sequence[Picture], folder: Path) -> None:
     """Write `ids.npy`, `shapes.npy` and `pixels.npy`, one decoded picture in memory at a time."""
+    images, mistakes = measured(images)
     shapes = np.array([(one.height, one.width, 3) for one in images], np.int64).reshape(-1, 3)
     same = len(images) > 0 and bool((shapes == shapes[0]).all())
     total = int(shapes.prod(axis=1).sum())
     shape = (len(images), *shapes[0].tolist()) if same else (total,)
     np.save(folder / "ids.npy", np.array([one.id for one in images], np.int64))
     np.save(folder / "shapes.npy", shapes)
+    if mistakes and not total:
+        raise ConfigError(mistakes, HINT)
     if not total:
         np.save(folder / "pixels.npy", np.zeros(shape, np.uint8))
         return
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
-    flat, start, mistakes = pixels.reshape(-1), 0, []
+    flat, start = pixels.reshape(-1), 0
     for one in images:
         try:
             decoded = decode(one)
@@ -208,6 +277,24 @@ def write_pack(images: Sequence[Picture], folder: Path) -> None:
     if mistakes:
         raise ConfigError(mistakes, HINT)
     pixels.flush()
+
+
+def measured(images: Sequence[Picture]) -> tuple[list[Picture], list[str]]:
+    """Those whose file can be what is annotated, with their decoded size; a line for each other.
+
+    By the files' headers, so that no room is made for a size that is wrong.
+    """
+    found: list[Picture] = []
+    mistakes: list[str] = []
+    for one in images:
+        about = f" (image id {one.id})"
+        try:
+            height, width = image_files.size_of(one.path, one.height, one.width, about)
+        except ConfigError as error:
+            mistakes += error.mistakes
+            continue
+        found.append(replace(one, height=height, width=width))
+    return found, mistakes
 
 
 def decode(picture: Picture) -> NDArray[np.uint8]:

@@ -147,13 +147,121 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, fields: dict[str, Any], wha
     assert refused(folder).mistakes == [f"{folder}/manifest.json: {what}"]
 
 
-def test_a_folder_without_manifest_is_no_dataset(tmp_path: Path) -> None:
-    error = refused(tmp_path)
-    assert error.mistakes == [f"{tmp_path}/manifest.json: no such file"]
+def test_a_damaged_manifest_is_named_beside_the_annotations(tmp_path: Path) -> None:
+    missing = f"{tmp_path}/annotations.json: no such file"
     (tmp_path / "manifest.json").write_text("[]")
-    assert refused(tmp_path).mistakes == [f"{tmp_path}/manifest.json: expected an object, got []"]
+    wanted = [f"{tmp_path}/manifest.json: expected an object, got []", missing]
+    assert refused(tmp_path).mistakes == wanted
     (tmp_path / "manifest.json").write_text("{")
     assert refused(tmp_path).message.startswith(f"{tmp_path}/manifest.json: not JSON: ")
+
+
+def test_a_dataset_needs_no_manifest_and_changes_its_key_with_its_files(tmp_path: Path) -> None:
+    folder = make(tmp_path / "toy", [(6, 8)] * 2)
+    (folder / "manifest.json").unlink()
+    assert datasets.read_annotations(folder)[1] == (
+        "no manifest.json, so a damaged image file is not noticed",
+    )
+    before = datasets.read(folder)
+    assert (before.name, len(before.images)) == ("toy", 2)
+    assert datasets.read(folder) == before
+    Image.new("RGB", (8, 6)).save(folder / "images" / "1.png")
+    assert datasets.read(folder).sha256 != before.sha256
+    (folder / "images" / "0.png").unlink()
+    assert refused(folder).mistakes == [
+        f"{folder}/images/0.png: no such file, but it is annotated (image id 10)"
+    ]
+
+
+def test_a_manifest_of_windows_is_a_manifest(tmp_path: Path) -> None:
+    folder = make(tmp_path / "toy", [(6, 8)])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"] = {name: sha.upper() for name, sha in manifest["files"].items()}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8-sig")
+    assert datasets.read(folder).name == "toy"
+
+
+def test_annotations_are_checked_without_reading_images(tmp_path: Path) -> None:
+    folder = make(tmp_path / "toy", [(6, 8)] * 2)
+    (folder / "images" / "0.png").write_bytes(b"no image")
+    found, notes = datasets.read_annotations(folder)
+    assert (len(found.images), notes) == (2, ())
+    (folder / "images" / "1.png").unlink()
+    edit(folder / "annotations.json", info={})
+    with pytest.raises(ConfigError) as caught:
+        datasets.read_annotations(folder)
+    changed, gone = caught.value.mistakes
+    assert changed.startswith(f"{folder}/annotations.json: sha256 is ")
+    assert gone == f"{folder}/images/1.png: no such file, but the manifest names it"
+
+
+# ---- which file a name means --------------------------------------------------------------------
+
+
+def renamed(folder: Path, name: str, file: str = "0.png") -> Path:
+    """The dataset with its only image stored as `file` and annotated as `name`."""
+    made = make(folder, [(6, 8)])
+    (made / "images" / file).parent.mkdir(parents=True, exist_ok=True)
+    (made / "images/0.png").rename(made / "images" / file)
+    content = json.loads((made / "annotations.json").read_text())
+    content["images"][0]["file_name"] = name
+    (made / "annotations.json").write_text(json.dumps(content))
+    (made / "manifest.json").unlink()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("0.png", "0.png"),
+        ("./images/0.png", "0.png"),
+        (".\\images\\0.png", "0.png"),
+        ("C:\\Users\\me\\cards\\0.png", "0.png"),
+        ("/data/upload/1/0.png", "0.png"),
+        ("/data/local-files/?d=cards/my%20card.png", "my card.png"),
+        ("https://example.com/images/my%20card.png?token=1", "my card.png"),
+        ("my%20card.png", "my card.png"),
+        ("50%25.png", "50%25.png"),
+        ("CARD.PNG", "card.png"),
+        ("ka\u0308rtchen.png", "k\u00e4rtchen.png"),
+        ("0.png", "camera1/0.png"),
+        ("images/camera1/0.png", "camera1/0.png"),
+        ("a b?c#d.png", "a b?c#d.png"),
+    ],
+)
+def test_a_file_is_found_however_its_name_is_written(tmp_path: Path, name: str, file: str) -> None:
+    folder = renamed(tmp_path / "toy", name, file)
+    assert datasets.read(folder).images[0].path == folder / "images" / file
+
+
+def test_a_file_of_another_folder_is_another_file(tmp_path: Path) -> None:
+    folder = renamed(tmp_path / "toy", "train/0.png", "val/0.png")
+    assert refused(folder).mistakes == [
+        f"{folder}/images/train/0.png: no such file, but it is annotated (image id 10)"
+    ]
+
+
+def test_a_name_that_may_be_two_files_is_a_mistake(tmp_path: Path) -> None:
+    folder = renamed(tmp_path / "toy", "0.png", "a/0.png")
+    (folder / "images/b").mkdir()
+    (folder / "images/b/0.png").write_bytes((folder / "images/a/0.png").read_bytes())
+    assert refused(folder).mistakes == [
+        f'{folder}/annotations.json: image id 10, file_name "0.png": '
+        "may be images/a/0.png or images/b/0.png"
+    ]
+
+
+def test_two_names_of_one_file_are_a_mistake(tmp_path: Path) -> None:
+    folder = make(tmp_path / "toy", [(6, 8)] * 2)
+    content = json.loads((folder / "annotations.json").read_text())
+    content["images"][0]["file_name"] = "train/0.png"
+    content["images"][1]["file_name"] = "val/0.png"
+    (folder / "annotations.json").write_text(json.dumps(content))
+    (folder / "manifest.json").unlink()
+    assert refused(folder).mistakes == [
+        f'{folder}/annotations.json: image id 11, file_name "val/0.png": '
+        'is the file of "train/0.png", too'
+    ]
 
 
 # ---- packs -------------------------------------------------------------------------------------
@@ -214,7 +322,7 @@ def test_damaged_pictures_are_all_named_and_leave_nothing(tmp_path: Path) -> Non
     dataset = datasets.read(folder)
     with pytest.raises(ConfigError) as caught:
         datasets.pack(dataset, tmp_path / "packs")
-    truncated, unknown, small = caught.value.mistakes
+    unknown, small, truncated = caught.value.mistakes
     start = f"{folder}/images/0.jpg: cannot be decoded: image file is truncated"
     assert truncated.startswith(start)
     unknown = unknown.removesuffix("(JPEG, PNG, WebP, TIFF, BMP, GIF, PPM)")
@@ -248,3 +356,26 @@ def test_indices_are_spread_evenly(count: int, most: int) -> None:
 def test_evenly_takes_all_when_nothing_limits_it() -> None:
     assert datasets.evenly(3, None) == (0, 1, 2)
     assert datasets.evenly(10, 2) == (2, 7)
+
+
+def test_a_size_that_is_not_annotated_is_the_files(tmp_path: Path) -> None:
+    folder = make(tmp_path / "toy", [(6, 8), (5, 9)])
+    content = json.loads((folder / "annotations.json").read_text())
+    del content["images"][1]["height"]
+    (folder / "annotations.json").write_text(json.dumps(content))
+    write_manifest(folder)
+    pack = open_pack(datasets.pack(datasets.read(folder), tmp_path / "packs"))
+    assert [pixels.shape for _, pixels in pack] == [(6, 8, 3), (5, 9, 3)]
+
+
+def test_no_room_is_made_for_a_size_that_no_image_has(tmp_path: Path) -> None:
+    folder = make(tmp_path / "toy", [(6, 8)])
+    content = json.loads((folder / "annotations.json").read_text())
+    content["images"][0] |= {"height": 10**9, "width": 10**9}
+    (folder / "annotations.json").write_text(json.dumps(content))
+    write_manifest(folder)
+    with pytest.raises(ConfigError) as caught:
+        datasets.pack(datasets.read(folder), tmp_path / "packs")
+    assert caught.value.mistakes == [
+        f"{folder}/images/0.png: 8 x 6 pixels, annotated as 1000000000 x 1000000000 (image id 10)"
+    ]

@@ -21,6 +21,7 @@ from pycocotools.cocoeval import COCOeval
 from harness import export, metrics
 from harness.errors import ConfigError
 from harness.metrics import REGISTRY, coco_map, topk, truth
+from harness.metrics.class_names import class_notes
 from harness.metrics.coco_rle import compressed
 from harness.metrics.spec import Value
 from harness.tasks import REGISTRY as TASKS
@@ -229,13 +230,13 @@ def test_classes_that_the_truth_lacks_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         coco_map.score(seen, path, ("cow", "hen", "pig"))
     assert caught.value.mistakes == [
-        f"class '{name}' of the model is not a category of the annotations"
+        f"{path}: class '{name}' of the model is not a category of the annotations"
         for name in ("cow", "hen", "pig")
     ]
     assert caught.value.hint == (
-        "Rename the model's classes; the annotations have 'fox', 'cat', 'dog'."
+        "Rename the model's classes; the annotations have 'cat', 'dog', 'fox'."
     )
-    assert truth.class_notes(truth.read(path), ("cat", "cow", "fox")) == (
+    assert class_notes(truth.read(path), ("cat", "cow", "fox")) == (
         "scored over the model's classes; not among them: dog",
         "not in the annotations, so not scored: cow",
     )

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.metrics import coco_map, topk, truth
+from harness.metrics.class_names import class_notes
 
 Content = dict[str, Any]
 SIZE = (40, 50)
@@ -133,7 +134,9 @@ def test_what_was_filled_in_is_noted(tmp_path: Path) -> None:
     drop("annotations", "area")(content)
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(content))
-    assert truth.read(path).notes == ("area taken from the box in 4 annotations",)
+    assert truth.read(path).notes == (
+        "area taken from the box in 4 annotations (first annotations[0])",
+    )
 
 
 def test_a_model_of_fewer_classes_is_scored_over_its_own(tmp_path: Path) -> None:
@@ -147,7 +150,7 @@ def test_a_model_of_fewer_classes_is_scored_over_its_own(tmp_path: Path) -> None
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(content))
     assert coco_map.score(perfect(), path, ("card",)) == {"map50_95": 1.0, "map50": 1.0}
-    assert truth.class_notes(truth.read(path), ("card",)) == (
+    assert class_notes(truth.read(path), ("card",)) == (
         "scored over the model's classes; not among them: "
         "other2, other3, other4, other5, other6, other7, other8, other9, other10",
     )
@@ -185,7 +188,7 @@ def test_masks_are_not_scored_against_boxes_alone(tmp_path: Path) -> None:
 def test_thousands_of_mistakes_are_ten_and_a_count(tmp_path: Path) -> None:
     content = plain()
     one = content["annotations"][0]
-    content["annotations"] = [{**one, "id": n, "area": "?"} for n in range(20_000)]
+    content["annotations"] = [{**one, "id": n, "bbox": "?"} for n in range(20_000)]
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(content))
     with pytest.raises(ConfigError) as caught:

@@ -1,0 +1,72 @@
+"""Values of annotation files as what they stand for: tools write numbers as text, null as NaN.
+
+Also what is said of a value in a message.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Final
+
+LARGEST: Final = 1e15
+"""No coordinate is beyond it; NaN and infinity are not under it."""
+LARGEST_ID: Final = 2**63 - 1
+_WHOLE: Final = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
+
+
+def missing(value: Any) -> bool:
+    """Whether it says nothing: null, an empty text, list or object, NaN as pandas writes it."""
+    if value is None or (isinstance(value, (str, list, dict)) and not value):
+        return True
+    return isinstance(value, float) and math.isnan(value)
+
+
+def whole(value: Any) -> int | None:
+    """`17`, `"17"` and `17.0` as 17; None for anything else, and for what int64 cannot hold."""
+    text = isinstance(value, str) and _WHOLE.fullmatch(value)
+    if text or (isinstance(value, float) and abs(value) < 2**53 and value.is_integer()):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_ID:
+        return value
+    return None
+
+
+def number(value: Any) -> float | None:
+    """`1.5` and `"1.5"` as 1.5; None for anything else, NaN, and what is beyond LARGEST."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) if -LARGEST < value < LARGEST else None
+    return None
+
+
+def numbers(value: Any) -> tuple[float, ...] | None:
+    """A list of numbers; None if it is no list or any of it is no number."""
+    if not isinstance(value, list):
+        return None
+    found = []
+    for one in value:
+        read = number(one)
+        if read is None:
+            return None
+        found.append(read)
+    return tuple(found)
+
+
+def shown(value: Any, most: int = 60) -> str:
+    """`value` as JSON, cut to fit a line; `nothing` for one that is missing."""
+    if value is None:
+        return "nothing"
+    text = json.dumps(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def few(values: list[Any] | tuple[Any, ...], most: int = 10) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(values) - most:,} more" if len(values) > most else ""
+    return ", ".join(map(str, values[:most])) + more

@@ -1,0 +1,83 @@
+"""Which file an annotated `file_name` means: tools write it with folders, backslashes, as a URL."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+class ImageFolder:
+    """The files below `images/` of a dataset's folder; they are listed only when a name is odd."""
+
+    def __init__(self, dataset: Path) -> None:
+        self._dataset = dataset
+
+    def find(self, name: str) -> tuple[Path, list[Path]]:
+        """The file that `name` means, and the others that it may mean as well.
+
+        It lies below `images/` or beside it, or is the one file there whose path ends alike; else
+        it is where the name says, though nothing is there.
+        """
+        plain = self._dataset / "images" / name.lstrip("/")
+        for path in (plain, self._dataset / name.lstrip("/")):
+            if path.is_file():
+                return path, []
+        for variant in variants(name):
+            found = self._ending_like(comparable(variant))
+            if found:
+                return found[0], found[1:]
+        return plain, []
+
+    def _ending_like(self, parts: Sequence[str]) -> list[Path]:
+        """Files that end as `parts` do: as far as both name folders, these are the same."""
+        found: list[tuple[int, Path]] = []
+        for own, path in self._files.get(parts[-1], []) if parts else ():
+            shared = shared_tail(parts, own)
+            if shared == min(len(parts), len(own)):
+                found.append((shared, path))
+        most = max((shared for shared, _ in found), default=0)
+        return [path for shared, path in found if shared == most]
+
+    @cached_property
+    def _files(self) -> dict[str, list[tuple[list[str], Path]]]:
+        found: dict[str, list[tuple[list[str], Path]]] = {}
+        top = self._dataset / "images"
+        for folder, folders, names in os.walk(top):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(folder, name)
+                parts = comparable(path.relative_to(top).as_posix())
+                found.setdefault(parts[-1], []).append((parts, path))
+        return found
+
+
+def variants(name: str) -> Iterator[str]:
+    """What a name may stand for, the most literal first."""
+    yield name
+    yield unquote(name)
+    try:
+        url = urlsplit(name)
+    except ValueError:
+        return
+    yield unquote(url.path)
+    yield from parse_qs(url.query).get("d", [])  # Label Studio's local files: /data/…/?d=path
+
+
+def comparable(path: str) -> list[str]:
+    """Folders and name as systems that ignore case, or compose letters otherwise, have them."""
+    text = unicodedata.normalize("NFC", path.replace("\\", "/")).casefold()
+    return [part for part in text.split("/") if part not in ("", ".")]
+
+
+def shared_tail(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many parts from the end on are the same."""
+    count = 0
+    for one, other in zip(reversed(first), reversed(second), strict=False):
+        if one != other:
+            break
+        count += 1
+    return count

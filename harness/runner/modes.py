@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
@@ -36,6 +36,7 @@ def outputs(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
         engine.invoke()
         rows.append(_row(engine.fetch(), job.model))
         _check_shapes(rows[0], rows[-1])
+        task.check(rows[-1], job.model)
     stacked: Dict[str, Any] = {
         name: np.concatenate([row[name] for row in rows]) for name in job.model.outputs
     }
@@ -74,6 +75,13 @@ def _check_shapes(first: Dict[str, np.ndarray], last: Dict[str, np.ndarray]) -> 
             )
 
 
+def _check_numbers(outputs: Any, names: Sequence[str], image_id: int) -> None:
+    """Raises ValueError for NaN, which would only be a detection less."""
+    for name in names:
+        if np.isnan(outputs[name]).any():
+            raise ValueError(f"output {name} has NaN for the image of id {image_id}")
+
+
 def predict(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
     """Decoded predictions on all images of the pack, in `predictions.npz` (see docs/design.md)."""
     engine, task = load(job), tasks.REGISTRY[job.model.task]
@@ -84,7 +92,10 @@ def predict(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
         tensor, geometry = task.preprocess(image, job.model)
         engine.feed(tensor)
         engine.invoke()
-        result = task.postprocess(engine.fetch(), geometry, job.model, score_threshold=threshold)
+        seen = engine.fetch()
+        task.check(seen, job.model)
+        _check_numbers(seen, job.model.outputs, image_id)
+        result = task.postprocess(seen, geometry, job.model, score_threshold=threshold)
         found.append((image_id, image.shape[:2], result))
         if done % 20 == 0:
             event("images", done=done, of=len(pack))

@@ -14,6 +14,7 @@ import numpy as np
 from .. import formats, tasks
 from ..formats.engine import Engine, RuntimeOptions
 from ..tasks import pack as packs
+from ..tasks.options import number
 from . import loadgen, patterns, threads
 from .job import Job, MeasureOptions, TrialAnswer
 from .loop import stage_loop, warm_up
@@ -147,7 +148,7 @@ def _save(folder: Path, timed: Dict[str, np.ndarray], stages: np.ndarray) -> Non
 def _steps(engine: Engine, job: Job) -> Any:
     """The three stages as functions of what the stage before returned."""
     task = tasks.REGISTRY[job.model.task]
-    threshold = float(job.model.task_options.get("score_threshold") or 0.25)
+    threshold = number(job.model, "score_threshold")
 
     def pre(image: np.ndarray) -> Any:
         return task.preprocess(image, job.model)

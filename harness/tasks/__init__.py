@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Task(Protocol):
-    """Before and after a model: a module with these two functions and the outputs it reads."""
+    """Before and after a model: a module with these functions and the outputs it reads."""
 
     #: name of the metric that scores it, see harness/metrics
     METRIC: str
@@ -38,7 +38,11 @@ class Task(Protocol):
     def preprocess(
         self, image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
     ) -> tuple[NDArray[np.float32], Geometry]:
-        """`image` (H, W, 3) uint8 RGB -> the model's input (1, 3, S, S), and how to map back."""
+        """`image` (H, W, 3) uint8 RGB -> the model's input (1, 3, h, w), and how to map back."""
+        ...
+
+    def check(self, outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
+        """Raises ValueError for raw outputs that cannot mean what `postprocess` reads in them."""
         ...
 
     def postprocess(

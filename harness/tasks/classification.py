@@ -45,9 +45,18 @@ def preprocess(
     return tensor, Geometry(height, width, scale, scale, -left, -top)
 
 
+def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
+    """Raises ValueError for another number of classes: each label would be another class."""
+    name, classes = spec.outputs[0], len(spec.classes)
+    if outputs[name].size != classes:
+        raise ValueError(
+            f"output {name} has {outputs[name].size} values, model.yaml names {classes} classes"
+        )
+
+
 def probabilities(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Softmax of logits (C,); what is a distribution already stays as it is."""
-    if values.size and (values >= 0).all() and abs(values.sum() - 1) < 1e-3:
+    """Softmax of logits (C,); what is a distribution already, if a rounded one, stays as it is."""
+    if ((values >= 0) & (values <= 1.01)).all() and 0.5 < values.sum() < 1.5:
         return values.astype(np.float32)
     powers = np.exp(values - values.max())
     return np.asarray(powers / powers.sum(), np.float32)
@@ -62,7 +71,7 @@ def postprocess(
 ) -> Detections:
     """The `top_k` classes and their probabilities; each box is the whole picture."""
     chances = probabilities(outputs[spec.outputs[0]].reshape(-1).astype(np.float64))
-    best = np.argsort(-chances, kind="stable")[: int(number(spec, "top_k"))]
+    best = np.argsort(-chances, kind="stable")[: max(1, int(number(spec, "top_k")))]
     sure = chances[best] >= score_threshold
     sure[:1] = True  # the best class is the best class, however improbable
     best = best[sure & np.isfinite(chances[best])]

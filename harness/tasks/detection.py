@@ -1,7 +1,8 @@
 """Object detection: letterboxed input, decoded boxes and class scores out, NMS here. Numpy only.
 
 A model of this task has outputs `boxes` (1, N, 4) xyxy in input pixels and `scores` (1, N, C) in
-0..1. `task_options`: `max_detections`, `nms_iou`, `score_threshold`, `accuracy_score_threshold`.
+0..1, one for each of its C classes. `task_options`: `max_detections`, `nms_iou`, `score_threshold`,
+`accuracy_score_threshold`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 METRIC = "coco-map"
 OUTPUTS: tuple[str, ...] = ("boxes", "scores")
+SLACK = 0.01
+"""By so much may a score of low precision be outside of 0..1."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,26 @@ def preprocess(
 ) -> tuple[NDArray[np.float32], Geometry]:
     """Letterbox `image` (H, W, 3) uint8 RGB into (1, 3, h, w) float32 RGB in 0..1."""
     return letterbox(image, spec.input.shape[-2:], out)
+
+
+def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
+    """Raises ValueError for other shapes, other classes than the model's, scores not in 0..1."""
+    boxes, scores = outputs["boxes"], outputs["scores"]
+    if boxes.ndim != 3 or boxes.shape[0] != 1 or boxes.shape[2] != 4:
+        raise ValueError(f"output boxes has shape {boxes.shape}, expected (1, N, 4)")
+    wanted = (1, boxes.shape[1], len(spec.classes))
+    if scores.shape != wanted:
+        raise ValueError(
+            f"output scores has shape {scores.shape}, expected {wanted}: "
+            "one score for every class of model.yaml, none for the background"
+        )
+    finite = scores[np.isfinite(scores)]
+    low, high = finite.min(initial=0.0), finite.max(initial=0.0)
+    if low < -SLACK or high > 1 + SLACK:
+        raise ValueError(
+            f"output scores reaches from {low:.3g} to {high:.3g}, expected 0 to 1: "
+            "end forward() with a sigmoid"
+        )
 
 
 def postprocess(
@@ -60,9 +83,9 @@ def select(
     outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec, score_threshold: float
 ) -> Candidates:
     """Filter by score before anything else, then NMS; each class of a location is a candidate."""
-    scores = outputs["scores"][0]
+    scores = outputs["scores"][0].astype(np.float32, copy=False)
     locations, labels = np.nonzero(scores >= score_threshold)
-    best = scores[locations, labels].astype(np.float32)
+    best = scores[locations, labels]
     boxes = outputs["boxes"][0][locations].astype(np.float32)
     keep = nms(
         boxes,

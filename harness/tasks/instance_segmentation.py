@@ -24,6 +24,17 @@ METRIC = detection.METRIC
 OUTPUTS: tuple[str, ...] = (*detection.OUTPUTS, "coeffs", "protos")
 
 
+def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
+    """Raises ValueError as for detection, and for other shapes of coefficients and prototypes."""
+    detection.check(outputs, spec)
+    protos, locations = outputs["protos"], outputs["boxes"].shape[1]
+    if protos.ndim != 4 or protos.shape[0] != 1:
+        raise ValueError(f"output protos has shape {protos.shape}, expected (1, K, h, w)")
+    wanted = (1, locations, protos.shape[1])
+    if outputs["coeffs"].shape != wanted:
+        raise ValueError(f"output coeffs has shape {outputs['coeffs'].shape}, expected {wanted}")
+
+
 def postprocess(
     outputs: Mapping[str, NDArray[np.float32]],
     geometry: Geometry,

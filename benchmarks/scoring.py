@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.metrics import coco_map, truth
+from harness.metrics import coco_map
 from harness.tasks import rle
 
 IMAGES, OBJECTS, DETECTIONS, CLASSES = 5_000, 36_000, 500_000, 80
@@ -130,9 +130,8 @@ def by_pycocotools(arrays: Arrays, path: Path) -> dict[str, float]:
     kinds = {"": "bbox"} | ({"mask_": "segm"} if "rle" in arrays else {})
     with contextlib.redirect_stdout(io.StringIO()):
         wanted = COCO(str(path))
-        categories = truth.class_ids(truth.read(path), NAMES)
         for prefix, kind in kinds.items():
-            evaluation = COCOeval(wanted, results(wanted, arrays, categories, kind), kind)
+            evaluation = COCOeval(wanted, results(wanted, arrays, kind), kind)
             evaluation.params.imgIds = arrays["image_size"][:, 0].tolist()
             evaluation.evaluate()
             evaluation.accumulate()
@@ -144,11 +143,14 @@ def by_pycocotools(arrays: Arrays, path: Path) -> dict[str, float]:
     return values
 
 
-def results(wanted: Any, arrays: Arrays, categories: NDArray[np.int64], kind: str) -> Any:
+def results(wanted: Any, arrays: Arrays, kind: str) -> Any:
     """Predictions as pycocotools loads them: an array for boxes, dicts for masks."""
     from pycocotools import mask as coco_mask
 
-    rows = coco_map.result_rows(arrays, categories)
+    boxes = arrays["box"].astype(np.float64)
+    corners, sizes = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    ids, scores, labels = (arrays[name] for name in ("image_id", "score", "label"))
+    rows = np.column_stack([ids, corners, sizes, scores, labels + 1])
     if kind == "bbox":
         return wanted.loadRes(rows)
     ends = arrays["rle_end"].tolist()

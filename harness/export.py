@@ -158,7 +158,7 @@ def as_parquet(run: Run) -> bytes:
 
 def accuracy(row: Mapping[str, Scalar]) -> str:
     """The row's headline: `mAP50–95 0.8100`; empty where nothing was scored."""
-    value = next((v for v in metrics.headlines() if row[v.name] is not None), None)
+    value = metrics.headline(row)
     return f"{value.title} {value.text(float(row[value.name] or 0), more=1)}" if value else ""
 
 

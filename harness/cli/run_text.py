@@ -95,7 +95,7 @@ def _numbers(row: dict[str, Scalar]) -> list[str]:
         figure(row["p50_ms"]) if measured else "",
         f"[{figure(row['p50_low_ms'])}, {figure(row['p50_high_ms'])}]" if measured else "",
         str(row["n"]) if measured else "",
-        figure(row[scored.name], 4) if (scored := metrics.headline(row)) else "",
+        scored.text(float(row[scored.name] or 0), 1) if (scored := metrics.headline(row)) else "",
         "" if row["size_bytes"] is None else f"{float(row['size_bytes']) / 1e6:.2f}",
     )
     return [*map(escape, numbers), f"[{STYLES[word]}]{word}[/]"]

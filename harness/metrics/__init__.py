@@ -59,6 +59,11 @@ def headlines() -> tuple[Value, ...]:
     return tuple(metric.SPEC.headline for metric in REGISTRY.values())
 
 
+def headline(scores: Mapping[str, object]) -> Value | None:
+    """The headline among the values of one cell; None where nothing was scored."""
+    return next((value for value in headlines() if scores.get(value.name) is not None), None)
+
+
 def gates() -> dict[str, Gate]:
     """Every limit on a value that a scenario may set, by its key."""
     made = (Gate(value, kind) for value in values().values() for kind in value.gates)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..records import Cell, DeviceSpec
+from ..runner import patterns
 from ..runner.job import MeasureOptions
+from ..runner.patterns.spec import capped
 from .history import History
 from .tasks import Kind, tasks_of
 
@@ -110,6 +112,6 @@ def expect(
 
 def rule_trial_s(options: MeasureOptions) -> float:
     """One trial of a model that is fast, with nothing to wait for."""
-    paced = options.arrivals.pattern in ("sustained", "server")
-    loop_s = options.longest_loop_s if paced else options.min_s
+    paced = patterns.find(options.pattern).SPEC.longest_s is not capped
+    loop_s = patterns.longest_loop_s(options) if paced else options.min_s
     return TRIAL_OVERHEAD_S + options.warmup_min_s + loop_s

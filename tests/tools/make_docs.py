@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from harness import export, metrics
 from harness.cli import app
-from harness.scenario.config import DeviceFile, ModelFile, ScenarioFile, gate_names
+from harness.scenario.config import DeviceFile, ModelFile, scenario_type
 from tools.package_graph import PACKAGE
 
 OUT = PACKAGE.parent / "docs" / "reference"
@@ -70,7 +70,7 @@ def pages() -> dict[str, str]:
     """File name in docs/reference/ -> its text."""
     return {
         "cli.md": _page("Commands", _CLI, _commands()),
-        "scenario.md": _page("Scenario file", _SCENARIO, [*_keys(ScenarioFile), *_gates()]),
+        "scenario.md": _page("Scenario file", _SCENARIO, _keys(scenario_type())),
         "model.md": _page("Model file", _MODEL, _keys(ModelFile)),
         "device.md": _page("Device file", _DEVICE, _keys(DeviceFile)),
         "export-columns.md": _page("Export columns", _EXPORT, _columns()),
@@ -168,12 +168,6 @@ def _default(value: Mapping[str, Any], *, required: bool) -> str:
         return "required"
     default = value.get("default")
     return "" if default in (None, "", {}) else f"`{default}`"
-
-
-def _gates() -> Iterator[str]:
-    yield "\n## Gates\n\nLimits under `gates:`; a gate that breaks makes `bench run` exit with 1.\n"
-    yield "| gate | limits |\n|---|---|"
-    yield from (f"| `{name}` | {_cell(about)} |" for name, about in gate_names().items())
 
 
 def _columns() -> Iterator[str]:

@@ -18,11 +18,13 @@ CLI = (
 #: from the ground up; a package imports nothing of its own floor or of one above
 FLOORS = (
     (SHARED,),
-    ("containers", "formats", "metrics", "tasks", "transports"),
-    ("bundling", "export", "kinds", "lab", "ondevice", "runner"),
-    ("analysis", "runtimes", "scenario", "steps"),
-    ("monitor", "report", "targets"),
+    ("containers", "formats", "tasks", "transports"),
+    ("bundling", "lab", "metrics", "ondevice", "runner"),
+    ("analysis", "export", "kinds", "steps"),
+    ("monitor", "report", "runtimes", "scenario"),
+    ("targets",),
     ("run",),
+    ("housekeeping", "preview"),
     ("cli",),
 )
 OWNERS = {
@@ -63,7 +65,10 @@ def test_only_cli_and_console_print() -> None:
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"
     }
-    programs = {"formats/checkpoint.py", "runner/__main__.py"}  # programs of their own on the device
+    programs = {
+        "formats/checkpoint.py",
+        "runner/__main__.py",
+    }  # programs of their own on the device
     assert {name for name in printing if not name.startswith("cli/")} <= programs
 
 

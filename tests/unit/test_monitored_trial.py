@@ -109,7 +109,7 @@ def test_a_throttled_trial_is_set_apart_and_the_next_one_counts(run: Run, tmp_pa
 
 def test_a_device_that_throttles_three_times_has_an_invalid_trial(run: Run, tmp_path: Path) -> None:
     made, _, _ = run([STATE, HOT] * 3)
-    assert made.void == f"void in all of 3 tries; the last: {VOID}"
+    assert made.void == f"discarded in all of 3 tries; the last: {VOID}"
     assert made.voided == (VOID, VOID)
     kept = sorted(path.name for path in (tmp_path / FOLDER).parent.iterdir())
     assert kept == ["trial-0", "trial-0-void-1", "trial-0-void-2"]

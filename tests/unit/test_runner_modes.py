@@ -112,9 +112,9 @@ def test_an_output_that_cannot_be_compared_is_named(
 def test_an_output_that_grows_with_what_is_seen_is_left_to_bench(
     outputs: Callable[[Say], dict[str, Any]],
 ) -> None:
-    words = "output logits has no fixed shape ((1, 1), then (1, 2)): leave NMS to bench"
+    words = "output logits has no fixed shape ((1, 2), then (1, 3)): leave NMS to bench"
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        outputs(lambda n: {"logits": np.zeros((1, n + 1)), "label": np.zeros(1)})
+        outputs(lambda n: {"logits": np.zeros((1, n + 2)), "label": np.zeros(1)})
 
 
 def test_outputs_that_go_by_position_must_all_be_there() -> None:

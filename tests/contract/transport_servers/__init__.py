@@ -64,7 +64,8 @@ def processes() -> Iterator[tuple[int, int, str]]:
 def descendants(pid: int) -> list[tuple[int, str]]:
     """pid and command line of all processes below `pid`."""
     everything = list(processes())
-    found, wanted = [], {pid}
+    found: list[tuple[int, str]] = []
+    wanted = {pid}
     while True:
         more = [(p, line) for p, parent, line in everything if parent in wanted and p not in wanted]
         if not more:

@@ -35,7 +35,7 @@ from harness.scenario.model import Model
 from harness.serial import dumps
 from harness.steps import datasets
 from harness.steps.convert import convert
-from harness.steps.jobs import THREAD_VARIABLES, Limits, Place, machine_cpus, pinned
+from harness.steps.jobs import THREAD_VARIABLES, JobLimits, Place, machine_cpus, pinned
 from harness.tasks.pack import open_pack
 from harness.workspace import Workspace, cache_root
 
@@ -129,7 +129,7 @@ def measured(
         Place(engine, engine.build(image, logs / f"image-{image}.log"))
         for image in (spec.image, spec.converter)
     )
-    limits = Limits(machine_cpus(), MEMORY_BYTES, 900)
+    limits = JobLimits(machine_cpus(), MEMORY_BYTES, 900)
     made = convert(cache_root(), converter, model.spec, model.folder, spec, "fp32", limits)
     artifact = Path(made.path)
     peers = [peer for peer, (formats, _) in PEERS.items() if name in formats]

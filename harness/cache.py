@@ -39,7 +39,9 @@ def tree_bytes(path: Path) -> int:
     )
 
 
-def made(root: Path, kind: str, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
+def get_or_create(
+    root: Path, kind: str, key: str, make: Callable[[Path], None]
+) -> tuple[Path, bool]:
     """The folder `root/kind/key`, and whether it was there; `make` fills a new one.
 
     It appears whole or not at all; what a failing `make` left stays in `root/failed/kind-key`

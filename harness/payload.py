@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cache import digest, file_sha256, made
+from .cache import digest, file_sha256, get_or_create
 from .serial import PARSING
 from .workspace import PACKAGE, cache_root
 
@@ -38,7 +38,7 @@ def payload() -> Payload:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
 
-    return Payload(made(cache_root(), "payload", key, copy)[0], key)
+    return Payload(get_or_create(cache_root(), "payload", key, copy)[0], key)
 
 
 def format_sha256(name: str) -> str:

@@ -156,10 +156,10 @@ def floor_percent(sd: float, degrees: int, old: int, new: int) -> float:
     return 100 * (math.exp(min(reach, 50.0)) - 1)
 
 
-def noted(compared: Compared, cache: Path) -> Compared:
+def with_notes(compared: Compared, cache: Path) -> Compared:
     """With a note beside each difference that is under the noise floor known of its device."""
     devices = {side.device for pair in compared.pairs for side in (pair.old, pair.new) if side}
-    known = {device: kept(cache, device) for device in devices}
+    known = {device: load(cache, device) for device in devices}
     pairs = tuple(_noted(pair, known) for pair in compared.pairs)
     return replace(compared, pairs=pairs)
 
@@ -193,7 +193,7 @@ def path_of(cache: Path, device: str) -> Path:
     return cache / "noise" / f"{device}.json"
 
 
-def keep(cache: Path, noise: Noise) -> Path:
+def save(cache: Path, noise: Noise) -> Path:
     """Write `noise/<device>.json`, replacing what was known."""
     path = path_of(cache, noise.device)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ def keep(cache: Path, noise: Noise) -> Path:
     return path
 
 
-def kept(cache: Path, device: str) -> Noise | None:
+def load(cache: Path, device: str) -> Noise | None:
     """The last check of a device; None when there is none, or another version wrote it."""
     try:
         return loads(Noise, path_of(cache, device).read_bytes(), "noise")

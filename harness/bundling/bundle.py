@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..cache import digest, made, tree_sha256
+from ..cache import digest, get_or_create, tree_sha256
 from ..containers import recipe
-from ..containers.output import Output, to_file
+from ..containers.output import JobOutput, to_file
 from ..errors import StepFailed, UsageError
 from ..serial import dumps, loads
 from . import contents as listing
@@ -29,7 +29,7 @@ MANIFEST: Final = "bundle.json"
 
 
 @dataclass(frozen=True)
-class Manifest:
+class BundleManifest:
     """`bundle.json`, in the bundle: what it is made from."""
 
     name: str
@@ -107,7 +107,7 @@ def make(
         with to_file(log, on_line) as output:
             _fill(part, contents, arch, output)
 
-    folder, cached = made(cache, "bundles", key, fill)
+    folder, cached = get_or_create(cache, "bundles", key, fill)
     known = loads(Made, (folder / "made.json").read_bytes(), "made.json")
     return Bundle(
         name,
@@ -121,7 +121,7 @@ def make(
     )
 
 
-def _fill(part: Path, contents: listing.Contents, arch: str, output: Output) -> None:
+def _fill(part: Path, contents: listing.Contents, arch: str, output: JobOutput) -> None:
     work = part / "work"
     bundle = work / "bundle"
     for name in ("debian", "site", "bundle"):
@@ -132,7 +132,7 @@ def _fill(part: Path, contents: listing.Contents, arch: str, output: Output) -> 
     wheels.unpack(found, bundle / "site")
     missing = tree.assemble(root, bundle, arch, contents.drop)
     names = tuple(wheel.name for wheel in found)
-    manifest = Manifest(
+    manifest = BundleManifest(
         contents.name, arch, listing.PYTHON, contents.module, packages, names, missing
     )
     (bundle / MANIFEST).write_text(dumps(manifest, indent=1), "utf-8")

@@ -7,13 +7,13 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..containers.output import Output
+from ..containers.output import JobOutput
 from ..errors import StepFailed
 
 
 def run(
     argv: Sequence[str],
-    output: Output,
+    output: JobOutput,
     cwd: Path,
     failed: tuple[str, str],
     env: Mapping[str, str] | None = None,

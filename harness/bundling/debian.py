@@ -11,7 +11,7 @@ from typing import Final
 
 from ..containers import recipe
 from ..containers.base import SUITE
-from ..containers.output import Output
+from ..containers.output import JobOutput
 from ..errors import StepFailed
 from . import commands
 
@@ -35,7 +35,7 @@ HINT: Final = "a bundle is made with apt-get and dpkg-deb, and the sources that 
 SOURCES: Final = Path("/etc/apt")
 
 
-def fetch(arch: str, folder: Path, output: Output) -> tuple[Path, tuple[str, ...]]:
+def fetch(arch: str, folder: Path, output: JobOutput) -> tuple[Path, tuple[str, ...]]:
     """The packages' files as one tree in `folder`, and `name version` of each, sorted.
 
     Raises StepFailed without apt, or a source of the release that the images are made of.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from ..containers.output import Output
+from ..containers.output import JobOutput
 from ..errors import StepFailed
 from . import commands
 from .contents import Contents
@@ -47,7 +47,7 @@ def macos(arch: str, release: tuple[int, int]) -> Platform:
 
 
 def fetch(
-    contents: Contents, platform: Platform, python: str, folder: Path, output: Output
+    contents: Contents, platform: Platform, python: str, folder: Path, output: JobOutput
 ) -> tuple[Path, ...]:
     """One wheel a package, sorted.
 

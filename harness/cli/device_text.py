@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ..records import DeviceState
-from ..targets.check import Check, Cleaned, Device
+from ..targets.check import Check, CheckedDevice, Cleaned
 from ..targets.discover import Offer
 
 COLUMNS = ("device", "kind", "state", "what it is", "now", "labels")
 MARKS = {"ok": "ok", "failed": "!!", "skipped": "--"}
 
 
-def device_row(device: Device) -> tuple[str, ...]:
+def device_row(device: CheckedDevice) -> tuple[str, ...]:
     """One row of COLUMNS."""
     kind = f"{device.kind} over {device.transport}"
     return (
@@ -23,7 +23,7 @@ def device_row(device: Device) -> tuple[str, ...]:
     )
 
 
-def why_not(device: Device) -> str:
+def why_not(device: CheckedDevice) -> str:
     """`pixel: battery at 12 % … → charge it`; empty for a device that can be used."""
     if device.state == "ready":
         return ""
@@ -58,7 +58,7 @@ def cleaned_lines(cleaned: Cleaned) -> list[str]:
     ]
 
 
-def _what(device: Device) -> str:
+def _what(device: CheckedDevice) -> str:
     if device.facts is None:
         return device.address
     facts = device.facts

@@ -81,7 +81,7 @@ def run(
         show_plan(plan, engine, json=json)
         return
     folder = _run_folder(plan, resume)
-    request = pipeline.Request(
+    request = pipeline.RunRequest(
         scenario=plan.source,
         plan=plan.plan,
         models=plan.inventory.models,
@@ -232,7 +232,7 @@ def _resumed() -> str:
 
 def write_report(run: Path, out: Path, space: Workspace, live: bool = False) -> Path:
     """The first page of the report that is written to `out`; `live`: the run goes on."""
-    from ..analysis.noise_floor import kept
+    from ..analysis import noise_floor
     from ..report.build import build_run
     from ..report.pictures import CocoPictures
     from ..store import read_run
@@ -243,4 +243,6 @@ def write_report(run: Path, out: Path, space: Workspace, live: bool = False) -> 
     known = inventory_of(space).models
     folders = [known[name].datasets.get(read.info.dataset) for name in models if name in known]
     pictures = CocoPictures.of(folders[0], run) if folders and folders[0] else None
-    return build_run(run, out, pictures, lambda device: kept(cache_root(), device), live)
+    return build_run(
+        run, out, pictures, lambda device: noise_floor.load(cache_root(), device), live
+    )

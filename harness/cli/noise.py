@@ -14,7 +14,7 @@ from .shared import AsJson, Engine, interruptible, inventory_of, project_here
 
 if TYPE_CHECKING:
     from ..preview.estimate import Expected
-    from ..run.pipeline import Request
+    from ..run.pipeline import RunRequest
     from ..workspace import Workspace
 
 app = typer.Typer()
@@ -87,7 +87,7 @@ def check_noise(
     found = noise_floor.analyse(
         run, *((host_noise.read_machine(), steal) if local else (None, None))
     )
-    path = noise_floor.keep(cache_root(), found)
+    path = noise_floor.save(cache_root(), found)
     if json:
         print(dumps(found))
         return
@@ -112,7 +112,7 @@ def _check_names(space: Workspace, device: str, model: str, format: str) -> None
             )
 
 
-def _expected(request: Request, space: Workspace) -> Expected:
+def _expected(request: RunRequest, space: Workspace) -> Expected:
     from ..scenario.plan import read_inventory
     from .planning import Planned, forecast
 
@@ -121,7 +121,7 @@ def _expected(request: Request, space: Workspace) -> Expected:
     return forecast(planned, request.plan.cells)
 
 
-def _noise_request(path: Path, space: Workspace, engine: str) -> Request:
+def _noise_request(path: Path, space: Workspace, engine: str) -> RunRequest:
     from ..containers import choose
     from ..run import pipeline
     from ..scenario import config
@@ -133,7 +133,7 @@ def _noise_request(path: Path, space: Workspace, engine: str) -> Request:
     made = plans.make_plan(source, inventory)
     if not made.cells:
         raise UsageError(f"{made.skipped[0].cell.id}: {made.skipped[0].reason}")
-    return pipeline.Request(
+    return pipeline.RunRequest(
         scenario=source,
         plan=made,
         models=inventory.models,

@@ -74,7 +74,7 @@ def compare(
         if cells
         else compare_runs.compare_runs(old, new, same)
     )
-    done = noise_floor.noted(done, cache_root())
+    done = noise_floor.with_notes(done, cache_root())
     _show(done, json)
     raise typer.Exit(1 if fail_if_slower and (done.slower or done.lost or not done.told) else 0)
 
@@ -154,5 +154,5 @@ def replay(
         chosen.close()
     old, new = original.run.info, read_run(done.folder).info
     compared = Compared(old.run_id, new.run_id, 2.0, run_differences(old, new), (done.pair,))
-    _show(noise_floor.noted(compared, cache), json)
+    _show(noise_floor.with_notes(compared, cache), json)
     raise typer.Exit(0 if compared.told else 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..preview.cached import Parts
+from ..preview.cached import CachedParts
 from ..preview.summary import Preview
 from ..records import Cell, Skipped
 
@@ -118,7 +118,7 @@ def _label_parts(found: Preview, cells: list[Cell]) -> list[tuple[str, str]]:
 
 
 def _letters(found: Preview, cell: Cell) -> str:
-    parts = found.parts.get(cell.id, Parts(None, None, None))
+    parts = found.parts.get(cell.id, CachedParts(None, None, None))
     marks = {True: "", False: "-", None: "?"}
     shown = [marks[getattr(parts, name)] or letter for letter, name, _ in letters_of(found)]
     return "".join(shown)

@@ -44,7 +44,7 @@ class JobSpec:
 
 
 @dataclass(frozen=True)
-class Completed:
+class CompletedJob:
     """A job that ended by itself: its exit code and at most the last 64 KB of its output.
 
     Standard output and error arrive as they come; Docker keeps no order between the two.
@@ -88,7 +88,7 @@ class ContainerEngine(Protocol):
         """
         ...
 
-    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
         """Run a job to its end; nothing of it is left running, however this returns.
 
         Raises JobTimeout, OutOfMemory, and StepFailed when it could not be started.

@@ -14,7 +14,7 @@ from typing import Final
 
 from ..errors import StepFailed
 from ..workspace import cache_root
-from .output import Output
+from .output import JobOutput
 
 SUITE: Final = "bookworm"
 #: what an image needs nothing of: devices are Docker's, the rest apt makes again
@@ -23,7 +23,7 @@ ELSEWHERE: Final = "or name another image in BENCH_BASE_IMAGE (docs/containers.m
 
 
 @contextmanager
-def root_tar(packages: Path, output: Output) -> Iterator[Path]:
+def root_tar(packages: Path, output: JobOutput) -> Iterator[Path]:
     """A tar of a small Debian with the packages of a file, one a line; removed afterwards.
 
     Takes about 75 s. Raises StepFailed where debootstrap is missing or fails, or without root.
@@ -52,7 +52,7 @@ def _check() -> None:
         )
 
 
-def _debootstrap(root: Path, packages: list[str], output: Output) -> None:
+def _debootstrap(root: Path, packages: list[str], output: JobOutput) -> None:
     argv = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(root)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None

@@ -28,9 +28,9 @@ from docker.types import Mount as DockerMount
 from ..errors import JobTimeout, OutOfMemory, StepFailed
 from ..records import Image
 from ..workspace import cache_root
-from . import Built, Completed, JobSpec, Mount, OnLine, daemon, owner, recipe
+from . import Built, CompletedJob, JobSpec, Mount, OnLine, daemon, owner, recipe
 from . import docker_build as making
-from .output import Output, to_file
+from .output import JobOutput, to_file
 
 OWNER_LABEL: Final = "bench.owner"
 #: of a container's user where bench itself is run by root
@@ -90,12 +90,12 @@ class DockerEngine:
         with _told("cannot make the base image"), to_file(log, on_line) as output:
             return making.make_base(self._api, output)
 
-    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
         """See `ContainerEngine`."""
         started = time.perf_counter()
         with to_file(job.log, on_line, append=True) as output, _told("cannot run the job"):
             exit_code = self._run(image, job, output)
-        return Completed(exit_code, output.text(), time.perf_counter() - started)
+        return CompletedJob(exit_code, output.text(), time.perf_counter() - started)
 
     def locate(self, mount: Mount) -> str:
         """Where the mount is in the container."""
@@ -142,7 +142,7 @@ class DockerEngine:
         self._remove_containers(lambda word: word == owner.ME or not owner.alive(word))
         self._api.close()
 
-    def _run(self, image: Image, job: JobSpec, output: Output) -> int:
+    def _run(self, image: Image, job: JobSpec, output: JobOutput) -> int:
         name = f"bench-{os.getpid()}-{id(self):x}-{next(self._numbers)}"
         late = threading.Event()
         timer = threading.Timer(job.timeout_s, self._kill, (name, late))

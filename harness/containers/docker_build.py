@@ -21,7 +21,7 @@ from docker.errors import APIError, ImageNotFound
 
 from ..errors import StepFailed
 from .base import root_tar
-from .output import Output
+from .output import JobOutput
 from .recipe import HostInputs, Recipe, dockerfiles
 
 LOCAL_BASE: Final = "bench/base:bookworm"
@@ -74,7 +74,7 @@ def reference(api: APIClient, recipe: Recipe) -> str:
     return f"bench/{recipe.name}:{recipe.key(image_id(api, base_reference()) or 'no base')}"
 
 
-def need_base(api: APIClient, output: Output) -> None:
+def need_base(api: APIClient, output: JobOutput) -> None:
     """Pull the base image that is asked for, or make our own, where it is missing."""
     wanted = base_reference()
     if image_id(api, wanted):
@@ -93,7 +93,7 @@ def need_base(api: APIClient, output: Output) -> None:
         raise StepFailed(f"cannot pull the base image {wanted}: {why}", hint)
 
 
-def make_base(api: APIClient, output: Output) -> str:
+def make_base(api: APIClient, output: JobOutput) -> str:
     """debootstrap, then import; the image's id."""
     repository, tag = LOCAL_BASE.split(":")
     with root_tar(dockerfiles() / "base" / "packages.txt", output) as tar:
@@ -104,7 +104,7 @@ def make_base(api: APIClient, output: Output) -> str:
     return made
 
 
-def build(api: APIClient, recipe: Recipe, tag: str, log: Path, output: Output) -> str:
+def build(api: APIClient, recipe: Recipe, tag: str, log: Path, output: JobOutput) -> str:
     """Build and tag; the image's id. Raises StepFailed with the last lines."""
     inputs = HostInputs.read(recipe.folder.parent)
     with _context(recipe, inputs) as context:
@@ -127,7 +127,7 @@ def build(api: APIClient, recipe: Recipe, tag: str, log: Path, output: Output) -
     return str(image_id(api, tag))
 
 
-def _failed(entry: dict[str, str], output: Output) -> bool:
+def _failed(entry: dict[str, str], output: JobOutput) -> bool:
     text = entry.get("stream") or entry.get("error", "") + "\n" * ("error" in entry)
     output.feed(text.encode())
     return "error" in entry

@@ -12,7 +12,7 @@ TAIL_BYTES: Final = 64 * 1024
 LAST_LINES: Final = 15
 
 
-class Output:
+class JobOutput:
     """Takes bytes as they come; a line is given to `on_line` when it is complete."""
 
     def __init__(self, file: BinaryIO, on_line: Callable[[str], None] | None = None) -> None:
@@ -54,10 +54,10 @@ class Output:
 @contextmanager
 def to_file(
     log: Path, on_line: Callable[[str], None] | None = None, *, append: bool = False
-) -> Iterator[Output]:
-    """An `Output` whose file is `log`; its folder is made."""
+) -> Iterator[JobOutput]:
+    """An `JobOutput` whose file is `log`; its folder is made."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab" if append else "wb") as file:
-        output = Output(file, on_line)
+        output = JobOutput(file, on_line)
         yield output
         output.finish()

@@ -21,9 +21,9 @@ from typing import Final, Literal
 from ..errors import JobTimeout, OutOfMemory, StepFailed, UsageError
 from ..records import Image
 from ..workspace import cache_root
-from . import Built, Completed, JobSpec, Mount, OnLine, recipe
+from . import Built, CompletedJob, JobSpec, Mount, OnLine, recipe
 from . import venv_build as making
-from .output import Output, to_file
+from .output import JobOutput, to_file
 
 #: what a runtime says that may not have more memory
 NO_MEMORY: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
@@ -60,7 +60,7 @@ class VenvEngine:
         """Always raises UsageError."""
         raise UsageError("environments have no base image", "use --engine docker")
 
-    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
         """See `ContainerEngine`."""
         started = time.perf_counter()
         late = threading.Event()
@@ -71,7 +71,7 @@ class VenvEngine:
         ):
             exit_code = _follow(process, output)
         _check(job, exit_code, output, late.is_set())
-        return Completed(exit_code, output.text(), time.perf_counter() - started)
+        return CompletedJob(exit_code, output.text(), time.perf_counter() - started)
 
     def locate(self, mount: Mount) -> str:
         """The path on this machine: nothing is mounted."""
@@ -156,7 +156,7 @@ def _environment(venv: Path, home: str, more: Mapping[str, str]) -> dict[str, st
     }
 
 
-def _follow(process: subprocess.Popen[bytes], output: Output) -> int:
+def _follow(process: subprocess.Popen[bytes], output: JobOutput) -> int:
     assert process.stdout is not None
     while chunk := os.read(process.stdout.fileno(), 65536):
         output.feed(chunk)
@@ -187,7 +187,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _check(job: JobSpec, exit_code: int, output: Output, late: bool) -> None:
+def _check(job: JobSpec, exit_code: int, output: JobOutput, late: bool) -> None:
     if late:
         text = f"the job ran past its deadline of {job.timeout_s:g} s and was ended"
         raise JobTimeout(text, f"its output is in {job.log}")

@@ -16,7 +16,7 @@ from typing import Final
 from uv import find_uv_bin
 
 from ..errors import StepFailed
-from .output import Output
+from .output import JobOutput
 from .recipe import Recipe, pip_settings, uv_settings
 
 #: the locks are for it
@@ -51,7 +51,7 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def make(recipe: Recipe, folder: Path, log: Path, output: Output) -> None:
+def make(recipe: Recipe, folder: Path, log: Path, output: JobOutput) -> None:
     """Make the environment where it will stay, for its scripts have the path in them.
 
     Raises StepFailed with the last lines of the output.
@@ -72,7 +72,7 @@ def make(recipe: Recipe, folder: Path, log: Path, output: Output) -> None:
     (folder / COMPLETE).touch()
 
 
-def _succeeds(argv: Sequence[str], output: Output) -> bool:
+def _succeeds(argv: Sequence[str], output: JobOutput) -> bool:
     env = {**os.environ, **uv_settings(pip_settings(os.environ)), **UV}
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, env=env, stdout=pipe, stderr=subprocess.STDOUT) as process:

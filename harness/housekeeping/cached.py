@@ -49,7 +49,7 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """One thing that may go."""
 
     kind: str
@@ -78,7 +78,7 @@ def old_entries(
     now: float,
     older_than_s: float | None = None,
     needed: Collection[str] = (),
-) -> list[Entry]:
+) -> list[CacheEntry]:
     """What failed or was interrupted; with an age also what was not used for so long.
 
     Artifacts whose keys are in `needed` stay.
@@ -89,7 +89,7 @@ def old_entries(
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             why = _why(kind, path, now - disk.last_used(path), older_than_s, needed)
             if why:
-                found.append(Entry(kind, path, disk.size_bytes(path), why))
+                found.append(CacheEntry(kind, path, disk.size_bytes(path), why))
     return found
 
 

@@ -35,17 +35,17 @@ class Kind(Protocol):
     @property
     def SPEC(self) -> KindSpec: ...
 
-    def read_facts(self, on: Transport) -> DeviceFacts:
+    def read_facts(self, transport: Transport) -> DeviceFacts:
         """What does not change while the device is up; one round trip or two.
 
         Raises DeviceLost, and StepFailed when the device is of another kind.
         """
 
-    def read_state(self, on: Transport) -> DeviceState:
+    def read_state(self, transport: Transport) -> DeviceState:
         """Clocks, temperatures, load, battery, storage at this moment; an unknown one is None."""
 
     def steady(
-        self, on: Transport, allowed: Sequence[str], workdir: str
+        self, transport: Transport, allowed: Sequence[str], workdir: str
     ) -> AbstractContextManager[tuple[str, ...]]:
         """Hold what `allowed` names; gives the measures that are in force, with their values.
 
@@ -53,7 +53,7 @@ class Kind(Protocol):
         device itself when we are gone, or by `restore` at the next contact.
         """
 
-    def restore(self, on: Transport, workdir: str) -> tuple[str, ...]:
+    def restore(self, transport: Transport, workdir: str) -> tuple[str, ...]:
         """Put back what a crashed holder left; what was restored, nothing when all was well."""
 
 

@@ -25,12 +25,12 @@ SPEC = KindSpec(
 )
 
 
-def read_facts(on: Transport) -> DeviceFacts:
+def read_facts(transport: Transport) -> DeviceFacts:
     """See `Kind`."""
-    seen = ask(on, SPEC, scripts.KERNEL_FACTS, scripts.ANDROID_FACTS, timeout_s=60.0)
+    seen = ask(transport, SPEC, scripts.KERNEL_FACTS, scripts.ANDROID_FACTS, timeout_s=60.0)
     if not seen.last("ro.build.version.release"):
         raise StepFailed(
-            f"{on.name}: no Android: `getprop ro.build.version.release` says nothing",
+            f"{transport.name}: no Android: `getprop ro.build.version.release` says nothing",
             "kind: linux, or jetson",
         )
     build = seen.last("ro.build.display.id") or seen.last("ro.build.fingerprint")
@@ -55,10 +55,10 @@ def _joined(seen: Readings, maker: str, model: str) -> str | None:
     return f"{first} {second}".strip() or None
 
 
-def read_state(on: Transport) -> DeviceState:
+def read_state(transport: Transport) -> DeviceState:
     """See `Kind`; sensors of the kernel where the shell may read them, and of the thermal HAL."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.ANDROID_STATE)
-    seen = ask(on, SPEC, *asked, timeout_s=30.0)
+    seen = ask(transport, SPEC, *asked, timeout_s=30.0)
     battery = batteries.of_service(seen.all("battery"))
     kernel = batteries.of_kernel(seen.all("supply"))
     service = thermal_service.read(seen.all("thermal"))
@@ -76,12 +76,12 @@ def read_state(on: Transport) -> DeviceState:
 
 
 def steady(
-    on: Transport, allowed: Sequence[str], workdir: str
+    transport: Transport, allowed: Sequence[str], workdir: str
 ) -> AbstractContextManager[tuple[str, ...]]:
     """See `Kind`."""
-    return hold.steady(on, SPEC, allowed, workdir)
+    return hold.steady(transport, SPEC, allowed, workdir)
 
 
-def restore(on: Transport, workdir: str) -> tuple[str, ...]:
+def restore(transport: Transport, workdir: str) -> tuple[str, ...]:
     """See `Kind`."""
-    return hold.restore(on, workdir)
+    return hold.restore(transport, workdir)

@@ -39,15 +39,15 @@ class Readings:
         return None if kib is None else int(kib) * 1024
 
 
-def ask(on: Transport, spec: KindSpec, *scripts: str, timeout_s: float) -> Readings:
+def ask(transport: Transport, spec: KindSpec, *scripts: str, timeout_s: float) -> Readings:
     """One round trip. Raises DeviceLost, JobTimeout, StepFailed when the device has no shell."""
     script = "".join((PRELUDE, HOME, *scripts, "\nexit 0\n"))
-    done = on.run(["sh", "-c", script, "sh", spec.workdir], timeout_s=timeout_s)
+    done = transport.run(["sh", "-c", script, "sh", spec.workdir], timeout_s=timeout_s)
     readings = Readings(done.text)
     if readings.last("workdir") is None:
         said = (done.stderr or done.stdout).decode("utf-8", "backslashreplace").strip()
         raise StepFailed(
-            f"{on.name}: a shell script there printed nothing of what it should "
+            f"{transport.name}: a shell script there printed nothing of what it should "
             f"(exit code {done.exit_code}): {said.splitlines()[-1] if said else 'no output'}",
             "Give this user a POSIX sh there.",
         )

@@ -21,11 +21,11 @@ def usable(seen: Readings) -> tuple[int, ...]:
 
     Processes that use more of them than their cgroup has time for are stopped in between.
     """
-    on = listed(seen.last("online"))
-    if not on:
-        on = tuple(int(text) for text in seen.all("processor") if text.isdigit())
+    transport = listed(seen.last("online"))
+    if not transport:
+        transport = tuple(int(text) for text in seen.all("processor") if text.isdigit())
     allowed = listed(seen.last("allowed"))
-    mine = tuple(cpu for cpu in on if cpu in allowed) or on
+    mine = tuple(cpu for cpu in transport if cpu in allowed) or transport
     whole = min((int(cpus) for cpus in quotas(seen)), default=len(mine))
     return tuple(sorted(by_preference(seen, mine)[-max(1, whole) :]))
 

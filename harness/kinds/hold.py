@@ -27,7 +27,7 @@ PATIENCE_S = 45.0
 
 @contextmanager
 def steady(
-    on: Transport,
+    transport: Transport,
     spec: KindSpec,
     allowed: Sequence[str],
     workdir: str,
@@ -43,74 +43,75 @@ def steady(
     if not wanted:
         yield ()
         return
-    restore(on, workdir)
+    restore(transport, workdir)
     token = secrets.token_hex(8)
     folder = f"{workdir}/restore/{token}"
     try:
-        in_force = _take(on, spec, folder, wanted, stale_s)
-        with _Beat(on, folder, beat_s):
+        in_force = _take(transport, spec, folder, wanted, stale_s)
+        with _Beat(transport, folder, beat_s):
             yield in_force
     except BaseException as error:
-        _let_go(on, workdir, error)
+        _let_go(transport, workdir, error)
         raise
-    if token not in _put_back(on, workdir)[0]:
+    if token not in _put_back(transport, workdir)[0]:
         raise DeviceLost(
-            f"{on.name}: lost contact for {stale_s:g} s; the watchdog restored the clock settings; "
-            "trial discarded",
+            f"{transport.name}: lost contact for {stale_s:g} s; the watchdog restored the clock "
+            "settings; trial discarded",
             "Check the connection to the device.",
         )
 
 
-def restore(on: Transport, workdir: str) -> tuple[str, ...]:
+def restore(transport: Transport, workdir: str) -> tuple[str, ...]:
     """See `Kind.restore`. Raises StepFailed for what cannot be put back, and names it."""
-    return _put_back(on, workdir)[1]
+    return _put_back(transport, workdir)[1]
 
 
 def _take(
-    on: Transport, spec: KindSpec, folder: str, measures: Sequence[str], stale_s: float
+    transport: Transport, spec: KindSpec, folder: str, measures: Sequence[str], stale_s: float
 ) -> tuple[str, ...]:
     look_s = min(LOOK_S, stale_s / 4)
     watch = (hold_scripts.WATCH, f"{look_s:g}", str(round(stale_s / look_s)))
     command = ["sh", "-c", hold_scripts.HOLD, "sh", folder, *watch, *measures]
-    done = on.run(command, timeout_s=PATIENCE_S)
+    done = transport.run(command, timeout_s=PATIENCE_S)
     for key, value in _pairs(done.text):
         if key == "cannot":
             measure, _, why = value.partition(" ")
             raise StepFailed(
-                f"{on.name} cannot be held by {measure}: {why}",
-                f"Allow it there, or take `{measure}` out of `steady` in devices/{on.name}.yaml; "
+                f"{transport.name} cannot be held by {measure}: {why}",
+                f"Allow it there, or take `{measure}` out of `steady` in "
+                f"devices/{transport.name}.yaml; "
                 f"{spec.measures.get(measure, 'it is needed for every measure')}",
             )
     if done.exit_code != 0:
         said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
         raise StepFailed(
-            f"{on.name} cannot be held steady: exit code {done.exit_code}"
+            f"{transport.name} cannot be held steady: exit code {done.exit_code}"
             + (f": {said[-1]}" if said else "")
         )
     return tuple(value for key, value in _pairs(done.text) if key == "held")
 
 
-def _put_back(on: Transport, workdir: str) -> tuple[set[str], tuple[str, ...]]:
+def _put_back(transport: Transport, workdir: str) -> tuple[set[str], tuple[str, ...]]:
     """Holders whose records were there, and what was put back."""
-    done = on.run(["sh", "-c", hold_scripts.RESTORE, "sh", workdir], timeout_s=PATIENCE_S)
+    done = transport.run(["sh", "-c", hold_scripts.RESTORE, "sh", workdir], timeout_s=PATIENCE_S)
     pairs = _pairs(done.text)
     failed = _told(value for key, value in pairs if key == "failed")
     if failed:
         raise StepFailed(
-            f"{on.name}: cannot be put back as it was: {'; '.join(failed)}",
+            f"{transport.name}: cannot be put back as it was: {'; '.join(failed)}",
             f"Restore it by hand there (as root), then remove its records: rm -r {workdir}/restore",
         )
     told = _told(value for key, value in pairs if key == "restored")
     return {value for key, value in pairs if key == "holder"}, told
 
 
-def _let_go(on: Transport, workdir: str, error: BaseException) -> None:
+def _let_go(transport: Transport, workdir: str, error: BaseException) -> None:
     """After a failure: put back; what hinders that is noted on the failure, which is what counts.
 
     A device that cannot be reached lets go by itself.
     """
     try:
-        _put_back(on, workdir)
+        _put_back(transport, workdir)
     except (DeviceLost, StepFailed) as second:
         error.add_note(f"and it could not be put back as it was: {second.message}")
 
@@ -134,10 +135,12 @@ def _told(lines: Iterator[str]) -> tuple[str, ...]:
 class _Beat:
     """Tells the device, now and then, that we are there."""
 
-    def __init__(self, on: Transport, folder: str, beat_s: float) -> None:
-        self._on, self._folder, self._beat_s = on, folder, beat_s
+    def __init__(self, transport: Transport, folder: str, beat_s: float) -> None:
+        self._transport, self._folder, self._beat_s = transport, folder, beat_s
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name=f"beat {on.name}")
+        self._thread = threading.Thread(
+            target=self._run, daemon=True, name=f"beat {transport.name}"
+        )
 
     def __enter__(self) -> _Beat:
         self._thread.start()
@@ -153,6 +156,6 @@ class _Beat:
             count += 1
             command = ["sh", "-c", hold_scripts.BEAT, "sh", self._folder, str(count)]
             try:
-                self._on.run(command, timeout_s=self._beat_s)
+                self._transport.run(command, timeout_s=self._beat_s)
             except (DeviceLost, JobTimeout):
                 continue  # the next one may arrive; whether enough did is seen at the end

@@ -26,15 +26,15 @@ SPEC = KindSpec(
 )
 
 
-def read_facts(on: Transport) -> DeviceFacts:
+def read_facts(transport: Transport) -> DeviceFacts:
     """See `Kind`."""
     asked = (scripts.KERNEL_FACTS, scripts.HOST_FACTS, scripts.CPU_MODEL, scripts.JETSON_FACTS)
-    seen = ask(on, SPEC, *asked, timeout_s=60.0)
-    linux.check(on, seen)
+    seen = ask(transport, SPEC, *asked, timeout_s=60.0)
+    linux.check(transport, seen)
     if not seen.last("tegra") and not any("tegra" in name for name in seen.all("compatible")):
         raise StepFailed(
-            f"{on.name}: no Jetson: it has no /etc/nv_tegra_release, and its device tree does "
-            "not say tegra",
+            f"{transport.name}: no Jetson: it has no /etc/nv_tegra_release, and its device tree "
+            "does not say tegra",
             "kind: linux",
         )
     return linux.host_facts(SPEC.name, seen, driver(seen))
@@ -52,10 +52,10 @@ def l4t(release: str | None) -> str | None:
     return f"{match[1]}.{match[2]}" if match else None
 
 
-def read_state(on: Transport) -> DeviceState:
+def read_state(transport: Transport) -> DeviceState:
     """See `Kind`; with the power mode, the board's power, and the alerts of the thermal driver."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.JETSON_STATE)
-    seen = ask(on, SPEC, *asked, timeout_s=30.0)
+    seen = ask(transport, SPEC, *asked, timeout_s=30.0)
     stats = seen.last("tegrastats")
     zones = readings.zone_temperatures(seen.all("zone")) or rails.tegrastats_temperatures(stats)
     alerts = seen.all("alert")
@@ -78,12 +78,12 @@ def power_mode(lines: Sequence[str]) -> str | None:
 
 
 def steady(
-    on: Transport, allowed: Sequence[str], workdir: str
+    transport: Transport, allowed: Sequence[str], workdir: str
 ) -> AbstractContextManager[tuple[str, ...]]:
     """See `Kind`."""
-    return hold.steady(on, SPEC, allowed, workdir)
+    return hold.steady(transport, SPEC, allowed, workdir)
 
 
-def restore(on: Transport, workdir: str) -> tuple[str, ...]:
+def restore(transport: Transport, workdir: str) -> tuple[str, ...]:
     """See `Kind`."""
-    return hold.restore(on, workdir)
+    return hold.restore(transport, workdir)

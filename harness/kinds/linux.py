@@ -21,21 +21,21 @@ SPEC = KindSpec(
 )
 
 
-def read_facts(on: Transport) -> DeviceFacts:
+def read_facts(transport: Transport) -> DeviceFacts:
     """See `Kind`."""
-    seen = ask(on, SPEC, scripts.KERNEL_FACTS, scripts.HOST_FACTS, scripts.CPU_MODEL,
+    seen = ask(transport, SPEC, scripts.KERNEL_FACTS, scripts.HOST_FACTS, scripts.CPU_MODEL,
                         timeout_s=60.0)  # fmt: skip
-    check(on, seen)
+    check(transport, seen)
     return host_facts(SPEC.name, seen)
 
 
-def check(on: Transport, seen: Readings) -> None:
+def check(transport: Transport, seen: Readings) -> None:
     """Raises StepFailed for what is no Linux host."""
     if seen.last("android"):
-        raise StepFailed(f"{on.name}: an Android device", "kind: android")
+        raise StepFailed(f"{transport.name}: an Android device", "kind: android")
     if seen.last("system") != "Linux":
         kind = "kind: macos" if seen.last("system") == "Darwin" else ""
-        raise StepFailed(f"{on.name}: {seen.last('system')}, and no Linux", kind)
+        raise StepFailed(f"{transport.name}: {seen.last('system')}, and no Linux", kind)
 
 
 def host_facts(kind: str, seen: Readings, driver: str | None = None) -> DeviceFacts:
@@ -60,19 +60,19 @@ def nvidia(line: str | None) -> str | None:
     return None
 
 
-def read_state(on: Transport) -> DeviceState:
+def read_state(transport: Transport) -> DeviceState:
     """See `Kind`; the same figures as the runner's own `state.read_state` where both look."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL)
-    return readings.state(ask(on, SPEC, *asked, timeout_s=30.0))
+    return readings.state(ask(transport, SPEC, *asked, timeout_s=30.0))
 
 
 def steady(
-    on: Transport, allowed: Sequence[str], workdir: str
+    transport: Transport, allowed: Sequence[str], workdir: str
 ) -> AbstractContextManager[tuple[str, ...]]:
     """See `Kind`."""
-    return hold.steady(on, SPEC, allowed, workdir)
+    return hold.steady(transport, SPEC, allowed, workdir)
 
 
-def restore(on: Transport, workdir: str) -> tuple[str, ...]:
+def restore(transport: Transport, workdir: str) -> tuple[str, ...]:
     """See `Kind`."""
-    return hold.restore(on, workdir)
+    return hold.restore(transport, workdir)

@@ -27,11 +27,11 @@ _PAGE = re.compile(r"page size of (\d+) bytes")
 _AVAILABLE = ("Pages free", "Pages inactive", "Pages speculative", "Pages purgeable")
 
 
-def read_facts(on: Transport) -> DeviceFacts:
+def read_facts(transport: Transport) -> DeviceFacts:
     """See `Kind`. CPUs are counted only: macOS pins no process to one, and names none as fast."""
-    seen = ask(on, SPEC, scripts.MACOS_FACTS, timeout_s=60.0)
+    seen = ask(transport, SPEC, scripts.MACOS_FACTS, timeout_s=60.0)
     if seen.last("system") != "Darwin":
-        raise StepFailed(f"{on.name}: {seen.last('system')}, and no macOS", "kind: linux")
+        raise StepFailed(f"{transport.name}: {seen.last('system')}, and no macOS", "kind: linux")
     memory, cores = seen.number("memory_bytes"), seen.number("cores")
     found = readings.pythons(seen)
     return DeviceFacts(
@@ -51,9 +51,9 @@ def read_facts(on: Transport) -> DeviceFacts:
     )
 
 
-def read_state(on: Transport) -> DeviceState:
+def read_state(transport: Transport) -> DeviceState:
     """See `Kind`; without root there are no temperatures and no clocks."""
-    seen = ask(on, SPEC, scripts.MACOS_STATE, timeout_s=30.0)
+    seen = ask(transport, SPEC, scripts.MACOS_STATE, timeout_s=30.0)
     cores, memory = seen.number("cores"), seen.number("memory_bytes")
     percent, charging = battery(seen.all("batt"))
     return readings.state(
@@ -95,12 +95,12 @@ def available_bytes(seen: Readings) -> int | None:
 
 
 def steady(
-    on: Transport, allowed: Sequence[str], workdir: str
+    transport: Transport, allowed: Sequence[str], workdir: str
 ) -> AbstractContextManager[tuple[str, ...]]:
     """See `Kind`; there is nothing that a user may hold without root, and nothing is promised."""
-    return hold.steady(on, SPEC, allowed, workdir)
+    return hold.steady(transport, SPEC, allowed, workdir)
 
 
-def restore(on: Transport, workdir: str) -> tuple[str, ...]:
+def restore(transport: Transport, workdir: str) -> tuple[str, ...]:
     """See `Kind`."""
-    return hold.restore(on, workdir)
+    return hold.restore(transport, workdir)

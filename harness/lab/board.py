@@ -30,7 +30,7 @@ _HOSTNAMES: Final = {"phone": "lab-phone", "jetson": "lab-jetson", "host": "lab-
 
 
 @dataclass(frozen=True)
-class Plan:
+class DevicePlan:
     """What a board is started with; all paths are absolute."""
 
     name: str
@@ -49,7 +49,7 @@ class Plan:
 class Board:
     """One device that can be switched off and on again; what is on its storage stays."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: DevicePlan) -> None:
         self.plan = plan
         self.folder = Path(plan.folder)
         self.root = self.folder / "root"

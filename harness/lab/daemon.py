@@ -9,14 +9,14 @@ from pathlib import Path
 
 from ..errors import StepFailed
 from ..serial import from_json
-from .board import Board, Plan
+from .board import Board, DevicePlan
 from .control import Reply, Request, listen
 from .faults import apply
 
 
 def main() -> int:
     """Orders come over a Unix socket in the board's folder; see `control`."""
-    plan = from_json(Plan, json.loads(Path(sys.argv[1]).read_text("utf-8")))
+    plan = from_json(DevicePlan, json.loads(Path(sys.argv[1]).read_text("utf-8")))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     board = Board(plan)

@@ -20,24 +20,24 @@ _LISTS_OLD_S = 24 * 3600
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PackageList:
     """Packages by name, whose dependencies come with them, and globs of what is left out."""
 
     names: tuple[str, ...]
     without: tuple[str, ...]
 
 
-def read_list(path: Path) -> Wanted:
+def read_list(path: Path) -> PackageList:
     """One name a line; `-GLOB` leaves packages out, `#` begins a comment."""
     lines = [line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
     words = [line for line in lines if line]
-    return Wanted(
+    return PackageList(
         tuple(word for word in words if not word.startswith("-")),
         tuple(word[1:] for word in words if word.startswith("-")),
     )
 
 
-def fetch(wanted: Wanted, arch: str, apt: Path, into: Path) -> list[Path]:
+def fetch(wanted: PackageList, arch: str, apt: Path, into: Path) -> list[Path]:
     """The .deb files of what is wanted and of all it needs; `apt` keeps apt's lists.
 
     Raises StepFailed when apt finds no mirror, or not that architecture on it.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from ..cache import digest, file_sha256, made, tree_sha256
+from ..cache import digest, file_sha256, get_or_create, tree_sha256
 from ..errors import StepFailed
 from ..workspace import builtin, cache_root
 from . import packages
@@ -36,7 +36,7 @@ def make(name: str, say: Say) -> Path:
         out.chmod(0o755)
         _build(name, given, out)
 
-    return made(cache_root() / "lab", "roots", key, build)[0]
+    return get_or_create(cache_root() / "lab", "roots", key, build)[0]
 
 
 def _build(name: str, given: Path, out: Path) -> None:

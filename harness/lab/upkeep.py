@@ -25,7 +25,7 @@ from ..records import DeviceSpec
 from ..serial import dumps, from_json
 from ..workspace import cache_root
 from . import binfmt, control, roots
-from .board import Plan
+from .board import DevicePlan
 from .faults import FAULTS
 
 NAMES: Final = ("phone", "jetson", "host")
@@ -227,7 +227,7 @@ def _start(state: State, name: str, lower: Path) -> State:
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir(parents=True)
     ssh = name != "phone"
-    plan = Plan(
+    plan = DevicePlan(
         name=name,
         lower=str(lower),
         folder=str(here),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..records import DeviceState, Reading
 from . import state_flags, throttling
-from .series import Seen, Window
+from .series import DeviceReadings, Window
 
 #: no trial is watched for longer
 LONGEST_S = 3600.0
@@ -44,7 +44,7 @@ def judge_state(
     window = None if strange else window
     low, high = window or (float("-inf"), float("inf"))
     until = [r for r in readings if r.at_s <= high]
-    seen = Seen(
+    seen = DeviceReadings(
         until,
         [r for r in until if r.at_s >= low],
         before,

@@ -32,7 +32,7 @@ FREE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Limits:
+class DeviceLimits:
     """What a device must be like for a trial; `cool_below_c` None: its heat is not waited for."""
 
     cool_below_c: float | None = None
@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreconditionsMet:
     """The device may be measured. Flags make the number suspect, notes only say something."""
 
     state: DeviceState
@@ -50,12 +50,12 @@ class Ready:
     waited_s: float = 0.0
 
 
-def limits_of(device: DeviceSpec, free_bytes: int = FREE_BYTES) -> Limits:
+def limits_of(device: DeviceSpec, free_bytes: int = FREE_BYTES) -> DeviceLimits:
     """As the device's file has them."""
-    return Limits(device.cool_below_c, device.min_battery_percent, free_bytes)
+    return DeviceLimits(device.cool_below_c, device.min_battery_percent, free_bytes)
 
 
-def stop_if_unfit(state: DeviceState, limits: Limits) -> None:
+def stop_if_unfit(state: DeviceState, limits: DeviceLimits) -> None:
     """Raises StepFailed for a battery that is too low, or a full storage."""
     battery, free = state.battery_percent, state.storage_free_bytes
     if battery is not None and battery < limits.min_battery_percent:
@@ -73,7 +73,7 @@ def stop_if_unfit(state: DeviceState, limits: Limits) -> None:
         )
 
 
-def too_hot(state: DeviceState, limits: Limits) -> str:
+def too_hot(state: DeviceState, limits: DeviceLimits) -> str:
     """What it has to wait for; empty when it is cool, or nobody knows."""
     limit = limits.cool_below_c
     seen = state.temperatures_c or {"hottest sensor": state.hottest_c or 0.0}
@@ -83,7 +83,7 @@ def too_hot(state: DeviceState, limits: Limits) -> str:
     return f"{found[1]} at {found[0]:.0f} °C, limit {limit:.0f} °C"
 
 
-def notes_of(state: DeviceState, limits: Limits) -> tuple[str, ...]:
+def notes_of(state: DeviceState, limits: DeviceLimits) -> tuple[str, ...]:
     """What could not be asked, and what is to be known of the battery."""
     notes: list[str] = []
     if limits.cool_below_c is not None and state.hottest_c is None:
@@ -100,12 +100,12 @@ def notes_of(state: DeviceState, limits: Limits) -> tuple[str, ...]:
 
 def wait_until_ready(
     read: Callable[[], DeviceState],
-    limits: Limits,
+    limits: DeviceLimits,
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     on_wait: Callable[[str], None] | None = None,
-) -> Ready:
+) -> PreconditionsMet:
     """Read the state until it is cool, at most 600 s; then it goes on with a flag.
 
     Raises StepFailed (`stop_if_unfit`), and what `read` raises.
@@ -121,7 +121,7 @@ def wait_until_ready(
             on_wait(f"waits to cool: {reason}")
         sleep(POLL_S)
     flags = (f"still hot after {waited_s:.0f} s of waiting: {reason}",) if reason else ()
-    return Ready(state, flags, notes_of(state, limits), waited_s)
+    return PreconditionsMet(state, flags, notes_of(state, limits), waited_s)
 
 
 def foreign_load(readings: Sequence[Reading]) -> str:

@@ -28,7 +28,7 @@ Window = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Seen:
+class DeviceReadings:
     """`until`: readings from the first to the window's end; `inside`: those of the window."""
 
     until: Sequence[Reading]
@@ -41,17 +41,17 @@ class Seen:
     min_battery_percent: float
 
 
-def mine(seen: Seen, cpu: str) -> bool:
+def mine(seen: DeviceReadings, cpu: str) -> bool:
     """Whether this is one of the job's CPUs."""
     return not seen.cpus or cpu in seen.cpus
 
 
-def clocks(seen: Seen) -> list[tuple[str, float, list[float]]]:
+def clocks(seen: DeviceReadings) -> list[tuple[str, float, list[float]]]:
     """CPU, its clock at the start under load, its clocks later, in kHz."""
     return [(cpu, *known) for cpu, khz in loaded(seen).items() if (known := levels(khz))]
 
 
-def loaded(seen: Seen) -> dict[str, list[int]]:
+def loaded(seen: DeviceReadings) -> dict[str, list[int]]:
     """Clocks of the job's CPUs in the window, where they had work."""
     found: dict[str, list[int]] = {}
     for reading in seen.inside:

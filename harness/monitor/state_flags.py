@@ -10,7 +10,7 @@ from ..records import Reading
 from .series import (
     LEAST,
     WIDTH,
-    Seen,
+    DeviceReadings,
     good,
     jitter,
     levels,
@@ -37,7 +37,7 @@ MEMORY_PERCENT = 1.0
 GAP_S = 5.0
 
 
-def _moved(seen: Seen) -> str:
+def _moved(seen: DeviceReadings) -> str:
     """Up, or down by less than what makes it void; more than its jitter makes by chance."""
     moves = []
     for cpu, khz in loaded(seen).items():
@@ -51,7 +51,7 @@ def _moved(seen: Seen) -> str:
     return f"the clock of cpu{cpu} moved by {100 * share:+.0f} % within the trial; fix the governor"
 
 
-def _slow_from_the_start(seen: Seen) -> str:
+def _slow_from_the_start(seen: DeviceReadings) -> str:
     slowed = {n: s for n, s in slowing(seen.until[0]).items() if s > 0} if seen.until else {}
     if not slowed:
         return ""
@@ -59,7 +59,7 @@ def _slow_from_the_start(seen: Seen) -> str:
     return f"slowed from its start on (cooling device {name} at {state}); let it cool before"
 
 
-def _heated(seen: Seen) -> str:
+def _heated(seen: DeviceReadings) -> str:
     rises = []
     for name in zones(seen.inside):
         values = [r.temperatures_c[name] for r in seen.inside if good(r, name)]
@@ -71,14 +71,14 @@ def _heated(seen: Seen) -> str:
     return f"{name} heated up by {rise:.0f} °C, from {start:.0f} °C; warm up longer, cool better"
 
 
-def _waited(seen: Seen) -> str:
+def _waited(seen: DeviceReadings) -> str:
     percent = mean(r.cpu_pressure_percent for r in seen.inside)
     if percent <= PRESSURE_PERCENT:
         return ""
     return f"background load: tasks waited for a CPU {percent:.0f} % of the time during the trial"
 
 
-def _others(seen: Seen) -> str:
+def _others(seen: DeviceReadings) -> str:
     if not seen.cpus:
         return ""
     percent = mean(v for r in seen.inside for c, v in r.busy_percent.items() if c not in seen.cpus)
@@ -89,21 +89,21 @@ def _others(seen: Seen) -> str:
     )
 
 
-def _stolen(seen: Seen) -> str:
+def _stolen(seen: DeviceReadings) -> str:
     percent = mean(r.steal_percent for r in seen.inside)
     if percent <= STEAL_PERCENT:
         return ""
     return f"background load: the hypervisor took {percent:.1f} % of the time during the trial"
 
 
-def _short_of_memory(seen: Seen) -> str:
+def _short_of_memory(seen: DeviceReadings) -> str:
     percent = mean(r.memory_pressure_percent for r in seen.inside)
     if percent <= MEMORY_PERCENT:
         return ""
     return f"tasks waited for memory {percent:.0f} % of the time; free some"
 
 
-def _low(seen: Seen) -> str:
+def _low(seen: DeviceReadings) -> str:
     known = [r.battery_percent for r in seen.until]
     known += [seen.before.battery_percent, seen.after.battery_percent]
     lowest = min((v for v in known if v is not None), default=100.0)
@@ -112,7 +112,7 @@ def _low(seen: Seen) -> str:
     return f"battery at {lowest:.0f} % (at least {seen.min_battery_percent:.0f} %); charge it"
 
 
-def _vanished(seen: Seen) -> str:
+def _vanished(seen: DeviceReadings) -> str:
     """A sensor that told a temperature, and in the last two readings told none."""
     lost = [n for n in zones(seen.until[:WIDTH]) if not any(good(r, n) for r in seen.until[-2:])]
     if not lost or len(seen.until) < WIDTH + 2:
@@ -122,7 +122,7 @@ def _vanished(seen: Seen) -> str:
     return f"temperature sensor {lost[0]}: {what}; heat was not watched to the end"
 
 
-def _paused(seen: Seen) -> str:
+def _paused(seen: DeviceReadings) -> str:
     """A sensor or a clock that told something at first, and then nothing for long."""
     heat, first = zones(seen.until[:WIDTH]), seen.until[:WIDTH]
     told = {f"temperature sensor {n}": [r for r in seen.until if good(r, n)] for n in heat}
@@ -141,7 +141,7 @@ def _longest_s(readings: Sequence[Reading]) -> float:
     return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
 
 
-def _silent(seen: Seen) -> str:
+def _silent(seen: DeviceReadings) -> str:
     """A thermal service that told its status, and in the last two readings told none."""
     told = any(r.thermal_status is not None for r in seen.until[:-2])
     if not told or any(r.thermal_status is not None for r in seen.until[-2:]):
@@ -149,7 +149,7 @@ def _silent(seen: Seen) -> str:
     return "the thermal service stopped answering: throttling was not watched to the end"
 
 
-def _no_heat(seen: Seen) -> str:
+def _no_heat(seen: DeviceReadings) -> str:
     """Sensors, and not one with a plausible reading."""
     said = {n: c for r in seen.until for n, c in r.temperatures_c.items()}
     if not said or zones(seen.until):
@@ -159,7 +159,7 @@ def _no_heat(seen: Seen) -> str:
     return f"temperature sensor {name}: {what}; heat was not watched"
 
 
-def _unknown(seen: Seen) -> str:
+def _unknown(seen: DeviceReadings) -> str:
     """A watch that ended early, paused, or never began."""
     if seen.window is None:
         return ""
@@ -171,11 +171,11 @@ def _unknown(seen: Seen) -> str:
     return f"state is unknown for {gap:.0f} s of the timed loop: nothing was read of the device"
 
 
-def _unwatched(seen: Seen) -> str:
+def _unwatched(seen: DeviceReadings) -> str:
     return "" if seen.until else "the device's state during the trial is unknown"
 
 
-def _no_clock(seen: Seen) -> str:
+def _no_clock(seen: DeviceReadings) -> str:
     if not seen.until:
         return ""
     if not any(mine(seen, c) for r in seen.until for c in r.frequency_khz):
@@ -186,13 +186,13 @@ def _no_clock(seen: Seen) -> str:
     return f"{most} readings under load are too few to see a clock fall (at least {LEAST})"
 
 
-def _no_sensor(seen: Seen) -> str:
+def _no_sensor(seen: DeviceReadings) -> str:
     if not seen.until or any(r.temperatures_c for r in seen.until):
         return ""
     return "this device has no temperature sensor that can be read"
 
 
-def _odd_sensors(seen: Seen) -> str:
+def _odd_sensors(seen: DeviceReadings) -> str:
     sound = set(zones(seen.until))
     odd = {n: c for r in seen.until for n, c in r.temperatures_c.items() if n not in sound}
     if not odd or not sound:
@@ -201,12 +201,12 @@ def _odd_sensors(seen: Seen) -> str:
     return f"{len(odd)} sensors with implausible readings, ignored: {listed}"
 
 
-def _charging(seen: Seen) -> str:
+def _charging(seen: DeviceReadings) -> str:
     charging = any(r.charging for r in seen.until) or seen.before.charging
     return "it was charging: that heats, and lifts power limits" if charging else ""
 
 
-_Rule = Callable[[Seen], str]
+_Rule = Callable[[DeviceReadings], str]
 FLAGS: tuple[_Rule, ...] = (
     _moved, _slow_from_the_start, _heated, _waited, _others, _stolen, _short_of_memory, _low,
     _vanished, _paused, _silent, _no_heat, _unknown,

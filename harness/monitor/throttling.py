@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .series import Seen, clocks, ghz, mine, risen, slowing
+from .series import DeviceReadings, clocks, ghz, mine, risen, slowing
 
 #: a clock that falls by more under load has throttled. Twice the flag's limit: no median
 #: describes samples of two clocks so far apart, and a scaled clock moves in steps of 3 to 7 %
@@ -14,7 +14,7 @@ STATUS = 1
 STATUS_WORDS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 
 
-def _told(seen: Seen) -> str:
+def _told(seen: DeviceReadings) -> str:
     """The system's own word."""
     statuses = [r.thermal_status for r in seen.inside if r.thermal_status is not None]
     worst = max(statuses, default=0)
@@ -27,7 +27,7 @@ def _told(seen: Seen) -> str:
     return ""
 
 
-def _counted(seen: Seen) -> str:
+def _counted(seen: DeviceReadings) -> str:
     """Events that the hardware counts."""
     found = risen(seen.until, lambda r: r.throttle_counts)
     if not found:
@@ -36,7 +36,7 @@ def _counted(seen: Seen) -> str:
     return f"throttled: {name} rose from {first} to {last}; mind cooling and power supply"
 
 
-def _cooled(seen: Seen) -> str:
+def _cooled(seen: DeviceReadings) -> str:
     """The kernel slows what is too hot."""
     found = risen(seen.until, slowing)
     if not found:
@@ -45,7 +45,7 @@ def _cooled(seen: Seen) -> str:
     return f"throttled: the kernel slowed it (cooling device {name} from {first} to {last})"
 
 
-def _capped(seen: Seen) -> str:
+def _capped(seen: DeviceReadings) -> str:
     """A lower limit than at the start, by what the job's CPUs are concerned."""
     if not seen.until:
         return ""
@@ -57,7 +57,7 @@ def _capped(seen: Seen) -> str:
     return ""
 
 
-def _fell(seen: Seen) -> str:
+def _fell(seen: DeviceReadings) -> str:
     """The clock of a loaded CPU against its start."""
     moves = [(cpu, start, min(later)) for cpu, start, later in clocks(seen)]
     cpu, start, lowest = min(moves, key=lambda move: move[2] / move[1], default=("", 1.0, 1.0))
@@ -70,4 +70,4 @@ def _fell(seen: Seen) -> str:
     )
 
 
-RULES: tuple[Callable[[Seen], str], ...] = (_told, _counted, _cooled, _capped, _fell)
+RULES: tuple[Callable[[DeviceReadings], str], ...] = (_told, _counted, _cooled, _capped, _fell)

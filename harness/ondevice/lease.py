@@ -103,14 +103,16 @@ class Holder:
 class Lease:
     """A device that is ours; renewed by a thread of its own."""
 
-    def __init__(self, on: Transport, workdir: str, owner: str, lasts_s: int) -> None:
+    def __init__(self, transport: Transport, workdir: str, owner: str, lasts_s: int) -> None:
         self.owner, self.token = " ".join(owner.split()), secrets.token_hex(8)
         #: whose claims were stale, and are gone
         self.taken_over: tuple[str, ...] = ()
-        self._on, self._workdir, self._lasts_s = on, workdir, lasts_s
+        self._on, self._workdir, self._lasts_s = transport, workdir, lasts_s
         self._lost_to: Holder | None = None
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True, name=f"lease {on.name}")
+        self._thread = threading.Thread(
+            target=self._renew, daemon=True, name=f"lease {transport.name}"
+        )
 
     def check(self) -> None:
         """Raises StepFailed when somebody else has taken the device over meanwhile."""
@@ -166,13 +168,13 @@ class Lease:
 
 
 @contextmanager
-def hold(on: Transport, workdir: str, owner: str, lasts_s: int = LASTS_S) -> Iterator[Lease]:
+def hold(transport: Transport, workdir: str, owner: str, lasts_s: int = LASTS_S) -> Iterator[Lease]:
     """The device is ours inside; a stale claim of somebody else's is removed.
 
     Raises StepFailed, with owner and time, when another holds it; and at the end, like
     `Lease.check`, when another has it since.
     """
-    lease = Lease(on, workdir, owner, lasts_s)
+    lease = Lease(transport, workdir, owner, lasts_s)
     lease._take()
     try:
         yield lease
@@ -181,9 +183,9 @@ def hold(on: Transport, workdir: str, owner: str, lasts_s: int = LASTS_S) -> Ite
     lease.check()
 
 
-def holder(on: Transport, workdir: str) -> Holder | None:
+def holder(transport: Transport, workdir: str) -> Holder | None:
     """Who holds it at the moment; nothing is changed."""
-    return _holder(on.run(["sh", "-c", _LOOK, "sh", workdir], timeout_s=ANSWER_S).text)
+    return _holder(transport.run(["sh", "-c", _LOOK, "sh", workdir], timeout_s=ANSWER_S).text)
 
 
 def held(name: str, holder: Holder) -> StepFailed:

@@ -35,7 +35,7 @@ _IN_USE: WeakKeyDictionary[Transport, set[str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
-class Placed:
+class Stored:
     """An entry on the device; `fresh`: it was not there before."""
 
     path: PurePosixPath
@@ -54,10 +54,10 @@ class _New:
     peak: int
 
 
-def there(on: Transport, workdir: PurePosixPath, keys: Collection[str]) -> frozenset[str]:
+def there(transport: Transport, workdir: PurePosixPath, keys: Collection[str]) -> frozenset[str]:
     """Which of the entries are there, in one round trip; all of them count as used now."""
-    _IN_USE.setdefault(on, set()).update(keys)
-    said = _ask(on, scripts.ASK, _store(workdir), *keys)
+    _IN_USE.setdefault(transport, set()).update(keys)
+    said = _ask(transport, scripts.ASK, _store(workdir), *keys)
     return frozenset(said.split())
 
 
@@ -67,7 +67,7 @@ def place_of(workdir: PurePosixPath, local: Path, key: str) -> PurePosixPath:
 
 
 def put(
-    on: Transport,
+    transport: Transport,
     workdir: PurePosixPath,
     local: Path,
     key: str,
@@ -79,37 +79,47 @@ def put(
     Raises StepFailed (no room, with what is needed and free; damaged on the way), DeviceLost.
     """
     path = place_of(workdir, local, key)
-    if key not in there(on, workdir, (key,)):
+    if key not in there(transport, workdir, (key,)):
         size = sizes(local)
-        _place(on, workdir, _New(local, key, local.name, False, size, size), quota_bytes, on_line)
+        _place(
+            transport,
+            workdir,
+            _New(local, key, local.name, False, size, size),
+            quota_bytes,
+            on_line,
+        )
     return path
 
 
 def put_archive(
-    on: Transport,
+    transport: Transport,
     workdir: PurePosixPath,
     archive: Path,
     key: str,
     unpacked_bytes: int,
     quota_bytes: int,
     on_line: OnLine | None = None,
-) -> Placed:
+) -> Stored:
     """A .tar.gz, unpacked on the device; raises as `put` does, and without tar there."""
     path = _store(workdir) / key / "tree"
-    if key in there(on, workdir, (key,)):
-        return Placed(path, False)
+    if key in there(transport, workdir, (key,)):
+        return Stored(path, False)
     peak = archive.stat().st_size + unpacked_bytes
     _place(
-        on, workdir, _New(archive, key, "tree", True, unpacked_bytes, peak), quota_bytes, on_line
+        transport,
+        workdir,
+        _New(archive, key, "tree", True, unpacked_bytes, peak),
+        quota_bytes,
+        on_line,
     )
-    return Placed(path, True)
+    return Stored(path, True)
 
 
-def remove(on: Transport, workdir: PurePosixPath, keys: Collection[str]) -> None:
+def remove(transport: Transport, workdir: PurePosixPath, keys: Collection[str]) -> None:
     """Delete entries; one that is not there is no error."""
     if keys:
-        _ask(on, scripts.REMOVE, _store(workdir), *keys)
-        _IN_USE.setdefault(on, set()).difference_update(keys)
+        _ask(transport, scripts.REMOVE, _store(workdir), *keys)
+        _IN_USE.setdefault(transport, set()).difference_update(keys)
 
 
 def _store(workdir: PurePosixPath) -> PurePosixPath:
@@ -117,35 +127,41 @@ def _store(workdir: PurePosixPath) -> PurePosixPath:
 
 
 def _place(
-    on: Transport, workdir: PurePosixPath, new: _New, quota_bytes: int, on_line: OnLine | None
+    transport: Transport,
+    workdir: PurePosixPath,
+    new: _New,
+    quota_bytes: int,
+    on_line: OnLine | None,
 ) -> None:
     store = _store(workdir)
     part = store / f".part-{_PROCESS}-{next(_NUMBERS)}"
-    free = _make_room(on, store, new, quota_bytes)
+    free = _make_room(transport, store, new, quota_bytes)
     say = on_line or (lambda line: None)
-    say(f"sending {new.local.name} to {on.name}: {sizes(new.local) / 1e6:.1f} MB")
+    say(f"sending {new.local.name} to {transport.name}: {sizes(new.local) / 1e6:.1f} MB")
     try:
-        on.push(new.local, part / new.local.name)
-        _verify(on, part, new, say)
+        transport.push(new.local, part / new.local.name)
+        _verify(transport, part, new, say)
         if new.is_archive:
-            _ask(on, scripts.UNPACK, part, new.local.name, timeout_s=_patience_s(new.peak))
+            _ask(transport, scripts.UNPACK, part, new.local.name, timeout_s=_patience_s(new.peak))
         kb = str(-(-new.size // 1024))
-        _ask(on, scripts.FINISH, store, part, new.key, kb, timeout_s=_patience_s(new.peak))
+        _ask(transport, scripts.FINISH, store, part, new.key, kb, timeout_s=_patience_s(new.peak))
     except StepFailed as error:
-        _ask(on, scripts.DROP, part)
+        _ask(transport, scripts.DROP, part)
         if "no space left" in error.message.lower():
-            raise _no_room(on, store, new, free) from error
+            raise _no_room(transport, store, new, free) from error
         raise
 
 
-def _make_room(on: Transport, store: PurePosixPath, new: _New, quota_bytes: int) -> int | None:
+def _make_room(
+    transport: Transport, store: PurePosixPath, new: _New, quota_bytes: int
+) -> int | None:
     """Evict what was not used longest until quota and disk have room; bytes free then."""
-    said = _ask(on, scripts.LIST, store, _PROCESS)
+    said = _ask(transport, scripts.LIST, store, _PROCESS)
     entries = sorted(_entries(said))
     free = _free(said)
     used = sum(size for _, size, _ in entries)
     needed = new.peak + SPARE_BYTES
-    old = [entry for entry in entries if entry[2] not in _IN_USE.get(on, ())]
+    old = [entry for entry in entries if entry[2] not in _IN_USE.get(transport, ())]
     gone = []
     while old and (used + new.size > quota_bytes or (free is not None and free < needed)):
         _, size, key = old.pop(0)
@@ -153,21 +169,21 @@ def _make_room(on: Transport, store: PurePosixPath, new: _New, quota_bytes: int)
         used, free = used - size, None if free is None else free + size
     if used + new.size > quota_bytes:
         raise StepFailed(
-            f"{on.name}: no room for {new.local.name}: it needs {_mb(new.size)}, and of the quota "
-            f"of {_mb(quota_bytes)} this run itself uses {_mb(used)}",
+            f"{transport.name}: no room for {new.local.name}: it needs {_mb(new.size)}, and of the "
+            f"quota of {_mb(quota_bytes)} this run itself uses {_mb(used)}",
             "raise storage_mb in the device's file, or run fewer formats at once",
         )
     if free is not None and free < needed:
-        raise _no_room(on, store, new, free)
-    remove(on, store.parent, gone)
+        raise _no_room(transport, store, new, free)
+    remove(transport, store.parent, gone)
     return free
 
 
-def _no_room(on: Transport, store: PurePosixPath, new: _New, free: int | None) -> StepFailed:
+def _no_room(transport: Transport, store: PurePosixPath, new: _New, free: int | None) -> StepFailed:
     there = "an unknown size is" if free is None else f"{_mb(free)} are"
     return StepFailed(
-        f"{on.name}: no room for {new.local.name}: it needs {_mb(new.peak + SPARE_BYTES)}, and "
-        f"{there} free at {store} with everything old of ours removed",
+        f"{transport.name}: no room for {new.local.name}: it needs {_mb(new.peak + SPARE_BYTES)}, "
+        f"and {there} free at {store} with everything old of ours removed",
         "free space on the device, or let its workdir be where there is room",
     )
 
@@ -184,16 +200,19 @@ def _free(said: str) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def _verify(on: Transport, part: PurePosixPath, new: _New, say: OnLine) -> None:
-    said = _ask(on, scripts.DIGEST, part, timeout_s=_patience_s(new.peak)).split()
+def _verify(transport: Transport, part: PurePosixPath, new: _New, say: OnLine) -> None:
+    said = _ask(transport, scripts.DIGEST, part, timeout_s=_patience_s(new.peak)).split()
     if len(said) < 2 or said[0] not in ("sha256", "cksum"):
-        raise StepFailed(f"{on.name}: {new.local.name} cannot be verified there: {said}")
+        raise StepFailed(f"{transport.name}: {new.local.name} cannot be verified there: {said}")
     tool, seen = said[0], said[1]
     if tool == "cksum":
-        say(f"{on.name} has no sha256sum: {new.local.name} is verified by cksum (CRC-32) only")
+        say(
+            f"{transport.name} has no sha256sum: {new.local.name} is verified by cksum (CRC-32) "
+            "only"
+        )
     if seen != local_listing(new.local, tool):
         raise StepFailed(
-            f"{on.name}: {new.local.name} arrived damaged ({tool})",
+            f"{transport.name}: {new.local.name} arrived damaged ({tool})",
             "try again; if it happens again, the connection or the storage is faulty",
         )
 
@@ -203,14 +222,17 @@ def _patience_s(size: int) -> float:
 
 
 def _ask(
-    on: Transport, script: str, *arguments: str | PurePosixPath, timeout_s: float = PATIENCE_S
+    transport: Transport,
+    script: str,
+    *arguments: str | PurePosixPath,
+    timeout_s: float = PATIENCE_S,
 ) -> str:
     argv: Sequence[str] = ("sh", "-c", script, "sh", *map(str, arguments))
-    done = on.run(argv, timeout_s=timeout_s)
+    done = transport.run(argv, timeout_s=timeout_s)
     if done.exit_code:
         words = (done.stderr or done.stdout).decode("utf-8", "backslashreplace").strip()
         raise StepFailed(
-            f"{on.name}: {words.splitlines()[-1] if words else 'failed without a word'}",
+            f"{transport.name}: {words.splitlines()[-1] if words else 'failed without a word'}",
             f"while working in {shlex.quote(str(arguments[0]))}",
         )
     return done.text

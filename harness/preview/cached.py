@@ -23,11 +23,11 @@ from ..steps.convert import artifact_key
 from ..steps.infer import LoadedArtifact, pass_key
 from ..steps.jobs import Place
 from ..steps.measure import IMAGES
-from .tasks import Task, images_of
+from .tasks import PlannedTask, images_of
 
 
 @dataclass(frozen=True)
-class Parts:
+class CachedParts:
     """Of one cell. None: not known before its device is connected, or not part of the run."""
 
     image: bool | None
@@ -50,17 +50,17 @@ class Cached:
     _hashes: dict[Path, str] = field(default_factory=dict)
     _datasets: dict[str, datasets.Dataset | None] = field(default_factory=dict)
 
-    def parts(self, cell: Cell) -> Parts:
+    def parts(self, cell: Cell) -> CachedParts:
         """What of the cell is there."""
         spec = REGISTRY[cell.format].SPEC
         here = self._is_here(cell)
         artifact = self.artifact(cell)
         there = artifact is not None if spec.converted_on == "host" else None
         if not here:
-            return Parts(None, there, None)
+            return CachedParts(None, there, None)
         image = self.image(spec.image)
         predictions = self._predictions(cell, artifact, image) if self.accuracy else None
-        return Parts(image is not None, there, predictions)
+        return CachedParts(image is not None, there, predictions)
 
     def image(self, name: str) -> Image | None:
         """The image as it is built here now; None where a run would build it."""
@@ -81,7 +81,7 @@ class Cached:
         path = self.cache / "artifacts" / key / f"model{spec.suffix}"
         return path if path.exists() else None
 
-    def names(self, tasks: Sequence[Task], cells: Mapping[str, Cell]) -> set[str]:
+    def names(self, tasks: Sequence[PlannedTask], cells: Mapping[str, Cell]) -> set[str]:
         """Tasks of a run's preparation that will find all they make."""
         return {task.name for task in tasks if self._is_done(task, cells)}
 
@@ -118,7 +118,7 @@ class Cached:
     def _is_here(self, cell: Cell) -> bool:
         return self.devices[cell.device].transport == "local"
 
-    def _is_done(self, task: Task, cells: Mapping[str, Cell]) -> bool:
+    def _is_done(self, task: PlannedTask, cells: Mapping[str, Cell]) -> bool:
         if task.kind == "image":
             return self.image(task.of) is not None
         if task.kind == "reference":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..cache import tree_bytes
 from ..records import Cell, DeviceSpec, Plan
 from ..scenario.config import ScenarioFile
-from .cached import Cached, Parts
+from .cached import Cached, CachedParts
 from .estimate import Expected
 
 
@@ -35,7 +35,7 @@ class Preview:
     #: every cell of the plan, run or skipped, in the scenario's order
     order: tuple[Cell, ...]
     #: cell id -> what is cached of it
-    parts: dict[str, Parts]
+    parts: dict[str, CachedParts]
     images_to_build: tuple[str, ...]
     moves: tuple[Move, ...]
     expected: Expected

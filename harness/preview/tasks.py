@@ -15,7 +15,7 @@ ArtifactKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Task:
+class PlannedTask:
     """One piece of preparation; `of` is an image, a model, or a cell that stands for all alike."""
 
     kind: Kind
@@ -28,18 +28,18 @@ def artifact_key(cell: Cell) -> ArtifactKey:
     return cell.model, REGISTRY[cell.format].SPEC.converter, cell.precision
 
 
-def tasks_of(cells: Sequence[Cell], devices: Mapping[str, DeviceSpec]) -> list[Task]:
+def tasks_of(cells: Sequence[Cell], devices: Mapping[str, DeviceSpec]) -> list[PlannedTask]:
     """In the order of their names' first use: images, references, conversions, checks."""
     local = [cell for cell in cells if devices[cell.device].transport == "local"]
     models = dict.fromkeys(cell.model for cell in cells)
-    found = [Task("image", f"image {name}", name) for name in images_of(cells, local)]
-    found += [Task("reference", f"reference of {model}", model) for model in models]
+    found = [PlannedTask("image", f"image {name}", name) for name in images_of(cells, local)]
+    found += [PlannedTask("reference", f"reference of {model}", model) for model in models]
     found += [
-        Task("convert", f"convert {model} to {converter} {precision}", cell.id)
+        PlannedTask("convert", f"convert {model} to {converter} {precision}", cell.id)
         for (model, converter, precision), cell in _first(cells).items()
     ]
     checks = {f"check {c.model} as {c.format} {c.precision}": c.id for c in local if _here(c)}
-    return found + [Task("check", name, cell) for name, cell in checks.items()]
+    return found + [PlannedTask("check", name, cell) for name, cell in checks.items()]
 
 
 def images_of(cells: Sequence[Cell], local: Sequence[Cell]) -> list[str]:

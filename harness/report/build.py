@@ -74,7 +74,7 @@ def build_run(
 ) -> Path:
     """`build` of the run in `folder`; raises BenchError for one that cannot be read.
 
-    `noise_of` gives what is known of a device's noise, see `noise_floor.kept`. `live` pages, of a
+    `noise_of` gives what is known of a device's noise, see `noise_floor.load`. `live` pages, of a
     run that goes on, load themselves again.
     """
     run = read_run(folder)

@@ -13,7 +13,7 @@ from harness.report.page import Chart, Figure
 from harness.report.plots import colour
 from harness.report.readings import States
 from harness.report.rows import PlotRow, stacked
-from harness.report.statechart import Placed
+from harness.report.statechart import TimedStates
 
 #: points that a chart draws at most; more are thinned and the page says so
 MOST_POINTS = 5000
@@ -70,7 +70,7 @@ def _counted(trial: TrialSamples, edges: NDArray[np.float64]) -> dict[str, objec
     }
 
 
-def timeline(trials: Sequence[TrialSamples], states: Sequence[Placed] = ()) -> Chart:
+def timeline(trials: Sequence[TrialSamples], states: Sequence[TimedStates] = ()) -> Chart:
     """Every sample over the seconds since its trial's first; thinned over MOST_POINTS."""
     total = sum(t.latency_ms.size for t in trials)
     share = MOST_POINTS // len(trials)

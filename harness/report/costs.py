@@ -14,7 +14,7 @@ from harness.report.plots import listed
 
 
 @dataclass(frozen=True)
-class Part:
+class CostPart:
     """One piece of a bar: percents of the whole bar, and its style's number."""
 
     name: str
@@ -29,7 +29,7 @@ class MemorySplit:
     """What each phase added, medians over the trials; `notes` say how it was read."""
 
     total: str
-    parts: tuple[Part, ...]
+    parts: tuple[CostPart, ...]
     notes: tuple[str, ...]
 
 
@@ -44,7 +44,7 @@ def memory(trials: Sequence[Trial]) -> MemorySplit | None:
     widths = [100 * max(0.0, float(v)) / whole for v in added]
     starts = [sum(widths[:n]) for n in range(len(widths))]
     parts = tuple(
-        Part(name, _signed(float(v)), round(start, 2), round(width, 2), number)
+        CostPart(name, _signed(float(v)), round(start, 2), round(width, 2), number)
         for number, (name, v, start, width) in enumerate(
             zip(names, added, starts, widths, strict=True)
         )

@@ -45,7 +45,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Row:
+class PanelRow:
     """One picture of the dataset."""
 
     image_id: int
@@ -57,7 +57,7 @@ class Row:
 class Drawn:
     """Rows for the page and the bytes of their files, by path relative to the report."""
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[PanelRow, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -84,7 +84,7 @@ def _row(
     other: Detections | None,
     why: str,
     files: dict[str, bytes],
-) -> Row:
+) -> PanelRow:
     picture = source.image(image_id)
 
     def panel(title: str, name: str, words: str, pixels: Picture) -> Panel:
@@ -100,7 +100,7 @@ def _row(
         panels.append(panel("Reference", "reference", _words(other), detected(picture, other)))
     panels.append(panel("This cell", "cell", _words(mine), detected(picture, mine)))
     panels += _crop(picture, mine, panel)
-    return Row(image_id, why, tuple(panels))
+    return PanelRow(image_id, why, tuple(panels))
 
 
 def _crop(

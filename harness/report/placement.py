@@ -17,7 +17,7 @@ SHOWN: Final = 30
 
 
 @dataclass(frozen=True)
-class Place:
+class PlacementRow:
     """All that one provider or delegate ran; percents for the bars, None where unknown."""
 
     where: str
@@ -32,7 +32,7 @@ class PlacementShown:
 
     asked: str
     alert: str
-    places: tuple[Place, ...]
+    places: tuple[PlacementRow, ...]
     source: str
 
 
@@ -64,7 +64,7 @@ def placement(known: Placement | None, timed: bool) -> PlacementShown | None:
     if known is None:
         return None
     places = tuple(
-        Place(
+        PlacementRow(
             p.where,
             f"{p.nodes:,}",
             _percent(p.node_share),

@@ -22,7 +22,7 @@ _MOST: Final = 1200
 
 
 @dataclass(frozen=True)
-class Placed:
+class TimedStates:
     """Readings of one trial by seconds since its first sample; `aligned`: by a shared clock."""
 
     index: int
@@ -31,20 +31,22 @@ class Placed:
     aligned: bool
 
 
-def placed(trials: Sequence[TrialSamples], states: Sequence[States | None]) -> tuple[Placed, ...]:
+def placed(
+    trials: Sequence[TrialSamples], states: Sequence[States | None]
+) -> tuple[TimedStates, ...]:
     """Readings beside their samples: the clocks agree unless the device slept since it booted."""
     pairs = zip(trials, states, strict=False)
     return tuple(_placed(trial, known) for trial, known in pairs if known)
 
 
-def _placed(trial: TrialSamples, states: States) -> Placed:
+def _placed(trial: TrialSamples, states: States) -> TimedStates:
     since = states.at_s - trial.began_s
     length = float(trial.start_s[-1]) if trial.start_s.size else 0.0
     aligned = bool(trial.start_s.size) and since[0] <= length and since[-1] >= 0.0
-    return Placed(trial.index, states, since if aligned else since - since[0], aligned)
+    return TimedStates(trial.index, states, since if aligned else since - since[0], aligned)
 
 
-def rows(made: Sequence[Placed]) -> tuple[PlotRow, ...]:
+def rows(made: Sequence[TimedStates]) -> tuple[PlotRow, ...]:
     """A plot for each quantity that some trial knows."""
     found = []
     for series in (one for one in SERIES if one.key in _DRAWN):
@@ -55,7 +57,7 @@ def rows(made: Sequence[Placed]) -> tuple[PlotRow, ...]:
     return tuple(found)
 
 
-def notes(made: Sequence[Placed]) -> tuple[str, ...]:
+def notes(made: Sequence[TimedStates]) -> tuple[str, ...]:
     """What the drawing cannot say."""
     apart = [str(one.index) for one in made if not one.aligned]
     if not apart:
@@ -79,7 +81,7 @@ def chart(trials: Sequence[TrialSamples], states: Sequence[States | None]) -> Ch
     return Chart("state", label, figure, notes(made), "rows", "The device during the trials")
 
 
-def _trace(one: Placed, series: Series) -> dict[str, object]:
+def _trace(one: TimedStates, series: Series) -> dict[str, object]:
     step = max(1, -(-one.at_s.size // _MOST))
     values = one.states.values[series.key][::step]
     return {

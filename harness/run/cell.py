@@ -26,9 +26,9 @@ from ..records import (
 )
 from ..steps.convert import convert
 from ..steps.infer import LoadedArtifact, placement_of
-from ..steps.jobs import Limits, Place
+from ..steps.jobs import JobLimits, Place
 from ..store import raise_if_full
-from ..targets.target import Site
+from ..targets.target import Target
 from . import checks
 from .job import CellJob, DeviceJob, ModelInputs
 from .once import Once
@@ -66,7 +66,7 @@ class Device(Protocol):
     """What a cell needs of the device worker that runs it."""
 
     @property
-    def site(self) -> Site: ...
+    def target(self) -> Target: ...
 
     def attempt(self, cell: Cell, step: Callable[[], T]) -> T:
         """`step`'s result; once more when the device was lost and came back."""
@@ -114,7 +114,7 @@ class CellRun:
 
     def deploy(self) -> None:
         """The format's runtime on the device, ready."""
-        self._place = self._device.site.place(REGISTRY[self.cell.format].SPEC.image)
+        self._place = self._device.target.place(REGISTRY[self.cell.format].SPEC.image)
         self._image = self._place.image
 
     def take_artifact(self) -> None:
@@ -178,13 +178,13 @@ class CellRun:
 
     def measure(self, index: int) -> None:
         """One trial; what is known so far is a provisional result."""
-        site, cell = self._device.site, self.cell
+        target, cell = self._device.target, self.cell
         context = TrialContext(
-            site,
+            target,
             self._recorder.folder,
             self.job.rules.options,
             self.job.rules.memory_bytes,
-            lambda reason: self._recorder.event("wait", device=site.spec.name, reason=reason),
+            lambda reason: self._recorder.event("wait", device=target.spec.name, reason=reason),
         )
         pack = self._recorder.cache / self._inputs.few_pack
         trial, held = measure_trial(context, cell, index, self._loaded, pack)
@@ -243,10 +243,10 @@ class CellRun:
             placement=self._placement,
         )
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> JobLimits:
         rules, own = self.job.rules, self.job.device.memory_mb
         memory_bytes = own * 10**6 if own else rules.memory_bytes
-        return Limits(self._device.site.all_cpus(), memory_bytes, rules.timeout_s)
+        return JobLimits(self._device.target.all_cpus(), memory_bytes, rules.timeout_s)
 
     def _keep(self, files: dict[str, Path | None]) -> None:
         self._recorder.keep(self.cell, files)

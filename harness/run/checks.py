@@ -17,19 +17,19 @@ from ..records import Parity, Scores
 from ..serial import PARSING
 from ..steps import parity
 from ..steps.infer import LoadedArtifact, infer
-from ..steps.jobs import Limits
+from ..steps.jobs import JobLimits
 from ..steps.score import score
 from ..tasks.pack import open_pack
-from .job import ModelInputs, Rules
+from .job import ModelInputs, RunRules
 
 
-def parity_images(pack: Path, rules: Rules) -> int:
+def parity_images(pack: Path, rules: RunRules) -> int:
     """How many images of the pack go through both models."""
     return min(rules.parity_images, len(open_pack(pack)))
 
 
 def check_parity(
-    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: Rules, limits: Limits
+    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: RunRules, limits: JobLimits
 ) -> Parity:
     """Outputs against the fp32 reference on real images; raises what running the model raises."""
     pack = cache / inputs.few_pack
@@ -45,7 +45,7 @@ def check_parity(
 
 
 def profile_layers(
-    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: Rules, limits: Limits
+    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: RunRules, limits: JobLimits
 ) -> Path:
     """`layers.json` of a pass that asks the runtime what ran where, on one CPU."""
     alone = replace(limits, cpus=limits.cpus[-1:])
@@ -53,14 +53,14 @@ def profile_layers(
     return infer(cache, "profile", loaded, pack, rules.profile_runs, alone)[0]
 
 
-def predict(cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, limits: Limits) -> Path:
+def predict(cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, limits: JobLimits) -> Path:
     """`predictions.npz` over every image of the dataset that is scored."""
     pack = cache / inputs.full_pack
     return infer(cache, "predict", loaded, pack, inputs.images, limits)[0]
 
 
 def predict_and_score(
-    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, limits: Limits
+    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, limits: JobLimits
 ) -> tuple[Path, Scores]:
     """The predictions, and what they are worth."""
     predictions = predict(cache, loaded, inputs, limits)

@@ -14,7 +14,7 @@ from ..bugs import bug_report
 from ..errors import BenchError, DeviceLost, RunEnds, StepFailed
 from ..records import Cell, Failure
 from ..steps.measure import schedule
-from ..targets.target import Site, connected, record
+from ..targets.target import Target, connected, record
 from .cell import CellRun, cell_steps, failed_result
 from .job import DeviceJob
 from .once import Once
@@ -41,11 +41,11 @@ def run_device(job: DeviceJob, recorder: Recorder) -> None:
         recorder.event("log", line=f"{spec.name}: {line}")
 
     try:
-        target = connected(
+        connection = connected(
             spec, recorder.engine, recorder.cache, recorder.logs, job.run_id, on_line
         )
-        with target as site, recorder.stoppable(site.kill_jobs):
-            DeviceWorker(job, recorder, site).run()
+        with connection as target, recorder.stoppable(target.kill_jobs):
+            DeviceWorker(job, recorder, target).run()
     except RunEnds:
         raise
     except Exception as error:  # no device costs another one its results
@@ -71,8 +71,8 @@ def _fail_all(job: DeviceJob, recorder: Recorder, error: Exception) -> None:
 class DeviceWorker:
     """Runs the cells of a job on its connected device; satisfies `cell.Device`."""
 
-    def __init__(self, job: DeviceJob, recorder: Recorder, site: Site) -> None:
-        self._job, self._recorder, self.site = job, recorder, site
+    def __init__(self, job: DeviceJob, recorder: Recorder, target: Target) -> None:
+        self._job, self._recorder, self.target = job, recorder, target
         self._losses = 0
         self._last_loss = ""
         once = Once()
@@ -81,7 +81,7 @@ class DeviceWorker:
 
     def run(self) -> None:
         """Check every cell, then give each of them one trial a round."""
-        self._recorder.device(record(self.site))
+        self._recorder.device(record(self.target))
         for steps in self._steps.values():
             next(steps, None)
         order = schedule(
@@ -116,7 +116,7 @@ class DeviceWorker:
 
     def holds(self, held: tuple[str, ...]) -> None:
         """See `cell.Device`."""
-        self._recorder.device(record(self.site, held))
+        self._recorder.device(record(self.target, held))
 
     def _try(self, cell: Cell, step: Callable[[], T]) -> T:
         if self._recorder.stopping:
@@ -135,25 +135,25 @@ class DeviceWorker:
     def _lost(self, cell: Cell, reason: str) -> None:
         self._losses += 1
         self._last_loss = reason
-        self._recorder.event("lost", device=self.site.spec.name, cell=cell.id, reason=reason)
+        self._recorder.event("lost", device=self.target.spec.name, cell=cell.id, reason=reason)
 
     def _is_back(self) -> bool:
         if self._losses >= MOST_LOSSES:
             return False
         try:
-            self.site.wait_until_back()
+            self.target.wait_until_back()
         except BenchError:
             self._losses += 1
             return False
         return True
 
     def _excluded(self) -> StepFailed:
-        name = self.site.spec.name
+        name = self.target.spec.name
         reason = (
             f"{name} was excluded: it was lost {MOST_LOSSES} times in a row; the last time: "
             f"{self._last_loss}"
         )
-        self._recorder.device(record(self.site, set_aside=reason))
+        self._recorder.device(record(self.target, set_aside=reason))
         return StepFailed(
             reason, f"Find the cause with `bench devices check {name}`, then go on with --resume."
         )

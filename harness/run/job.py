@@ -12,7 +12,7 @@ from ..runner.job import MeasureOptions
 
 
 @dataclass(frozen=True)
-class Rules:
+class RunRules:
     """How the cells of a run are checked and measured."""
 
     options: MeasureOptions
@@ -71,4 +71,4 @@ class DeviceJob:
     engine: str
     cells: tuple[CellJob, ...]
     models: dict[str, ModelInputs]
-    rules: Rules
+    rules: RunRules

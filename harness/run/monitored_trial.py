@@ -18,7 +18,7 @@ from ..monitor.sampler import Watch
 from ..records import DeviceState, Trial
 from ..runner.job import MeasureOptions
 from ..store import read_samples
-from ..targets.target import Site
+from ..targets.target import Target
 
 #: the sampler's deadline is later than the job's by so much, seconds
 AFTER_S = 60.0
@@ -27,10 +27,10 @@ LONG_S = 10.0
 
 
 @dataclass(frozen=True)
-class Attention:
-    """How a trial is attended. `quiet_s`: how long background load is waited for before; 0: not."""
+class Monitoring:
+    """How a trial is monitored. `quiet_s`: the longest wait for background load to end; 0: none."""
 
-    site: Site
+    target: Target
     #: the run's folder
     run: Path
     cpus: tuple[int, ...]
@@ -51,7 +51,9 @@ class _Done:
     held: tuple[str, ...]
 
 
-def attended(how: Attention, measure: Callable[[], Trial]) -> tuple[Trial, tuple[str, ...]]:
+def monitored(
+    monitoring: Monitoring, measure: Callable[[], Trial]
+) -> tuple[Trial, tuple[str, ...]]:
     """The trial with what its device says of it, and the measures that held the device.
 
     Raises StepFailed for a device that is not fit (battery, storage), and what `measure` raises.
@@ -59,8 +61,8 @@ def attended(how: Attention, measure: Callable[[], Trial]) -> tuple[Trial, tuple
 
     def again(attempt: int) -> _Done:
         if attempt:
-            _set_apart(how.run, done_before[-1].trial, attempt)
-        done_before.append(_once(how, measure))
+            _set_apart(monitoring.run, done_before[-1].trial, attempt)
+        done_before.append(_once(monitoring, measure))
         return done_before[-1]
 
     done_before: list[_Done] = []
@@ -78,29 +80,34 @@ def _set_apart(run: Path, void: Trial, attempt: int) -> None:
     folder.rename(aside)
 
 
-def _once(how: Attention, measure: Callable[[], Trial]) -> _Done:
-    site = how.site
-    limits = preconditions.limits_of(site.spec)
-    ready = preconditions.wait_until_ready(lambda: _state(site), limits, on_wait=how.on_wait)
-    with site.steady() as held, _watch(how) as watch:
+def _once(monitoring: Monitoring, measure: Callable[[], Trial]) -> _Done:
+    target = monitoring.target
+    limits = preconditions.limits_of(target.spec)
+    ready = preconditions.wait_until_ready(
+        lambda: _state(target), limits, on_wait=monitoring.on_wait
+    )
+    with target.steady() as held, _watch(monitoring) as watch:
         loaded = preconditions.wait_until_quiet(
-            lambda: watch.readings, lambda: watch.over, most_s=how.quiet_s, on_wait=how.on_wait
+            lambda: watch.readings,
+            lambda: watch.over,
+            most_s=monitoring.quiet_s,
+            on_wait=monitoring.on_wait,
         )
         idle = watch.idle(energy.IDLE_S)
         trial = measure()
     watched = watch.watched
-    state_file.write(how.run / trial.folder / "state.jsonl", watched)
-    samples = read_samples(how.run, trial)
+    state_file.write(monitoring.run / trial.folder / "state.jsonl", watched)
+    samples = read_samples(monitoring.run, trial)
     ends = [0, -1] if len(samples["latency_ns"]) else []
     starts, latencies = (samples[name][ends].tolist() for name in ("start_ns", "latency_ns"))
     window = energy.window_of(starts, latencies, trial.boot_offset_s)
     verdicts = judge_state(
         watched.readings,
         ready.state,
-        _state(site),
-        cpus=how.cpus,
+        _state(target),
+        cpus=monitoring.cpus,
         window=window,
-        min_battery_percent=site.spec.min_battery_percent,
+        min_battery_percent=target.spec.min_battery_percent,
     )
     trial = replace(
         trial,
@@ -112,18 +119,18 @@ def _once(how: Attention, measure: Callable[[], Trial]) -> _Done:
     return _Done(trial, verdicts, held)
 
 
-def _state(site: Site) -> DeviceState:
-    return site.kind.read_state(site.transport)
+def _state(target: Target) -> DeviceState:
+    return target.kind.read_state(target.transport)
 
 
-def _watch(how: Attention) -> Watch:
-    site = how.site
-    apart = tuple(cpu for cpu in site.all_cpus() if cpu not in how.cpus)
+def _watch(monitoring: Monitoring) -> Watch:
+    target = monitoring.target
+    apart = tuple(cpu for cpu in target.all_cpus() if cpu not in monitoring.cpus)
     return Watch(
-        site.transport,
-        site.spec.kind,
-        site.workdir,
-        how.deadline_s + how.quiet_s + AFTER_S,
-        cpus=how.cpus,
+        target.transport,
+        target.spec.kind,
+        target.workdir,
+        monitoring.deadline_s + monitoring.quiet_s + AFTER_S,
+        cpus=monitoring.cpus,
         apart=apart,
     )

@@ -16,10 +16,10 @@ from ..scenario.config import neighbours
 from ..scenario.plan import Inventory
 from ..steps import images
 from ..steps.convert import convert, copy_out
-from ..steps.jobs import Limits, Place, machine_cpus
+from ..steps.jobs import JobLimits, Place, machine_cpus
 from ..workspace import cache_root
 
-CONVERT_LIMITS = Limits(machine_cpus(), 8 * 10**9, 900.0)
+CONVERT_LIMITS = JobLimits(machine_cpus(), 8 * 10**9, 900.0)
 
 
 def convert_one(

@@ -24,8 +24,8 @@ from ..scenario.config import Scenario, rules
 from ..scenario.model import Model
 from ..store import Run, RunFolder, read_run
 from .device_worker import run_device
-from .job import Rules
-from .prepare import PARITY_IMAGES, Accuracy, Preparation
+from .job import RunRules
+from .prepare import PARITY_IMAGES, AccuracyOf, Preparation
 from .recorder import OnEvent, Recorder, ignore, now
 from .worker_pool import WorkerPool
 
@@ -34,7 +34,7 @@ SMOKE_IMAGES, SMOKE_RUNS = 4, 1
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """All that a run needs, read and checked."""
 
     scenario: Scenario
@@ -70,7 +70,7 @@ def resumable(runs: Path, key: str) -> Path | None:
     return None
 
 
-def execute(request: Request, on_event: OnEvent = ignore) -> Run:
+def execute(request: RunRequest, on_event: OnEvent = ignore) -> Run:
     """Every cell that has no result yet gets one; then the gates are checked.
 
     What this machine makes comes first, then all remote devices at once, and this machine's own
@@ -110,11 +110,11 @@ def _remote_first(devices: dict[str, DeviceSpec]) -> list[DeviceSpec]:
     return sorted(devices.values(), key=lambda device: device.transport == "local")
 
 
-def _preparation(request: Request, recorder: Recorder, info: RunInfo) -> Preparation:
+def _preparation(request: RunRequest, recorder: Recorder, info: RunInfo) -> Preparation:
     file = request.scenario.file
     smoke = file.measure.profile == "smoke"
     images, runs = (SMOKE_IMAGES, SMOKE_RUNS) if smoke else (PARITY_IMAGES, PARITY_IMAGES)
-    settings = Rules(
+    settings = RunRules(
         options=rules(file.measure),
         trials=file.measure.trials or TRIALS[file.measure.profile],
         seed=file.measure.seed,
@@ -123,11 +123,11 @@ def _preparation(request: Request, recorder: Recorder, info: RunInfo) -> Prepara
         parity_images=images,
         profile_runs=runs if request.profile_layers else 0,
     )
-    accuracy = Accuracy(file.accuracy.dataset, file.accuracy.images) if file.accuracy else None
+    accuracy = AccuracyOf(file.accuracy.dataset, file.accuracy.images) if file.accuracy else None
     return Preparation(request.models, settings, accuracy, recorder, info.run_id, info.profile)
 
 
-def _open(request: Request) -> tuple[RunFolder, RunInfo, set[str]]:
+def _open(request: RunRequest) -> tuple[RunFolder, RunInfo, set[str]]:
     """The run's folder, made now or of an interrupted run; ids of cells that have a result."""
     if (request.folder / "run.json").is_file():
         run = read_run(request.folder)

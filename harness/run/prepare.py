@@ -22,13 +22,13 @@ from ..steps import datasets
 from ..steps.convert import check_weights, convert
 from ..steps.images import AT_ONCE
 from ..steps.infer import LoadedArtifact, infer
-from ..steps.jobs import Limits, Place, machine_cpus
+from ..steps.jobs import JobLimits, Place, machine_cpus
 from ..steps.measure import IMAGES
 from ..targets.target import images_here
 from . import checks
 from .background import Background
 from .cell import failed_result, failure_of, load_from
-from .job import CellJob, DeviceJob, ModelInputs, Rules
+from .job import CellJob, DeviceJob, ModelInputs, RunRules
 from .recorder import Recorder, now
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ JOBS = 2
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class AccuracyOf:
     """What accuracy is scored on; `images`: only so many of the dataset, evenly spaced."""
 
     dataset: str
@@ -57,8 +57,8 @@ class Preparation:
     def __init__(
         self,
         models: Mapping[str, Model],
-        rules: Rules,
-        accuracy: Accuracy | None,
+        rules: RunRules,
+        accuracy: AccuracyOf | None,
         recorder: Recorder,
         run_id: str,
         profile: str,
@@ -66,7 +66,7 @@ class Preparation:
         self._models, self._rules, self._accuracy = models, rules, accuracy
         self._recorder, self._run_id, self._profile = recorder, run_id, profile
         self._place = images_here(recorder.engine, recorder.logs, self._log)
-        self._limits = Limits(machine_cpus(), rules.memory_bytes, rules.timeout_s)
+        self._limits = JobLimits(machine_cpus(), rules.memory_bytes, rules.timeout_s)
         self._images: dict[str, Future[Place]] = {}
         self._artifacts: dict[ArtifactKey, Future[Artifact]] = {}
         self._inputs: dict[str, Future[ModelInputs]] = {}

@@ -27,7 +27,7 @@ from ..steps.convert import check_weights
 from ..steps.infer import LoadedArtifact
 from ..steps.jobs import Place
 from ..store import Run, RunFolder, read_run
-from ..targets.target import Site
+from ..targets.target import Target
 from .pipeline import git_state, new_run_id
 from .recorder import now
 from .trial import TrialContext, measure_trial, summarise_cell
@@ -74,11 +74,11 @@ def read_original(cell: Path) -> Original:
 def replay(
     original: Original,
     models: dict[str, Model],
-    target: Site,
+    target: Target,
     cache: Path,
     runs: Path,
     trials: int | None = None,
-    on: OnTrial = lambda index, count: None,
+    transport: OnTrial = lambda index, count: None,
 ) -> Replayed:
     """Measure again on `target` into a new run; `trials`: as many as the original had.
 
@@ -99,7 +99,7 @@ def replay(
     done: list[Trial] = []
     count = trials or len(result.trials)
     for index in range(count):
-        on(index, count)
+        transport(index, count)
         done.append(measure_trial(context, cell, index, loaded, pack)[0])
     run.add(_result(original, cell, target, place, run.folder, done))
     run.write_info(replace(read_run(run.folder).info, finished_at=now()))
@@ -189,7 +189,7 @@ def _create(original: Original, cell: Cell, place: Place, runs: Path) -> RunFold
 def _result(
     original: Original,
     cell: Cell,
-    target: Site,
+    target: Target,
     place: Place,
     folder: Path,
     trials: list[Trial],

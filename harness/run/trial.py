@@ -13,17 +13,17 @@ from ..records import Cell, Placement, Summary, Trial, Verdict
 from ..runner.job import MeasureOptions
 from ..steps import measure
 from ..steps.infer import LoadedArtifact
-from ..steps.jobs import Limits
+from ..steps.jobs import JobLimits
 from ..store import read_samples
-from ..targets.target import Site
-from .monitored_trial import Attention, attended, quiet_s
+from ..targets.target import Target
+from .monitored_trial import Monitoring, monitored, quiet_s
 
 
 @dataclass(frozen=True)
 class TrialContext:
     """Where trials run, and under which rules."""
 
-    site: Site
+    target: Target
     #: the run's folder
     run: Path
     rules: MeasureOptions
@@ -52,18 +52,18 @@ def measure_trial(
     known = measure.finished_trial(context.run, cell, index, made_of)
     if known:
         return known, ()
-    site, rules = context.site, context.rules
-    own = site.spec.memory_mb
-    limits = Limits(
-        site.cpus(cell.threads),
+    target, rules = context.target, context.rules
+    own = target.spec.memory_mb
+    limits = JobLimits(
+        target.cpus(cell.threads),
         own * 10**6 if own else context.memory_bytes,
-        measure.deadline_s(rules, site.spec.emulated),
+        measure.deadline_s(rules, target.spec.emulated),
     )
-    how = Attention(
-        site, context.run, limits.cpus, limits.timeout_s, quiet_s(rules), context.on_wait
+    monitoring = Monitoring(
+        target, context.run, limits.cpus, limits.timeout_s, quiet_s(rules), context.on_wait
     )
-    trial, held = attended(
-        how,
+    trial, held = monitored(
+        monitoring,
         lambda: measure.run_trial(context.run, cell, index, loaded, pack, rules, limits),
     )
     return measure.keep_trial(context.run, trial), held

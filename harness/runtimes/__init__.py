@@ -19,7 +19,7 @@ OnLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class There:
+class DeviceMount:
     """A file or folder that is on the device; `target` is its path in a container."""
 
     path: PurePosixPath
@@ -28,7 +28,7 @@ class There:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RuntimeRequest:
     """A runtime to be made ready: the image's folder under dockerfiles/, and where things are."""
 
     name: str
@@ -42,20 +42,20 @@ class Wanted:
     engine: ContainerEngine
 
 
-class Ready(Protocol):
+class InstalledRuntime(Protocol):
     """A format's runtime on a device, whole and verified."""
 
     @property
     def image(self) -> Image: ...
 
-    def seen(self, there: There) -> str:
+    def seen(self, there: DeviceMount) -> str:
         """The path under which a job sees it."""
         ...
 
     def command(
         self,
         argv: Sequence[str],
-        mounts: Sequence[There],
+        mounts: Sequence[DeviceMount],
         env: Mapping[str, str],
         cpus: Sequence[int],
         memory_bytes: int,
@@ -76,7 +76,9 @@ class Provide(Protocol):
         `engine` is that of this machine.
         """
 
-    def provide(self, on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ready:
+    def provide(
+        self, transport: Transport, wanted: RuntimeRequest, on_line: OnLine | None = None
+    ) -> InstalledRuntime:
         """Make it, move it, verify it; nothing moves when it is there already.
 
         Raises StepFailed (no room, damaged, cannot be made), DeviceLost.

@@ -14,7 +14,7 @@ from ..errors import StepFailed
 from ..ondevice import store
 from ..records import DeviceFacts, Image
 from ..transports import Transport
-from . import OnLine, There, Wanted, running
+from . import DeviceMount, OnLine, RuntimeRequest, running
 
 #: a first import on a slow device, seconds
 CHECK_S: Final = 300.0
@@ -22,20 +22,20 @@ MB: Final = 1_000_000
 
 
 @dataclass(frozen=True)
-class BundleReady:
-    """See `Ready`; `tree` is the bundle, unpacked on the device."""
+class InstalledBundle:
+    """See `InstalledRuntime`; `tree` is the bundle, unpacked on the device."""
 
     image: Image
     tree: PurePosixPath
 
-    def seen(self, there: There) -> str:
+    def seen(self, there: DeviceMount) -> str:
         """The path on the device: nothing is mounted."""
         return str(there.path)
 
     def command(
         self,
         argv: Sequence[str],
-        mounts: Sequence[There],
+        mounts: Sequence[DeviceMount],
         env: Mapping[str, str],
         cpus: Sequence[int],
         memory_bytes: int,
@@ -62,11 +62,13 @@ def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
     return f"{image}: {reason}" if reason else None
 
 
-def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> BundleReady:
+def provide(
+    transport: Transport, wanted: RuntimeRequest, on_line: OnLine | None = None
+) -> InstalledBundle:
     """See `Provide`; what is new on the device has imported its runtime there once."""
     bundle = bundles.make(wanted.name, wanted.facts.arch, wanted.cache, wanted.log, on_line)
     placed = store.put_archive(
-        on,
+        transport,
         wanted.workdir,
         bundle.path,
         f"bundle-{bundle.sha256}",
@@ -82,21 +84,23 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Bun
         bundle.cached and not placed.fresh,
         bundle.seconds,
     )
-    ready = BundleReady(image, placed.path)
+    ready = InstalledBundle(image, placed.path)
     if placed.fresh:
-        _check(on, wanted, ready, bundle)
+        _check(transport, wanted, ready, bundle)
     return ready
 
 
-def _check(on: Transport, wanted: Wanted, ready: BundleReady, bundle: bundles.Bundle) -> None:
+def _check(
+    transport: Transport, wanted: RuntimeRequest, ready: InstalledBundle, bundle: bundles.Bundle
+) -> None:
     """Import the runtime; the entry goes when it cannot, so that the next try starts anew."""
     code = f"import numpy, {bundle.module}"
-    argv = ready.command(("-c", code), (There(wanted.workdir, "/job", True),), {}, (), 0)
-    done = on.run(argv, timeout_s=CHECK_S)
+    argv = ready.command(("-c", code), (DeviceMount(wanted.workdir, "/job", True),), {}, (), 0)
+    done = transport.run(argv, timeout_s=CHECK_S)
     if done.exit_code:
-        store.remove(on, wanted.workdir, (f"bundle-{bundle.sha256}",))
+        store.remove(transport, wanted.workdir, (f"bundle-{bundle.sha256}",))
         said = running.last_line(done)
         raise StepFailed(
-            f"{on.name}: the bundle of {wanted.name} does not run there: {said}",
+            f"{transport.name}: the bundle of {wanted.name} does not run there: {said}",
             f"{wanted.facts.arch} Linux is needed, and a folder that programs may run from",
         )

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
-from ..cache import file_sha256, made
+from ..cache import file_sha256, get_or_create
 from ..containers import EngineName
 from ..errors import StepFailed
 from ..ondevice import store
 from ..records import DeviceFacts, Image
 from ..transports import Transport
-from . import OnLine, There, Wanted, running
+from . import DeviceMount, OnLine, RuntimeRequest, running
 
 LABEL: Final = "bench.job"
 PIDS: Final = 1024
@@ -72,8 +72,8 @@ class Exports(Protocol):
 
 
 @dataclass(frozen=True)
-class ImageReady:
-    """See `Ready`; `there` is the image's id in the device's Docker."""
+class InstalledImage:
+    """See `InstalledRuntime`; `there` is the image's id in the device's Docker."""
 
     image: Image
     there: str
@@ -81,14 +81,14 @@ class ImageReady:
     #: under a rootless daemon a container's root is the device's user, and nobody else is
     user: str = ""
 
-    def seen(self, there: There) -> str:
+    def seen(self, there: DeviceMount) -> str:
         """The path in the container."""
         return there.target
 
     def command(
         self,
         argv: Sequence[str],
-        mounts: Sequence[There],
+        mounts: Sequence[DeviceMount],
         env: Mapping[str, str],
         cpus: Sequence[int],
         memory_bytes: int,
@@ -126,38 +126,44 @@ def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
     return None
 
 
-def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> ImageReady:
+def provide(
+    transport: Transport, wanted: RuntimeRequest, on_line: OnLine | None = None
+) -> InstalledImage:
     """See `Provide`; what containers a killed run has left there is removed first."""
     began = time.monotonic()
     engine = wanted.engine
     if not isinstance(engine, Exports):
         reason = why_not(wanted.name, wanted.facts, engine.name)
-        raise StepFailed(f"{on.name}: {reason}", "run with --engine docker")
+        raise StepFailed(f"{transport.name}: {reason}", "run with --engine docker")
     image = engine.build(wanted.name, wanted.log, on_line)
     layers = engine.layers(image)
-    cleanup(on)
-    there = _found(on, image, layers)
+    cleanup(transport)
+    there = _found(transport, image, layers)
     cached = there is not None
     if there is None:
-        _move(on, wanted, engine, image, on_line)
-        there = _found(on, image, layers)
+        _move(transport, wanted, engine, image, on_line)
+        there = _found(transport, image, layers)
     if there is None:
         raise StepFailed(
-            f"{on.name}: Docker took {image.reference} and has another image under its name",
+            f"{transport.name}: Docker took {image.reference} and has another image under its name",
             f"docker rmi {image.reference} there, and try again",
         )
     seconds = time.monotonic() - began
     moved = Image(image.name, "docker", image.reference, image.digest, cached, seconds)
-    return ImageReady(moved, there, _options(wanted), "0:0" if _is_rootless(on) else "")
+    return InstalledImage(moved, there, _options(wanted), "0:0" if _is_rootless(transport) else "")
 
 
-def cleanup(on: Transport) -> None:
+def cleanup(transport: Transport) -> None:
     """Remove every container of ours on the device; the caller holds its lease."""
-    _docker(on, ("sh", "-c", SWEEP, "sh", LABEL), "old containers cannot be removed")
+    _docker(transport, ("sh", "-c", SWEEP, "sh", LABEL), "old containers cannot be removed")
 
 
 def _move(
-    on: Transport, wanted: Wanted, engine: Exports, image: Image, on_line: OnLine | None
+    transport: Transport,
+    wanted: RuntimeRequest,
+    engine: Exports,
+    image: Image,
+    on_line: OnLine | None,
 ) -> None:
     """Save here, push, load there; broken off anywhere, the next try begins with what is whole."""
 
@@ -165,43 +171,47 @@ def _move(
         engine.export(image, part / "image.tar.gz")
 
     key = image.digest.removeprefix("sha256:")
-    file = made(wanted.cache, "images", key, save)[0] / "image.tar.gz"
+    file = get_or_create(wanted.cache, "images", key, save)[0] / "image.tar.gz"
     name = f"image-{file_sha256(file)}"
     quota = wanted.device.storage_mb * MB
-    path = store.put(on, wanted.workdir, file, name, quota, on_line)
+    path = store.put(transport, wanted.workdir, file, name, quota, on_line)
     try:
-        _docker(on, ("docker", "load", "--input", str(path)), f"cannot load {image.reference}")
+        _docker(
+            transport, ("docker", "load", "--input", str(path)), f"cannot load {image.reference}"
+        )
     finally:
-        store.remove(on, wanted.workdir, (name,))
+        store.remove(transport, wanted.workdir, (name,))
 
 
-def _found(on: Transport, image: Image, layers: tuple[str, ...]) -> str | None:
+def _found(transport: Transport, image: Image, layers: tuple[str, ...]) -> str | None:
     """The image's id there: under its digest, or by its name with the very same layers.
 
     Docker with containerd's image store has other ids for the same image.
     """
     form = "{{.Id}} {{json .RootFS.Layers}}"
     for name in (image.digest, image.reference):
-        done = on.run(("docker", "image", "inspect", "--format", form, name), timeout_s=ASK_S)
+        done = transport.run(
+            ("docker", "image", "inspect", "--format", form, name), timeout_s=ASK_S
+        )
         word, _, text = done.text.strip().partition(" ")
         if done.exit_code == 0 and tuple(json.loads(text)) == layers:
             return word
     return None
 
 
-def _is_rootless(on: Transport) -> bool:
+def _is_rootless(transport: Transport) -> bool:
     form = "{{range .SecurityOptions}}{{.}} {{end}}"
-    done = on.run(("docker", "info", "--format", form), timeout_s=ASK_S)
+    done = transport.run(("docker", "info", "--format", form), timeout_s=ASK_S)
     return any(word.startswith(ROOTLESS) for word in done.text.replace(",", " ").split())
 
 
-def _docker(on: Transport, argv: Sequence[str], failed: str) -> None:
-    done = on.run(argv, timeout_s=LOAD_S)
+def _docker(transport: Transport, argv: Sequence[str], failed: str) -> None:
+    done = transport.run(argv, timeout_s=LOAD_S)
     if done.exit_code:
-        raise StepFailed(f"{on.name}: {failed}: {running.last_line(done)}", HINT)
+        raise StepFailed(f"{transport.name}: {failed}: {running.last_line(done)}", HINT)
 
 
-def _options(wanted: Wanted) -> tuple[str, ...]:
+def _options(wanted: RuntimeRequest) -> tuple[str, ...]:
     nvidia = wanted.facts.kind == "jetson" and wanted.facts.nvidia_runtime
     return ("--runtime", "nvidia") if nvidia else ()
 
@@ -212,7 +222,7 @@ def _limits(cpus: Sequence[int], memory_bytes: int) -> tuple[str, ...]:
     return (*pinned, *(("--memory", memory, "--memory-swap", memory) if memory_bytes else ()))
 
 
-def _bind(mount: There) -> str:
+def _bind(mount: DeviceMount) -> str:
     """Docker reads it as CSV, so that a comma or a quote in a path needs quotes."""
     source = str(mount.path).replace('"', '""')
     mode = "" if mount.writable else ",readonly"

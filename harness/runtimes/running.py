@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..transports import Completed
-from . import There
+from . import DeviceMount
 
 
-def folders(mounts: Sequence[There]) -> dict[str, str]:
+def folders(mounts: Sequence[DeviceMount]) -> dict[str, str]:
     """Home and temporary files in the job's folder: the one that it may write."""
     own = next((str(mount.path) for mount in mounts if mount.writable), None)
     return {"HOME": own, "TMPDIR": own} if own else {}

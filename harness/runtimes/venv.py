@@ -16,7 +16,7 @@ from typing import Final
 
 from ..bundling import contents as listing
 from ..bundling import pack, wheels
-from ..cache import digest, made
+from ..cache import digest, get_or_create
 from ..containers import EngineName
 from ..containers.output import to_file
 from ..errors import StepFailed, UsageError
@@ -25,7 +25,7 @@ from ..ondevice import store
 from ..records import DeviceFacts, Image
 from ..serial import dumps, loads
 from ..transports import Transport
-from . import OnLine, There, Wanted, running
+from . import DeviceMount, OnLine, RuntimeRequest, running
 
 CHECK_S: Final = 300.0
 MB: Final = 1_000_000
@@ -59,22 +59,22 @@ class _Packed:
 
 
 @dataclass(frozen=True)
-class VenvReady:
-    """See `Ready`; `tree` is the environment on the device."""
+class InstalledVenv:
+    """See `InstalledRuntime`; `tree` is the environment on the device."""
 
     image: Image
     tree: PurePosixPath
     #: whether the device can limit a process's memory from outside
     limits: bool = True
 
-    def seen(self, there: There) -> str:
+    def seen(self, there: DeviceMount) -> str:
         """The path on the device: nothing is mounted."""
         return str(there.path)
 
     def command(
         self,
         argv: Sequence[str],
-        mounts: Sequence[There],
+        mounts: Sequence[DeviceMount],
         env: Mapping[str, str],
         cpus: Sequence[int],
         memory_bytes: int,
@@ -149,11 +149,13 @@ def _platform(facts: DeviceFacts) -> wheels.Platform:
     return wheels.linux(facts.arch, GLIBC)
 
 
-def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> VenvReady:
+def provide(
+    transport: Transport, wanted: RuntimeRequest, on_line: OnLine | None = None
+) -> InstalledVenv:
     """See `Provide`; the environment has imported its runtime there."""
     began = time.monotonic()
     if reason := why_not(wanted.name, wanted.facts, wanted.engine.name):
-        raise StepFailed(f"{on.name}: {reason}")
+        raise StepFailed(f"{transport.name}: {reason}")
     contents = listing.read(wanted.name)
     python = _python(wanted.facts, contents) or ""
     folder, packed, cached = _packages(wanted, contents, python, on_line)
@@ -161,14 +163,14 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ven
     quota = wanted.device.storage_mb * MB
     archive = folder / "packages.tar.gz"
     placed = store.put_archive(
-        on, wanted.workdir, archive, key, packed.unpacked_bytes, quota, on_line
+        transport, wanted.workdir, archive, key, packed.unpacked_bytes, quota, on_line
     )
     words = (str(placed.path), python, "-c", f"import numpy, {contents.module}")
-    done = on.run(("sh", "-c", CHECK, "sh", *words), timeout_s=CHECK_S)
+    done = transport.run(("sh", "-c", CHECK, "sh", *words), timeout_s=CHECK_S)
     if done.exit_code:
-        store.remove(on, wanted.workdir, (key,))
+        store.remove(transport, wanted.workdir, (key,))
         raise StepFailed(
-            f"{on.name}: the environment of {wanted.name} does not work there: "
+            f"{transport.name}: the environment of {wanted.name} does not work there: "
             f"{running.last_line(done)}",
             "Install python3 with its venv module and, on Linux, util-linux.",
         )
@@ -180,11 +182,11 @@ def provide(on: Transport, wanted: Wanted, on_line: OnLine | None = None) -> Ven
         cached and not placed.fresh,
         time.monotonic() - began,
     )
-    return VenvReady(image, placed.path, limits=wanted.facts.kind != "macos")
+    return InstalledVenv(image, placed.path, limits=wanted.facts.kind != "macos")
 
 
 def _packages(
-    wanted: Wanted, contents: listing.Contents, python: str, on_line: OnLine | None
+    wanted: RuntimeRequest, contents: listing.Contents, python: str, on_line: OnLine | None
 ) -> tuple[Path, _Packed, bool]:
     """The folder with the archive, what is in it, and whether it was there."""
     platform = _platform(wanted.facts)
@@ -201,7 +203,7 @@ def _packages(
         shutil.rmtree(tree)
 
     key = digest(contents.lock, platform.tags, python)
-    folder, cached = made(wanted.cache, "device-venvs", key, fill)
+    folder, cached = get_or_create(wanted.cache, "device-venvs", key, fill)
     return folder, loads(_Packed, (folder / "made.json").read_bytes(), "made.json"), cached
 
 

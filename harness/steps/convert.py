@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ..cache import digest, file_sha256, made, tree_bytes, tree_sha256
+from ..cache import digest, file_sha256, get_or_create, tree_bytes, tree_sha256
 from ..errors import BenchError, StepFailed
 from ..payload import format_sha256, source_sha256
 from ..records import Artifact, FormatSpec, ModelSpec, Precision
 from ..runner.job import VERSION, Answer, Job
 from ..serial import loads
-from .jobs import Limits, Place, run_job
+from .jobs import JobLimits, Place, run_job
 
 
 def check_weights(model: ModelSpec, source: Path) -> None:
@@ -37,7 +37,7 @@ def convert(
     source: Path,
     spec: FormatSpec,
     precision: Precision,
-    limits: Limits,
+    limits: JobLimits,
 ) -> Artifact:
     """The artifact from the cache, or made now. `place` is the converter's, here or on a device.
 
@@ -60,7 +60,7 @@ def convert(
         )
         run_job(place, part, job, limits, Answer, keep=[f"model{spec.suffix}"])
 
-    folder, cached = made(cache, "artifacts", key, make)
+    folder, cached = get_or_create(cache, "artifacts", key, make)
     path = folder / f"model{spec.suffix}"
     answer = loads(Answer, (folder / "result.json").read_bytes(), "result.json")
     return Artifact(

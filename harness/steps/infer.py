@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..cache import digest, made
+from ..cache import digest, get_or_create
 from ..formats import REGISTRY
 from ..payload import payload, source_sha256
 from ..records import ModelSpec, Placement, Precision
 from ..runner.job import VERSION, Answer, Job, ProfileAnswer
 from ..serial import loads
-from .jobs import Limits, Place, run_job
+from .jobs import JobLimits, Place, run_job
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def infer(
     loaded: LoadedArtifact,
     pack: Path,
     images: int,
-    limits: Limits,
+    limits: JobLimits,
 ) -> tuple[Path, bool]:
     """The job's file over the first `images` images of the pack, and whether it was cached."""
     key = pass_key(mode, loaded, pack.name, images)
@@ -79,7 +79,7 @@ def infer(
         )
         run_job(loaded.place, part, job, limits, ANSWERS[mode], keep=[FILES[mode]])
 
-    folder, cached = made(cache, mode, key, make)
+    folder, cached = get_or_create(cache, mode, key, make)
     return folder / FILES[mode], cached
 
 

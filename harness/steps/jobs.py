@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ..containers import Completed, JobSpec, Mount, OnLine
+from ..containers import CompletedJob, JobSpec, Mount, OnLine
 from ..errors import StepFailed
 from ..formats import REGISTRY
 from ..payload import payload
@@ -32,7 +32,7 @@ TIMED = ("trial", "profile")
 
 
 @dataclass(frozen=True)
-class Limits:
+class JobLimits:
     """What a job may use."""
 
     cpus: tuple[int, ...]
@@ -43,7 +43,7 @@ class Limits:
 class JobRunner(Protocol):
     """What of a container engine a job needs; so has `targets.remote`."""
 
-    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed: ...
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob: ...
 
     def locate(self, mount: Mount) -> str: ...
 
@@ -72,7 +72,7 @@ def run_job(
     place: Place,
     folder: Path,
     job: Job,
-    limits: Limits,
+    limits: JobLimits,
     answer: type[Result],
     keep: Sequence[str] = (),
 ) -> Result:

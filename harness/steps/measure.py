@@ -16,7 +16,7 @@ from ..runner.job import VERSION, Job, MeasureOptions, TrialAnswer
 from ..runner.patterns import longest_loop_s
 from ..serial import Malformed, dumps, loads
 from .infer import LoadedArtifact
-from .jobs import Limits, run_job
+from .jobs import JobLimits, run_job
 
 #: pictures that a trial rotates through, at most
 IMAGES = 16
@@ -48,7 +48,7 @@ def run_trial(
     loaded: LoadedArtifact,
     pack: Path,
     rules: MeasureOptions,
-    limits: Limits,
+    limits: JobLimits,
 ) -> Trial:
     """Measure once into `run/cells/<id>/trial-<index>`; raises like `run_job`.
 

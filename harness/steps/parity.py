@@ -38,7 +38,7 @@ Outputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Rules:
+class ParityRules:
     """What a precision must keep; None: not asked of it."""
 
     max_abs: float | None
@@ -52,10 +52,10 @@ class Rules:
     zero: float
 
 
-RULES: Final[dict[Precision, Rules]] = {
-    "fp32": Rules(1e-4, 0.9999, 1.0, 0.99, 0.001, None, 1e-4),
-    "fp16": Rules(None, 0.999, 0.99, 0.9, 0.02, 0.02, 1e-3),
-    "int8": Rules(None, 0.95, 0.9, 0.8, 0.1, 0.25, 1e-2),
+RULES: Final[dict[Precision, ParityRules]] = {
+    "fp32": ParityRules(1e-4, 0.9999, 1.0, 0.99, 0.001, None, 1e-4),
+    "fp16": ParityRules(None, 0.999, 0.99, 0.9, 0.02, 0.02, 1e-3),
+    "int8": ParityRules(None, 0.95, 0.9, 0.8, 0.1, 0.25, 1e-2),
 }
 
 
@@ -194,7 +194,7 @@ def _values(
 
 
 def output_reasons(
-    one: OutputParity, values: tuple[NDArray[Any], NDArray[Any]], rules: Rules
+    one: OutputParity, values: tuple[NDArray[Any], NDArray[Any]], rules: ParityRules
 ) -> list[str]:
     """The rules on a raw output that are broken, with their figures."""
     wanted, seen = values
@@ -217,7 +217,9 @@ def output_reasons(
     return reasons
 
 
-def _whole_reasons(name: str, wanted: NDArray[Any], seen: NDArray[Any], rules: Rules) -> list[str]:
+def _whole_reasons(
+    name: str, wanted: NDArray[Any], seen: NDArray[Any], rules: ParityRules
+) -> list[str]:
     equal = int(np.sum(wanted == seen))
     if equal >= rules.matched * wanted.size - 1e-9:
         return []
@@ -227,7 +229,7 @@ def _whole_reasons(name: str, wanted: NDArray[Any], seen: NDArray[Any], rules: R
     ]
 
 
-def _zero_reasons(one: OutputParity, seen: NDArray[Any], rules: Rules) -> list[str]:
+def _zero_reasons(one: OutputParity, seen: NDArray[Any], rules: ParityRules) -> list[str]:
     """All of one side is 0: there is no cosine, only a size."""
     if one.max_abs <= rules.zero:
         return []
@@ -246,7 +248,7 @@ def _gain(wanted: NDArray[np.float64], seen: NDArray[np.float64]) -> float:
 
 def count_boxes(
     spec: ModelSpec,
-    rules: Rules,
+    rules: ParityRules,
     reference: Outputs,
     candidate: Outputs,
     geometry: Geometry,
@@ -282,7 +284,7 @@ def partners(a: Detections, b: Detections, least_iou: float) -> list[tuple[int, 
     return pairs
 
 
-def box_reasons(tally: Tally, rules: Rules) -> list[str]:
+def box_reasons(tally: Tally, rules: ParityRules) -> list[str]:
     """The rules on boxes that are broken, with their figures."""
     matched, wanted = len(tally.ious), len(tally.ious) + tally.missing
     reasons = []

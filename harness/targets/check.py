@@ -37,7 +37,7 @@ STEPS = ("connect", "authorise", "kind", "lease", "space", "steady", "runtime", 
 
 
 @dataclass(frozen=True)
-class Device:
+class CheckedDevice:
     """One line of the list."""
 
     name: str
@@ -88,12 +88,12 @@ def workdir_of(spec: DeviceSpec, facts: DeviceFacts) -> str:
 # ---- the list ----------------------------------------------------------------------------------
 
 
-def look_at_all(specs: Sequence[DeviceSpec], patience_s: float = PATIENCE_S) -> list[Device]:
+def look_at_all(specs: Sequence[DeviceSpec], patience_s: float = PATIENCE_S) -> list[CheckedDevice]:
     """Every device with its state, in the order given; none is waited for longer than that."""
-    answers: queue.SimpleQueue[tuple[str, Device]] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[str, CheckedDevice]] = queue.SimpleQueue()
     for spec in specs:
         threading.Thread(target=_answer, args=(spec, answers), daemon=True).start()
-    found: dict[str, Device] = {}
+    found: dict[str, CheckedDevice] = {}
     until = time.monotonic() + patience_s
     while len(found) < len(specs):
         try:
@@ -108,7 +108,7 @@ def look_at_all(specs: Sequence[DeviceSpec], patience_s: float = PATIENCE_S) -> 
     ]
 
 
-def _answer(spec: DeviceSpec, answers: queue.SimpleQueue[tuple[str, Device]]) -> None:
+def _answer(spec: DeviceSpec, answers: queue.SimpleQueue[tuple[str, CheckedDevice]]) -> None:
     try:
         answers.put((spec.name, look_at(spec)))
     except Exception as error:  # whatever it is, the other devices are listed
@@ -128,27 +128,27 @@ def _bug(error: Exception, spec: DeviceSpec) -> tuple[str, str]:
     return report.line, f"Report it with the text in {path}."
 
 
-def look_at(spec: DeviceSpec) -> Device:
+def look_at(spec: DeviceSpec) -> CheckedDevice:
     """One device; nothing on it is changed, and a reason against it is its state."""
     try:
-        on = transports.connect(spec)
+        transport = transports.connect(spec)
     except BenchError as error:
         return _device(spec, "unreachable", error.message, error.hint)
     try:
-        return _look_at(on, spec)
+        return _look_at(transport, spec)
     except DeviceLost as error:
         return _device(spec, "unreachable", error.message, error.hint)
     except BenchError as error:
         return _device(spec, "unfit", error.message, error.hint)
     finally:
-        on.close()
+        transport.close()
 
 
-def _look_at(on: Transport, spec: DeviceSpec) -> Device:
+def _look_at(transport: Transport, spec: DeviceSpec) -> CheckedDevice:
     kind = kinds.find(spec.kind)
-    facts = kind.read_facts(on)
-    now = kind.read_state(on)
-    holder = lease.holder(on, workdir_of(spec, facts))
+    facts = kind.read_facts(transport)
+    now = kind.read_state(transport)
+    holder = lease.holder(transport, workdir_of(spec, facts))
     if holder is not None:
         why = lease.held(spec.name, holder)
         return _device(spec, "busy", why.message, why.hint, facts, now)
@@ -165,8 +165,8 @@ def _device(
     hint: str,
     facts: DeviceFacts | None = None,
     now: DeviceState | None = None,
-) -> Device:
-    return Device(
+) -> CheckedDevice:
+    return CheckedDevice(
         spec.name, spec.kind, spec.transport, spec.address, spec.labels, spec.emulated,
         state, reason, hint, facts, now,
     )  # fmt: skip
@@ -281,22 +281,22 @@ class _Diagnosis:
         return _Stop()
 
     def through(self, runtime: Trial | None, infer: Trial | None) -> None:
-        on = self._connect()
+        transport = self._connect()
         try:
             kind = kinds.find(self.spec.kind)
-            facts = self._step("kind", lambda: kind.read_facts(on), _facts_seen)
+            facts = self._step("kind", lambda: kind.read_facts(transport), _facts_seen)
             workdir = workdir_of(self.spec, facts)
-            with self._leased(on, workdir):
-                self._step("space", lambda: space(on, facts, workdir), str)
-                self._step("steady", lambda: self._steady(on, workdir), str)
-                self._try("runtime", runtime, on, facts, _runtimes_seen(kind.SPEC, facts))
-                self._try("inference", infer, on, facts, "nothing here runs one")
+            with self._leased(transport, workdir):
+                self._step("space", lambda: space(transport, facts, workdir), str)
+                self._step("steady", lambda: self._steady(transport, workdir), str)
+                self._try("runtime", runtime, transport, facts, _runtimes_seen(kind.SPEC, facts))
+                self._try("inference", infer, transport, facts, "nothing here runs one")
         finally:
-            on.close()
+            transport.close()
 
     def _connect(self) -> Transport:
         try:
-            on = transports.connect(self.spec)
+            transport = transports.connect(self.spec)
         except DeviceLost as error:
             raise self._failed("connect", error) from error
         except StepFailed as error:  # somebody answered, and said no
@@ -306,7 +306,7 @@ class _Diagnosis:
             raise self._failed("connect", error) from error
         self._ok("connect", self.spec.address or "this machine")
         self._ok("authorise", "accepted")
-        return on
+        return transport
 
     def _step(self, step: str, do: Callable[[], object], seen: Callable[..., str]) -> DeviceFacts:
         try:
@@ -317,8 +317,8 @@ class _Diagnosis:
         return result  # type: ignore[return-value]
 
     @contextmanager
-    def _leased(self, on: Transport, workdir: str) -> Iterator[None]:
-        held = lease.hold(on, workdir, lease.owner())
+    def _leased(self, transport: Transport, workdir: str) -> Iterator[None]:
+        held = lease.hold(transport, workdir, lease.owner())
         try:
             held.__enter__()
         except BenchError as error:
@@ -329,24 +329,29 @@ class _Diagnosis:
         finally:
             held.__exit__(None, None, None)
 
-    def _steady(self, on: Transport, workdir: str) -> str:
+    def _steady(self, transport: Transport, workdir: str) -> str:
         kind = kinds.find(self.spec.kind)
-        restored = kind.restore(on, workdir)
+        restored = kind.restore(transport, workdir)
         said = f"put back: {', '.join(restored)}; " if restored else ""
-        with kind.steady(on, self.spec.steady, workdir) as in_force:
+        with kind.steady(transport, self.spec.steady, workdir) as in_force:
             held = ", ".join(in_force)
         return said + (f"held by {held}, and let go" if held else "nothing is held (no `steady`)")
 
     def _try(
-        self, step: str, trial: Trial | None, on: Transport, facts: DeviceFacts, otherwise: str
+        self,
+        step: str,
+        trial: Trial | None,
+        transport: Transport,
+        facts: DeviceFacts,
+        otherwise: str,
     ) -> None:
         if trial is None:
             self.add(Check(step, "skipped", otherwise))
             return
-        self._step(step, lambda: trial(on, self.spec, facts), str)
+        self._step(step, lambda: trial(transport, self.spec, facts), str)
 
 
-def space(on: Transport, facts: DeviceFacts, workdir: str) -> str:
+def space(transport: Transport, facts: DeviceFacts, workdir: str) -> str:
     """Room, and a folder in which programs may be written and run. Raises StepFailed."""
     if facts.free_bytes is not None and facts.free_bytes < LEAST_FREE_BYTES:
         raise StepFailed(
@@ -354,7 +359,7 @@ def space(on: Transport, facts: DeviceFacts, workdir: str) -> str:
             f"{LEAST_FREE_BYTES / 1e6:.0f} MB are needed",
             "Free some there; `bench devices clean` removes what is ours.",
         )
-    done = on.run(["sh", "-c", _TRY_OUT, "sh", workdir], timeout_s=30.0)
+    done = transport.run(["sh", "-c", _TRY_OUT, "sh", workdir], timeout_s=30.0)
     if done.text.strip() != "runs":
         said = (done.stderr + done.stdout).decode("utf-8", "backslashreplace").strip()
         raise StepFailed(
@@ -417,21 +422,21 @@ def clean(spec: DeviceSpec) -> Cleaned:
 
     On the machine at hand, images and caches stay: they are not the device's but the project's.
     """
-    on = transports.connect(spec)
+    transport = transports.connect(spec)
     try:
         kind = kinds.find(spec.kind)
-        workdir = workdir_of(spec, kind.read_facts(on))
-        with lease.hold(on, workdir, lease.owner()):
-            restored = kind.restore(on, workdir)
-            removed, size = _remove(on, spec, workdir)
+        workdir = workdir_of(spec, kind.read_facts(transport))
+        with lease.hold(transport, workdir, lease.owner()):
+            restored = kind.restore(transport, workdir)
+            removed, size = _remove(transport, spec, workdir)
         return Cleaned(spec.name, restored, removed, size)
     finally:
-        on.close()
+        transport.close()
 
 
-def _remove(on: Transport, spec: DeviceSpec, workdir: str) -> tuple[tuple[str, ...], int]:
+def _remove(transport: Transport, spec: DeviceSpec, workdir: str) -> tuple[tuple[str, ...], int]:
     images = "" if spec.transport == "local" else "images"
-    done = on.run(["sh", "-c", _CLEAN, "sh", workdir, images], timeout_s=600.0)
+    done = transport.run(["sh", "-c", _CLEAN, "sh", workdir, images], timeout_s=600.0)
     pairs = [line.partition("=")[::2] for line in done.text.splitlines()]
     if done.exit_code != 0:
         said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()

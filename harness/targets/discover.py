@@ -67,11 +67,11 @@ def _known(serial: str, specs: Iterable[DeviceSpec]) -> str:
 def _offer(serial: str, address: str, name: str) -> Offer:
     spec = DeviceSpec(name, "android", "adb", address)
     try:
-        on = transports.connect(spec)
+        transport = transports.connect(spec)
         try:
-            facts = kinds.find("android").read_facts(on)
+            facts = kinds.find("android").read_facts(transport)
         finally:
-            on.close()
+            transport.close()
     except BenchError as error:
         return Offer(serial, address, name, reason=error.message, hint=error.hint)
     about = ", ".join(part for part in (facts.model, facts.soc, facts.os) if part)

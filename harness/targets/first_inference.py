@@ -14,10 +14,10 @@ from ..scenario.plan import Inventory
 from ..steps import datasets
 from ..steps.convert import convert
 from ..steps.infer import LoadedArtifact, infer
-from ..steps.jobs import Limits, Place, machine_cpus
+from ..steps.jobs import JobLimits, Place, machine_cpus
 from ..transports import Transport
-from .remote import RemoteSite
-from .target import LocalSite, Site
+from .remote import RemoteTarget
+from .target import LocalTarget, Target
 
 #: small, and there is a runtime of it for every kind of device
 FORMAT = "tflite"
@@ -31,25 +31,25 @@ class FirstRun:
         self._engine, self._inventory, self._cache = engine, inventory, cache
         self._logs = cache / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._site: Site | None = None
+        self._target: Target | None = None
 
-    def runtime(self, on: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
+    def runtime(self, transport: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
         """The format's runner there. Raises CannotRun, StepFailed, DeviceLost."""
         if spec.transport == "local":
-            self._site = LocalSite(spec, self._here)
+            self._target = LocalTarget(spec, self._here)
         else:
-            site = RemoteSite(spec, self._engine, self._cache, self._logs, "devices check")
-            site.adopt(on, facts)
-            self._site = site
-        image = self._site.place(REGISTRY[FORMAT].SPEC.image).image
+            target = RemoteTarget(spec, self._engine, self._cache, self._logs, "devices check")
+            target.adopt(transport, facts)
+            self._target = target
+        image = self._target.place(REGISTRY[FORMAT].SPEC.image).image
         return f"{REGISTRY[FORMAT].SPEC.title} as {image.engine} {image.reference}"
 
-    def infer(self, on: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
+    def infer(self, transport: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
         """One picture of the first model that has some. Raises BenchError."""
-        assert self._site
+        assert self._target
         model, pictures = self._model()
-        what = self._loadable(model, self._site)
-        limits = Limits(self._site.all_cpus(), MEMORY_BYTES, TIMEOUT_S)
+        what = self._loadable(model, self._target)
+        limits = JobLimits(self._target.all_cpus(), MEMORY_BYTES, TIMEOUT_S)
         with tempfile.TemporaryDirectory() as fresh:  # a result from before would prove nothing
             path, _ = infer(Path(fresh), "outputs", what, pictures, 1, limits)
             return f"{model.spec.name} on one picture: {path.stat().st_size} bytes of outputs"
@@ -66,12 +66,12 @@ class FirstRun:
                 return model, datasets.pack(dataset, self._cache / "packs", few)
         raise StepFailed("no model names a dataset, so there is no picture to infer on")
 
-    def _loadable(self, model: Model, site: Site) -> LoadedArtifact:
+    def _loadable(self, model: Model, target: Target) -> LoadedArtifact:
         spec = REGISTRY[FORMAT].SPEC
-        limits = Limits(machine_cpus(), MEMORY_BYTES, TIMEOUT_S)
+        limits = JobLimits(machine_cpus(), MEMORY_BYTES, TIMEOUT_S)
         converter = self._here(spec.converter)
         artifact = convert(self._cache, converter, model.spec, model.folder, spec, "fp32", limits)
-        place = site.place(spec.image)
+        place = target.place(spec.image)
         return LoadedArtifact(
             model.spec, model.folder, FORMAT, "fp32", Path(artifact.path), artifact.sha256, place
         )

@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from .. import formats, kinds, runtimes, transports
-from ..containers import Completed, ContainerEngine, JobSpec, Mount, OnLine
+from ..containers import CompletedJob, ContainerEngine, JobSpec, Mount, OnLine
 from ..errors import CannotRun, DeviceLost, OutOfMemory, StepFailed
 from ..kinds import Kind
 from ..ondevice.lease import hold, owner
 from ..ondevice.store import place_of, put
 from ..records import DeviceFacts, DeviceSpec, Image
-from ..runtimes import Ready, There, Wanted
+from ..runtimes import DeviceMount, InstalledRuntime, RuntimeRequest
 from ..steps.jobs import Place
 from ..transports import Transport
 from ..transports.manifest import read as read_manifest
@@ -47,8 +47,8 @@ exit 0
 """
 
 
-class RemoteSite:
-    """Satisfies `target.Site`; a context manager that leaves the device as it was found."""
+class RemoteTarget:
+    """Satisfies `target.Target`; a context manager that leaves the device as it was found."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class RemoteSite:
         """Use a connection of the caller's, who holds the device's lease and closes it."""
         self.transport, self.facts, self.workdir = transport, facts, facts.workdir
 
-    def __enter__(self) -> RemoteSite:
+    def __enter__(self) -> RemoteTarget:
         return self
 
     def __exit__(
@@ -102,7 +102,7 @@ class RemoteSite:
         return " ".join(part for part in known if part)
 
     def place(self, image: str) -> Place:
-        """See `target.Site`; the first of the kind's runtimes that the device can have."""
+        """See `target.Target`; the first of the kind's runtimes that the device can have."""
         if image not in self._ready:
             ready = self._provide(image)
             runner = DeviceRunner(self.transport, self.spec, self.workdir, ready)
@@ -110,15 +110,15 @@ class RemoteSite:
         return self._ready[image]
 
     def cpus(self, threads: int) -> tuple[int, ...]:
-        """See `target.Site`."""
+        """See `target.Target`."""
         return chosen(self.spec.cpus or in_order(self.facts.cpus, self.facts), threads)
 
     def all_cpus(self) -> tuple[int, ...]:
-        """See `target.Site`."""
+        """See `target.Target`."""
         return self.spec.cpus or self.facts.cpus
 
     def steady(self) -> AbstractContextManager[tuple[str, ...]]:
-        """See `target.Site`."""
+        """See `target.Target`."""
         return self.kind.steady(self.transport, self.spec.steady, self.workdir)
 
     def wait_until_back(self) -> None:
@@ -139,11 +139,11 @@ class RemoteSite:
         """End every job of ours that still runs there."""
         self.transport.run(["sh", "-c", KILL_JOBS, "sh", self.workdir], timeout_s=30.0)
 
-    def _provide(self, image: str) -> Ready:
+    def _provide(self, image: str) -> InstalledRuntime:
         name, facts = self.spec.name, self.facts
         if reason := formats.why_no_image(image, name, facts):
             raise CannotRun(reason)
-        wanted = Wanted(
+        wanted = RuntimeRequest(
             name=image,
             device=self.spec,
             facts=facts,
@@ -162,15 +162,17 @@ class RemoteSite:
 class DeviceRunner:
     """Satisfies `jobs.JobRunner` for one format's runtime on a device."""
 
-    def __init__(self, transport: Transport, spec: DeviceSpec, workdir: str, ready: Ready) -> None:
-        self._on, self._spec, self._ready = transport, spec, ready
+    def __init__(
+        self, transport: Transport, spec: DeviceSpec, workdir: str, ready: InstalledRuntime
+    ) -> None:
+        self._transport, self._spec, self._ready = transport, spec, ready
         self._workdir = PurePosixPath(workdir)
 
     def locate(self, mount: Mount) -> str:
         """The path that a job sees for a mount; pushes nothing."""
         return self._ready.seen(self._there(mount))
 
-    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
         """Push, run, pull. Raises JobTimeout, OutOfMemory, StepFailed, DeviceLost."""
         began = time.monotonic()
         theirs = {mount: self._there(mount) for mount in job.mounts}
@@ -179,37 +181,37 @@ class DeviceRunner:
             if not mount.writable:
                 self._put(mount)
         try:
-            self._on.push(own.host, theirs[own].path)
+            self._transport.push(own.host, theirs[own].path)
             exit_code, output = self._execute(job, tuple(theirs.values()), on_line)
-            self._on.pull(theirs[own].path, own.host)
+            self._transport.pull(theirs[own].path, own.host)
         finally:
             self._remove(theirs[own].path)
         job.log.write_bytes(output)
         self._check(job, exit_code)
         text = output[-(1 << 16) :].decode("utf-8", "backslashreplace")
-        return Completed(exit_code, text, time.monotonic() - began)
+        return CompletedJob(exit_code, text, time.monotonic() - began)
 
     def _execute(
-        self, job: JobSpec, mounts: tuple[There, ...], on_line: OnLine | None
+        self, job: JobSpec, mounts: tuple[DeviceMount, ...], on_line: OnLine | None
     ) -> tuple[int, bytes]:
         command = self._ready.command(job.argv, mounts, job.env, job.cpus, job.memory_bytes)
-        done = self._on.run(command, timeout_s=job.timeout_s, on_line=on_line)
+        done = self._transport.run(command, timeout_s=job.timeout_s, on_line=on_line)
         return done.exit_code, done.stdout + done.stderr
 
-    def _there(self, mount: Mount) -> There:
+    def _there(self, mount: Mount) -> DeviceMount:
         if mount.writable:
             token = hashlib.sha256(str(mount.host.resolve()).encode()).hexdigest()[:16]
-            return There(self._workdir / "jobs" / token, mount.target, writable=True)
-        return There(place_of(self._workdir, mount.host, _key(mount.host)), mount.target)
+            return DeviceMount(self._workdir / "jobs" / token, mount.target, writable=True)
+        return DeviceMount(place_of(self._workdir, mount.host, _key(mount.host)), mount.target)
 
     def _put(self, mount: Mount) -> None:
         quota = self._spec.storage_mb * 10**6
-        put(self._on, self._workdir, mount.host, _key(mount.host), quota)
+        put(self._transport, self._workdir, mount.host, _key(mount.host), quota)
 
     def _remove(self, path: PurePosixPath) -> None:
         record = path.with_name(f".{path.name}.pushed")
         with suppress(DeviceLost):  # the next job has the same path, and `clean` removes all
-            self._on.run(["rm", "-rf", str(path), str(record)], timeout_s=60.0)
+            self._transport.run(["rm", "-rf", str(path), str(record)], timeout_s=60.0)
 
     def _check(self, job: JobSpec, exit_code: int) -> None:
         if exit_code in KILLED:

@@ -1,6 +1,6 @@
 """Where the cells of a device run: this machine, or one at the other end of a transport.
 
-A site gives a format's place, CPUs for a measured job, and the transport and kind through which
+A target gives a format's place, CPUs for a measured job, and the transport and kind through which
 its state is read. `remote` has the one behind a transport.
 """
 
@@ -21,7 +21,7 @@ from ..transports import Transport
 from ..workspace import cache_root
 
 
-class Site(Protocol):
+class Target(Protocol):
     """One device, connected, for the length of a run."""
 
     @property
@@ -71,7 +71,7 @@ class Site(Protocol):
         ...
 
 
-class LocalSite:
+class LocalTarget:
     """This machine: jobs run in its own container engine."""
 
     def __init__(self, spec: DeviceSpec, place: Callable[[str], Place]) -> None:
@@ -87,22 +87,22 @@ class LocalSite:
         self.restored = self.kind.restore(self.transport, self.workdir) if spec.steady else ()
 
     def place(self, image: str) -> Place:
-        """See `Site`."""
+        """See `Target`."""
         return self._build(image)
 
     def cpus(self, threads: int) -> tuple[int, ...]:
-        """See `Site`."""
+        """See `Target`."""
         if self.spec.cpus:
             return chosen(self.spec.cpus, threads)
         return chosen(in_order(self.all_cpus(), self.facts), threads)
 
     def all_cpus(self) -> tuple[int, ...]:
-        """See `Site`; those that the facts leave under a quota."""
+        """See `Target`; those that the facts leave under a quota."""
         ours = machine_cpus()
         return tuple(cpu for cpu in ours if cpu in self.facts.cpus) or ours
 
     def steady(self) -> AbstractContextManager[tuple[str, ...]]:
-        """See `Site`."""
+        """See `Target`."""
         if not self.spec.steady:
             return nullcontext(())
         return self.kind.steady(self.transport, self.spec.steady, self.workdir)
@@ -122,7 +122,7 @@ def connected(
     logs: Path,
     holder: str,
     on_line: OnLine = lambda line: None,
-) -> Iterator[Site]:
+) -> Iterator[Target]:
     """The device, connected and leased to `holder` until the body ends; this machine needs neither.
 
     A connection that is lost at once is tried once more. Raises DeviceLost and what else
@@ -130,17 +130,17 @@ def connected(
     """
     logs.mkdir(parents=True, exist_ok=True)
     if spec.transport == "local":
-        yield LocalSite(spec, images_here(engine, logs, on_line))
+        yield LocalTarget(spec, images_here(engine, logs, on_line))
         return
-    from .remote import RemoteSite
+    from .remote import RemoteTarget
 
-    site = RemoteSite(spec, engine, cache, logs, holder, on_line)
+    target = RemoteTarget(spec, engine, cache, logs, holder, on_line)
     try:
-        site.connect()
+        target.connect()
     except DeviceLost:
-        site.connect()
-    with site:
-        yield site
+        target.connect()
+    with target:
+        yield target
 
 
 def images_here(
@@ -155,9 +155,9 @@ def images_here(
     return place
 
 
-def record(site: Site, held: tuple[str, ...] = (), set_aside: str = "") -> RunDevice:
+def record(target: Target, held: tuple[str, ...] = (), set_aside: str = "") -> RunDevice:
     """What a run keeps of its device; no address, since runs are sent around."""
-    spec = site.spec
+    spec = target.spec
     return RunDevice(
         name=spec.name,
         kind=spec.kind,
@@ -165,10 +165,10 @@ def record(site: Site, held: tuple[str, ...] = (), set_aside: str = "") -> RunDe
         labels=spec.labels,
         description=spec.description,
         emulated=spec.emulated,
-        facts=site.facts,
+        facts=target.facts,
         held=held,
         allowed=spec.steady,
-        restored=site.restored,
+        restored=target.restored,
         set_aside=set_aside,
     )
 

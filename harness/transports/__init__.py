@@ -81,7 +81,7 @@ class Transport(Protocol):
         ...
 
 
-class Target(Protocol):
+class Addressed(Protocol):
     """What of a device's file a transport needs; `records.DeviceSpec` has it."""
 
     @property
@@ -92,7 +92,7 @@ class Target(Protocol):
     def address(self) -> str: ...
 
 
-Connect = Callable[[Target], Transport]
+Connect = Callable[[Addressed], Transport]
 
 
 def _local() -> Connect:
@@ -117,7 +117,7 @@ def _adb() -> Connect:
 REGISTRY: Final[dict[str, Callable[[], Connect]]] = {"local": _local, "ssh": _ssh, "adb": _adb}
 
 
-def connect(target: Target) -> Transport:
+def connect(target: Addressed) -> Transport:
     """The device, connected and authorised.
 
     Raises UsageError for an address or transport that is none, StepFailed for a key, password or

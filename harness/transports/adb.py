@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import DeviceLost, UsageError
-from . import Target, endpoint
+from . import Addressed, endpoint
 from .adb_channel import Link, PlainExec, ShellV2
 from .channel import Channel
 from .remote import RemoteTransport
@@ -16,7 +16,7 @@ from .remote import RemoteTransport
 STREAMS = 8
 
 
-def connect(target: Target) -> RemoteTransport:
+def connect(target: Addressed) -> RemoteTransport:
     """Connect and authorise; see `transports.connect`."""
     return RemoteTransport(AdbConnection(target.name, target.address))
 

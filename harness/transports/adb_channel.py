@@ -10,7 +10,7 @@ import time
 from typing import Protocol
 
 from ..errors import DeviceLost, StepFailed
-from .channel import STALL_S, Exited, Output
+from .channel import STALL_S, CommandOutput, Exited
 from .failures import lost
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = 0, 1, 2, 3, 4
@@ -85,7 +85,7 @@ class ShellV2(_AdbChannel):
     def end(self) -> None:
         self._write(_PACKET.pack(_CLOSE_STDIN, 0))
 
-    def receive(self, timeout_s: float) -> Output | Exited | None:
+    def receive(self, timeout_s: float) -> CommandOutput | Exited | None:
         until = time.monotonic() + timeout_s
         while (packet := self._packet()) is None:
             data = self._stream.receive(max(0.0, until - time.monotonic()))
@@ -96,7 +96,7 @@ class ShellV2(_AdbChannel):
             self._buffer += data
         return packet
 
-    def _packet(self) -> Output | Exited | None:
+    def _packet(self) -> CommandOutput | Exited | None:
         """The next event of what has arrived; output needs not wait for the rest of its packet."""
         while len(self._buffer) >= _PACKET.size:
             kind, size = _PACKET.unpack_from(self._buffer)
@@ -107,7 +107,7 @@ class ShellV2(_AdbChannel):
             if kind == _EXIT and data:
                 return Exited(data[0])
             if data and kind in (_STDOUT, _STDERR):
-                return Output(data, is_error=kind == _STDERR)
+                return CommandOutput(data, is_error=kind == _STDERR)
         return None
 
 
@@ -128,7 +128,7 @@ class PlainExec(_AdbChannel):
     def end(self) -> None:
         pass  # there is no such message; commands that read know how much
 
-    def receive(self, timeout_s: float) -> Output | Exited | None:
+    def receive(self, timeout_s: float) -> CommandOutput | Exited | None:
         until = time.monotonic() + timeout_s
         while not self._over:
             data = self._stream.receive(max(0.0, until - time.monotonic()))
@@ -137,7 +137,7 @@ class PlainExec(_AdbChannel):
             self._over = not data
             self._buffer += data
             if output := self._certain():
-                return Output(output)
+                return CommandOutput(output)
         return self._last()
 
     def _certain(self) -> bytes:
@@ -155,7 +155,7 @@ class PlainExec(_AdbChannel):
         del self._buffer[: len(output)]
         return output
 
-    def _last(self) -> Output | Exited:
+    def _last(self) -> CommandOutput | Exited:
         head, marker, code = bytes(self._buffer).partition(self._marker)
         if not marker or not code.strip().isdigit():
             raise self._ended()

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..errors import StepFailed
-from .manifest import Entry, Manifest
+from .manifest import FileEntry, Manifest
 
 CHUNK_BYTES = 1 << 18
 _BLOCK = tarfile.BLOCKSIZE
 
 
-def pack(entries: Iterable[Entry], manifest: Manifest, marker: str) -> Iterator[bytes]:
+def pack(entries: Iterable[FileEntry], manifest: Manifest, marker: str) -> Iterator[bytes]:
     """The entries, and the folder `marker` that says what all of the manifest is, as its end."""
     now = int(time.time())
     buffer = bytearray()
@@ -43,7 +43,7 @@ def read_exactly(path: Path, size: int) -> Iterator[bytes]:
             raise StepFailed(f"{path}: changed while it was sent", "push it again")
 
 
-def _header(entry: Entry, now: int) -> bytes:
+def _header(entry: FileEntry, now: int) -> bytes:
     info = tarfile.TarInfo(entry.path)
     info.mode, info.mtime, info.size = entry.mode & 0o777, now, entry.size
     if entry.is_folder:
@@ -60,9 +60,9 @@ def _record(manifest: Manifest, marker: str, now: int) -> bytes:
         "manifest": manifest.lines(),
         "files": paths.encode("utf-8", "surrogateescape"),
     }
-    made = bytearray(_header(Entry(marker, Path(), 0o755, 0, "dir"), now))
+    made = bytearray(_header(FileEntry(marker, Path(), 0o755, 0, "dir"), now))
     for name, data in members.items():
-        made += _header(Entry(f"{marker}/{name}", Path(), 0o644, len(data), ""), now)
+        made += _header(FileEntry(f"{marker}/{name}", Path(), 0o644, len(data), ""), now)
         made += data + bytes(-len(data) % _BLOCK)
     return bytes(made)
 

@@ -11,7 +11,7 @@ STALL_S = 30.0
 
 
 @dataclass(frozen=True)
-class Output:
+class CommandOutput:
     """Bytes that a command wrote."""
 
     data: bytes
@@ -39,7 +39,7 @@ class Channel(Protocol):
         """No more input; does nothing where `Connection.ends_input` is false."""
         ...
 
-    def receive(self, timeout_s: float) -> Output | Exited | None:
+    def receive(self, timeout_s: float) -> CommandOutput | Exited | None:
         """The next event; None when there was none in time. Raises DeviceLost."""
         ...
 
@@ -79,7 +79,7 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-def collect(channel: Channel, timeout_s: float = STALL_S) -> Iterator[Output | Exited]:
+def collect(channel: Channel, timeout_s: float = STALL_S) -> Iterator[CommandOutput | Exited]:
     """Events up to and with the end; TimeoutError after `timeout_s` without any."""
     while True:
         event = channel.receive(timeout_s)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from ..errors import DeviceLost, JobTimeout, StepFailed
 from . import Completed, OnLine, scripts
-from .channel import STALL_S, Channel, Connection, Exited, Output, collect
+from .channel import STALL_S, Channel, CommandOutput, Connection, Exited, collect
 from .failures import lost
 from .lines import Lines
 from .output import Collected
@@ -88,7 +88,7 @@ class _Job:
             if not self._over:
                 raise
 
-    def _receive(self, timeout_s: float) -> Output | Exited | None:
+    def _receive(self, timeout_s: float) -> CommandOutput | Exited | None:
         try:
             event = self._channel.receive(timeout_s)
         except DeviceLost:
@@ -97,7 +97,7 @@ class _Job:
         self._over = isinstance(event, Exited)
         return event
 
-    def _take(self, output: Output) -> None:
+    def _take(self, output: CommandOutput) -> None:
         """Output goes on; the first line of the wrapper's stays here."""
         wanted = output.is_error or not self._connection.splits_output
         if self._group is not None or not wanted:

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import JobTimeout, StepFailed
-from . import Completed, OnLine, Target, Transfer
+from . import Addressed, Completed, OnLine, Transfer
 from .failures import refused
 from .lines import Lines
 from .output import Collected
 from .started import check
 
 
-def connect(target: Target) -> LocalTransport:
+def connect(target: Addressed) -> LocalTransport:
     """This machine; nothing to connect."""
     return LocalTransport(target.name)
 

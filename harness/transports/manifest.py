@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileEntry:
     """One file, link or folder; `path` is relative to `root`, with slashes."""
 
     path: str
@@ -52,7 +52,7 @@ class Entry:
 class Manifest:
     """All of a folder, or one file."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[FileEntry, ...]
 
     @property
     def content(self) -> str:
@@ -63,7 +63,7 @@ class Manifest:
         return whole.hexdigest()
 
     @property
-    def files(self) -> tuple[Entry, ...]:
+    def files(self) -> tuple[FileEntry, ...]:
         return tuple(entry for entry in self.entries if not entry.is_folder)
 
     def lines(self) -> bytes:
@@ -92,8 +92,8 @@ def read(path: Path) -> Manifest:
     return manifest
 
 
-def _walk(root: Path, folder: str, prefix: str, known: _Known) -> list[Entry]:
-    entries: list[Entry] = []
+def _walk(root: Path, folder: str, prefix: str, known: _Known) -> list[FileEntry]:
+    entries: list[FileEntry] = []
     with os.scandir(folder) as found:
         for item in sorted(found, key=lambda item: item.name):
             path = prefix + item.name
@@ -103,14 +103,14 @@ def _walk(root: Path, folder: str, prefix: str, known: _Known) -> list[Entry]:
     return entries
 
 
-def _entry(root: Path, path: str, seen: os.stat_result, known: _Known) -> Entry:
+def _entry(root: Path, path: str, seen: os.stat_result, known: _Known) -> FileEntry:
     mode = seen.st_mode
     if stat.S_ISREG(mode):
-        return Entry(path, root, mode, seen.st_size, known.hash(root, path, seen))
+        return FileEntry(path, root, mode, seen.st_size, known.hash(root, path, seen))
     if stat.S_ISDIR(mode):
-        return Entry(path, root, mode, 0, "dir")
+        return FileEntry(path, root, mode, 0, "dir")
     if stat.S_ISLNK(mode):
-        return Entry(path, root, 0o777, 0, f"link:{(root / path).readlink()}")
+        return FileEntry(path, root, 0o777, 0, f"link:{(root / path).readlink()}")
     raise StepFailed(f"{root / path}: is no file, folder or link, and cannot be pushed")
 
 

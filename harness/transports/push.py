@@ -13,7 +13,7 @@ from . import Transfer, archive, manifest, scripts
 from .channel import Channel, Connection
 from .execute import ask, asking, finish
 from .failures import lost, refused
-from .manifest import Entry, Manifest
+from .manifest import FileEntry, Manifest
 from .started import start
 
 #: a smaller file is sent again sooner than it is looked for, bytes
@@ -50,7 +50,7 @@ def _shell_path(path: PurePosixPath) -> PurePosixPath:
 
 
 def _push_file(
-    connection: Connection, entry: Entry, remote: PurePosixPath, action: str
+    connection: Connection, entry: FileEntry, remote: PurePosixPath, action: str
 ) -> tuple[int, int]:
     remembered = entry.size >= REMEMBERED_BYTES
     content = Manifest((entry,)).content if remembered else ""
@@ -94,7 +94,7 @@ def _push_tree(
 
 
 def _one_by_one(
-    connection: Connection, entries: Iterable[Entry], remote: PurePosixPath, action: str
+    connection: Connection, entries: Iterable[FileEntry], remote: PurePosixPath, action: str
 ) -> tuple[int, int]:
     """Without tar on the device: no record, no empty folders, links as what they point to."""
     files = sent = 0
@@ -125,7 +125,9 @@ def _looking(
         yield content
 
 
-def _changed(connection: Connection, found: Manifest, remote: PurePosixPath) -> tuple[Entry, ...]:
+def _changed(
+    connection: Connection, found: Manifest, remote: PurePosixPath
+) -> tuple[FileEntry, ...]:
     """What a device that has an older state of the folder lacks; removes what is no more."""
     _, out, _ = ask(connection, scripts.MANIFEST, _text(record_of(remote)))
     old = manifest.parse(out)

@@ -9,8 +9,8 @@ import time
 import paramiko
 
 from ..errors import DeviceLost, StepFailed
-from . import Target, ssh_address
-from .channel import STALL_S, Channel, Exited, Output
+from . import Addressed, ssh_address
+from .channel import STALL_S, Channel, CommandOutput, Exited
 from .failures import described, lost
 from .remote import RemoteTransport
 from .ssh_address import Address
@@ -22,7 +22,7 @@ WINDOW_BYTES = 1 << 24
 _READ_BYTES = 1 << 18
 
 
-def connect(target: Target) -> RemoteTransport:
+def connect(target: Addressed) -> RemoteTransport:
     """Log in; see `transports.connect`."""
     return RemoteTransport(
         SshConnection(target.name, ssh_address.read(target.name, target.address))
@@ -153,7 +153,7 @@ class SshChannel:
             self._check_alive()
             raise BrokenPipeError from error
 
-    def receive(self, timeout_s: float) -> Output | Exited | None:
+    def receive(self, timeout_s: float) -> CommandOutput | Exited | None:
         until = time.monotonic() + timeout_s
         while True:
             session = self._session
@@ -178,12 +178,12 @@ class SshChannel:
             if room is not None:
                 room.release()
 
-    def _read(self) -> Output:
+    def _read(self) -> CommandOutput:
         """Reading answers with how much more may come, which fails when the other side is gone."""
         try:
             if self._session.recv_ready():
-                return Output(self._session.recv(_READ_BYTES))
-            return Output(self._session.recv_stderr(_READ_BYTES), is_error=True)
+                return CommandOutput(self._session.recv(_READ_BYTES))
+            return CommandOutput(self._session.recv_stderr(_READ_BYTES), is_error=True)
         except (OSError, EOFError) as error:
             raise lost(
                 self._name, "in the middle of a command", "the other side is gone"

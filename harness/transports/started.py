@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ..errors import StepFailed
 from . import scripts
-from .channel import Channel, Connection, Exited, Output
+from .channel import Channel, CommandOutput, Connection, Exited
 
 #: so much of what the login shell says is kept for the error message, bytes
 _KEPT_BYTES = 1 << 16
@@ -69,21 +69,21 @@ class _Started:
     def end(self) -> None:
         self._channel.end()
 
-    def receive(self, timeout_s: float) -> Output | Exited | None:
+    def receive(self, timeout_s: float) -> CommandOutput | Exited | None:
         until = time.monotonic() + timeout_s
         while True:
             event = self._channel.receive(max(0.0, until - time.monotonic()))
             if isinstance(event, Exited):
                 self._check_started(event)
-            if not isinstance(event, Output) or not self._missing[event.is_error]:
+            if not isinstance(event, CommandOutput) or not self._missing[event.is_error]:
                 return event
             if rest := self._after_mark(event):
-                return Output(rest, event.is_error)
+                return CommandOutput(rest, event.is_error)
 
     def close(self) -> None:
         self._channel.close()
 
-    def _after_mark(self, event: Output) -> bytes:
+    def _after_mark(self, event: CommandOutput) -> bytes:
         seen = self._before[event.is_error] + event.data
         while self._missing[event.is_error] and self._mark in seen:
             _, _, seen = seen.partition(self._mark)

@@ -18,7 +18,7 @@ from harness.lab import binfmt
 from harness.ondevice import store as devicestore
 from harness.payload import payload
 from harness.records import DeviceFacts, DeviceSpec
-from harness.runtimes import Ready, There, Wanted, bundle, venv
+from harness.runtimes import DeviceMount, InstalledRuntime, RuntimeRequest, bundle, venv
 from harness.transports import Completed, OnLine, Transfer
 from harness.transports.local import LocalTransport
 
@@ -102,8 +102,8 @@ def debian_files(arch: str, folder: Path, packages: Sequence[str]) -> Path:
     return folder / "root"
 
 
-def wanted(name: str, arch: str, cache: Path, workdir: PurePosixPath = WORKDIR) -> Wanted:
-    return Wanted(
+def wanted(name: str, arch: str, cache: Path, workdir: PurePosixPath = WORKDIR) -> RuntimeRequest:
+    return RuntimeRequest(
         name=name,
         device=DeviceSpec("phone", "android", "local"),
         facts=DeviceFacts("android", arch, "Android 14"),
@@ -114,11 +114,11 @@ def wanted(name: str, arch: str, cache: Path, workdir: PurePosixPath = WORKDIR) 
     )
 
 
-def run(on: LocalTransport, ready: Ready, job: PurePosixPath, code: str) -> str:
-    on.run(("mkdir", "-p", str(job)), timeout_s=60)
-    mounts = (There(job, "/job", True),)
+def run(transport: LocalTransport, ready: InstalledRuntime, job: PurePosixPath, code: str) -> str:
+    transport.run(("mkdir", "-p", str(job)), timeout_s=60)
+    mounts = (DeviceMount(job, "/job", True),)
     env = {"PYTHONPATH": "/payload", "WORD": "it's"}
-    done = on.run(ready.command(("-c", code), mounts, env, (), 2 << 30), timeout_s=300)
+    done = transport.run(ready.command(("-c", code), mounts, env, (), 2 << 30), timeout_s=300)
     assert done.exit_code == 0, done.stderr.decode()
     return done.text.strip()
 
@@ -170,7 +170,7 @@ def test_the_runner_itself_starts_there(phone: Chrooted, cache: Path) -> None:
     home = devicestore.put(phone, WORKDIR, payload().folder, payload().sha256, 10**9)
     job = WORKDIR / "jobs" / "2"
     phone.run(("mkdir", "-p", str(job)), timeout_s=60)
-    mounts = (There(job, "/job", True),)
+    mounts = (DeviceMount(job, "/job", True),)
     argv = ("-m", "harness.runner", str(job))
     done = phone.run(ready.command(argv, mounts, {"PYTHONPATH": str(home)}, (), 0), timeout_s=300)
     assert done.exit_code == 2
@@ -190,10 +190,10 @@ def test_onnxruntime_runs_on_an_arm64_phone(phone: Chrooted, cache: Path) -> Non
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="runs natively on x86-64")
 def test_an_x86_host_without_anything_runs_its_own(tmp_path: Path, cache: Path) -> None:
     root = make_root(tmp_path / "root", Path("/bin/mksh-static"), Path("/bin/busybox"))
-    on = Chrooted(root)
-    ready = bundle.provide(on, wanted("tflite-runtime", "x86_64", cache))
+    transport = Chrooted(root)
+    ready = bundle.provide(transport, wanted("tflite-runtime", "x86_64", cache))
     code = "import tflite_runtime.interpreter, numpy; print(numpy.__version__)"
-    assert run(on, ready, WORKDIR / "jobs" / "1", code) == "1.26.4"
+    assert run(transport, ready, WORKDIR / "jobs" / "1", code) == "1.26.4"
 
 
 @root_only
@@ -204,9 +204,9 @@ def test_a_bundle_that_does_not_run_there_is_named_and_removed(tmp_path: Path, c
         "#!/system/bin/sh\necho 'Exec format error' >&2; exit 126\n"
     )
     (root / "system/bin/env").chmod(0o755)
-    on = Chrooted(root)
+    transport = Chrooted(root)
     with pytest.raises(StepFailed) as caught:
-        bundle.provide(on, wanted("tflite-runtime", "x86_64", cache))
+        bundle.provide(transport, wanted("tflite-runtime", "x86_64", cache))
     assert caught.value.message == (
         "phone: the bundle of tflite-runtime does not run there: Exec format error"
     )
@@ -216,7 +216,7 @@ def test_a_bundle_that_does_not_run_there_is_named_and_removed(tmp_path: Path, c
 
 def test_a_host_with_python_gets_an_environment(tmp_path: Path, cache: Path) -> None:
     facts = DeviceFacts("linux", os.uname().machine, "Linux", python="3.11.2", libc="glibc")
-    asked = Wanted(
+    asked = RuntimeRequest(
         name="tflite-runtime",
         device=DeviceSpec("host", "linux", "local"),
         facts=facts,
@@ -225,12 +225,12 @@ def test_a_host_with_python_gets_an_environment(tmp_path: Path, cache: Path) -> 
         log=cache / "log.txt",
         engine=VenvEngine(),
     )
-    on = LocalTransport("host")
-    ready = venv.provide(on, asked)
+    transport = LocalTransport("host")
+    ready = venv.provide(transport, asked)
     job = PurePosixPath(tmp_path / "job")
     code = (
         "import sys, tempfile, numpy, tflite_runtime.interpreter;"
         "print(sys.prefix, tempfile.gettempdir(), numpy.__version__, sys.path[1])"
     )
-    assert run(on, ready, job, code) == f"{ready.tree} {job} 1.26.4 /payload"
-    assert venv.provide(on, asked).image.cached
+    assert run(transport, ready, job, code) == f"{ready.tree} {job} 1.26.4 /payload"
+    assert venv.provide(transport, asked).image.cached

@@ -78,7 +78,7 @@ def device(
 
 
 @pytest.fixture
-def on(device: Device) -> Iterator[Transport]:
+def transport(device: Device) -> Iterator[Transport]:
     made = connect(DeviceSpec("dut", "linux", device.transport, device.address))
     yield made
     made.close()
@@ -89,22 +89,24 @@ def workdir(tmp_path: Path) -> str:
     return str(tmp_path / "work")
 
 
-def test_facts_state_and_steady_come_through(on: Transport, cpus: Cpus, workdir: str) -> None:
-    facts = linux.read_facts(on)
+def test_facts_state_and_steady_come_through(
+    transport: Transport, cpus: Cpus, workdir: str
+) -> None:
+    facts = linux.read_facts(transport)
     assert facts.arch
     assert facts.workdir.endswith("/.cache/bench-device")
     assert facts.free_bytes is not None
-    assert [policy.governor for policy in linux.read_state(on).policies] == BEFORE
-    with linux.steady(on, ["governor"], workdir) as in_force:
+    assert [policy.governor for policy in linux.read_state(transport).policies] == BEFORE
+    with linux.steady(transport, ["governor"], workdir) as in_force:
         assert in_force == ("governor=performance",)
         assert cpus.governors() == HELD
     assert cpus.governors() == BEFORE
 
 
 def test_a_lost_cable_lets_the_device_go(
-    device: Device, on: Transport, cpus: Cpus, workdir: str
+    device: Device, transport: Transport, cpus: Cpus, workdir: str
 ) -> None:
-    steady = hold.steady(on, linux.SPEC, ["governor"], workdir, beat_s=0.3, stale_s=2)
+    steady = hold.steady(transport, linux.SPEC, ["governor"], workdir, beat_s=0.3, stale_s=2)
     steady.__enter__()
     assert cpus.governors() == HELD
     device.stop()
@@ -113,8 +115,10 @@ def test_a_lost_cable_lets_the_device_go(
         steady.__exit__(None, None, None)
 
 
-def test_a_short_loss_does_not(device: Device, on: Transport, cpus: Cpus, workdir: str) -> None:
-    with hold.steady(on, linux.SPEC, ["governor"], workdir, beat_s=0.3, stale_s=20):
+def test_a_short_loss_does_not(
+    device: Device, transport: Transport, cpus: Cpus, workdir: str
+) -> None:
+    with hold.steady(transport, linux.SPEC, ["governor"], workdir, beat_s=0.3, stale_s=20):
         device.drop()
         time.sleep(1.5)
         assert cpus.governors() == HELD
@@ -135,7 +139,7 @@ with hold.steady(on, linux.SPEC, ["governor"], sys.argv[3], 0.3, float(sys.argv[
 
 @pytest.mark.parametrize("contact", [True, False])
 def test_a_killed_holder_leaves_nothing_changed(
-    device: Device, on: Transport, cpus: Cpus, workdir: str, contact: bool
+    device: Device, transport: Transport, cpus: Cpus, workdir: str, contact: bool
 ) -> None:
     stale_s = "60" if contact else "2"
     with subprocess.Popen(
@@ -148,16 +152,16 @@ def test_a_killed_holder_leaves_nothing_changed(
         process.send_signal(signal.SIGKILL)
         process.wait()
     if contact:
-        assert linux.restore(on, workdir) == ("governor: schedutil", "governor: ondemand")
+        assert linux.restore(transport, workdir) == ("governor: schedutil", "governor: ondemand")
     wait_for(lambda: cpus.governors() == BEFORE, 30)
-    assert linux.restore(on, workdir) == ()
+    assert linux.restore(transport, workdir) == ()
 
 
-def test_two_of_us_do_not_share_it(device: Device, on: Transport, workdir: str) -> None:
+def test_two_of_us_do_not_share_it(device: Device, transport: Transport, workdir: str) -> None:
     other = connect(DeviceSpec("dut", "linux", device.transport, device.address))
     try:
         with (
-            lease.hold(on, workdir, "ann@desk pid 7, run r1"),
+            lease.hold(transport, workdir, "ann@desk pid 7, run r1"),
             pytest.raises(StepFailed, match="in use by ann@desk pid 7, run r1"),
             lease.hold(other, workdir, "bob"),
         ):

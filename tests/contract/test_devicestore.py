@@ -78,7 +78,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("toybox", marks=pytest.mark.servers),
     ]
 )
-def on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Transport]:
+def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Transport]:
     name = request.param
     if name in ("ssh", "adb"):
         folder = tmp_path / name
@@ -128,9 +128,9 @@ def archive_of(folder: Path, target: Path) -> Path:
 
 
 def test_a_folder_arrives_whole_and_is_not_sent_twice(
-    on: Transport, workdir: PurePosixPath, folder: Path
+    transport: Transport, workdir: PurePosixPath, folder: Path
 ) -> None:
-    path = store.put(on, workdir, folder, "k1", 100 * MB)
+    path = store.put(transport, workdir, folder, "k1", 100 * MB)
     assert path == workdir / "store" / "k1" / "data set"
     for file in (p for p in folder.rglob("*") if p.is_file()):
         there = Path(path) / file.relative_to(folder)
@@ -138,56 +138,58 @@ def test_a_folder_arrives_whole_and_is_not_sent_twice(
         assert there.stat().st_mode == file.stat().st_mode
     before = (Path(path) / "B.txt").stat()
     shutil.rmtree(folder)  # nothing is read, so nothing is sent
-    assert store.put(on, workdir, folder, "k1", 100 * MB) == path
+    assert store.put(transport, workdir, folder, "k1", 100 * MB) == path
     assert (Path(path) / "B.txt").stat() == before
 
 
-def test_an_archive_is_unpacked_there(on: Transport, workdir: PurePosixPath, folder: Path) -> None:
+def test_an_archive_is_unpacked_there(
+    transport: Transport, workdir: PurePosixPath, folder: Path
+) -> None:
     packed = archive_of(folder, folder.parent / "it.tar.gz")
-    placed = store.put_archive(on, workdir, packed, "k2", MB, 100 * MB)
+    placed = store.put_archive(transport, workdir, packed, "k2", MB, 100 * MB)
     assert placed.fresh
     assert (Path(placed.path) / "sub ü" / "-n").read_text() == "x" * 1000
     assert os.access(Path(placed.path) / "sub ü" / "run", os.X_OK)
     assert not (Path(placed.path).parent / "it.tar.gz").exists()
-    again = store.put_archive(on, workdir, packed, "k2", MB, 100 * MB)
-    assert again == store.Placed(placed.path, False)
+    again = store.put_archive(transport, workdir, packed, "k2", MB, 100 * MB)
+    assert again == store.Stored(placed.path, False)
 
 
 def test_the_entry_that_was_not_used_longest_makes_room(
-    on: Transport, workdir: PurePosixPath, tmp_path: Path
+    transport: Transport, workdir: PurePosixPath, tmp_path: Path
 ) -> None:
     for key in ("a", "b", "c"):
         (tmp_path / key).write_bytes(os.urandom(MB))
-        store.put(on, workdir, tmp_path / key, key, 100 * MB)
-    store._IN_USE.pop(on)  # another run, over a new connection
-    assert store.there(on, workdir, ("a", "x")) == {"a"}
+        store.put(transport, workdir, tmp_path / key, key, 100 * MB)
+    store._IN_USE.pop(transport)  # another run, over a new connection
+    assert store.there(transport, workdir, ("a", "x")) == {"a"}
     (tmp_path / "d").write_bytes(os.urandom(MB))
-    store.put(on, workdir, tmp_path / "d", "d", 3 * MB + 4096)
+    store.put(transport, workdir, tmp_path / "d", "d", 3 * MB + 4096)
     left = {path.name for path in Path(workdir / "store").iterdir() if path.is_dir()}
     assert left == {"a", "c", "d"}
 
 
 def test_asking_for_many_is_one_round_trip(workdir: PurePosixPath, tmp_path: Path) -> None:
-    on = Tools()
+    transport = Tools()
     for key in ("a", "b"):
         (tmp_path / key).write_text(key)
-        store.put(on, workdir, tmp_path / key, key, MB)
-    on.commands = 0
-    assert store.there(on, workdir, [*"abcdef"]) == {"a", "b"}
-    assert on.commands == 1
+        store.put(transport, workdir, tmp_path / key, key, MB)
+    transport.commands = 0
+    assert store.there(transport, workdir, [*"abcdef"]) == {"a", "b"}
+    assert transport.commands == 1
 
 
 def test_what_the_run_uses_is_never_removed(workdir: PurePosixPath, tmp_path: Path) -> None:
-    on = Tools()
+    transport = Tools()
     for key in ("a", "b"):
         (tmp_path / key).write_bytes(os.urandom(MB))
-    store.put(on, workdir, tmp_path / "a", "a", MB + 4096)
+    store.put(transport, workdir, tmp_path / "a", "a", MB + 4096)
     with pytest.raises(StepFailed) as caught:
-        store.put(on, workdir, tmp_path / "b", "b", MB + 4096)
+        store.put(transport, workdir, tmp_path / "b", "b", MB + 4096)
     assert caught.value.message == (
         "phone: no room for b: it needs 1 MB, and of the quota of 1 MB this run itself uses 1 MB"
     )
-    assert store.there(on, workdir, ["a", "b"]) == {"a"}
+    assert store.there(transport, workdir, ["a", "b"]) == {"a"}
 
 
 def test_damage_on_the_way_is_seen_and_does_not_count(
@@ -208,10 +210,10 @@ def test_an_interrupted_push_counts_for_nothing_and_is_swept(
     with pytest.raises(ConnectionError):
         store.put(Breaking(), workdir, tmp_path / "a", "a", MB)
     assert list(Path(workdir / "store").glob(".part*"))
-    on = Tools()
-    assert store.there(on, workdir, ["a"]) == set()
+    transport = Tools()
+    assert store.there(transport, workdir, ["a"]) == set()
     monkeypatch.setattr(store, "_PROCESS", "another")
-    path = store.put(on, workdir, tmp_path / "a", "a", MB)
+    path = store.put(transport, workdir, tmp_path / "a", "a", MB)
     assert Path(path).read_text() == "content of the file"
     assert list(Path(workdir / "store").glob(".part*")) == []
 
@@ -225,12 +227,12 @@ def test_without_sha256sum_cksum_has_to_do_and_is_named(
     for name in TOOLS:
         (tools / name).symlink_to(str(shutil.which(name)))
     said: list[str] = []
-    on = Damaging(tools) if damaged else Tools(tools)
+    transport = Damaging(tools) if damaged else Tools(tools)
     if damaged:
         with pytest.raises(StepFailed, match=r"arrived damaged \(cksum\)"):
-            store.put(on, workdir, folder / "B.txt", "k", MB, said.append)
+            store.put(transport, workdir, folder / "B.txt", "k", MB, said.append)
     else:
-        store.put(on, workdir, folder, "k", MB, said.append)
+        store.put(transport, workdir, folder, "k", MB, said.append)
         assert said[-1] == ("phone has no sha256sum: data set is verified by cksum (CRC-32) only")
 
 
@@ -240,17 +242,17 @@ def test_a_full_disk_says_what_is_needed_and_free(tmp_path: Path) -> None:
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", disk], check=True)
     try:
-        on, workdir = Tools(), PurePosixPath(disk / "bench")
+        transport, workdir = Tools(), PurePosixPath(disk / "bench")
         (tmp_path / "small").write_bytes(os.urandom(6 * MB))
         (tmp_path / "big").write_bytes(os.urandom(11 * MB))
-        store.put(on, workdir, tmp_path / "small", "small", 100 * MB)
+        store.put(transport, workdir, tmp_path / "small", "small", 100 * MB)
         with pytest.raises(StepFailed) as caught:
-            store.put(on, workdir, tmp_path / "big", "big", 100 * MB)
+            store.put(transport, workdir, tmp_path / "big", "big", 100 * MB)
         assert caught.value.message.startswith(
             "phone: no room for big: it needs 20 MB, and 15 MB are free at "
         )
-        store._IN_USE.pop(on)  # another run: now the small one may go
-        store.put(on, workdir, tmp_path / "big", "big", 100 * MB)
-        assert store.there(on, workdir, ["small", "big"]) == {"big"}
+        store._IN_USE.pop(transport)  # another run: now the small one may go
+        store.put(transport, workdir, tmp_path / "big", "big", 100 * MB)
+        assert store.there(transport, workdir, ["small", "big"]) == {"big"}
     finally:
         subprocess.run(["umount", disk], check=True)

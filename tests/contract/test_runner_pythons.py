@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.containers import Completed, JobSpec, Mount, OnLine
+from harness.containers import CompletedJob, JobSpec, Mount, OnLine
 from harness.records import Cell, Image, ModelSpec, TensorSpec
 from harness.runner.job import PROFILES, TrialAnswer
 from harness.serial import loads
 from harness.steps import datasets
 from harness.steps.infer import LoadedArtifact
-from harness.steps.jobs import Limits, Place, pinned
+from harness.steps.jobs import JobLimits, Place, pinned
 from harness.steps.measure import run_trial
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ class PythonEngine:
     def locate(self, mount: Mount) -> str:
         return str(mount.host)
 
-    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
         began = time.monotonic()
         done = subprocess.run(
             [str(self._python), *job.argv],
@@ -68,7 +68,7 @@ class PythonEngine:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
             timeout=job.timeout_s,
         )  # fmt: skip
-        return Completed(done.returncode, done.stdout, time.monotonic() - began)
+        return CompletedJob(done.returncode, done.stdout, time.monotonic() - began)
 
 
 @pytest.fixture(scope="module", params=sorted(pythons()))
@@ -99,7 +99,7 @@ def test_a_trial_is_measured_and_says_with_what(python: Path, tmp_path: Path) ->
     artifact, place = ROOT / "tests/data/tiny.onnx", Place(PythonEngine(python), image)
     loaded = LoadedArtifact(spec, tmp_path, "onnx", "fp32", artifact, "", place)
     cell = Cell("tiny", "onnx", "fp32", "local", 1)
-    limits = Limits(pinned(1), 4 << 30, 120.0)
+    limits = JobLimits(pinned(1), 4 << 30, 120.0)
     trial = run_trial(tmp_path, cell, 0, loaded, pack, PROFILES["smoke"], limits)
     samples = np.load(tmp_path / trial.folder / "samples.npz")["latency_ns"]
     assert len(samples) >= 8

@@ -19,7 +19,7 @@ from harness.containers import ContainerEngine
 from harness.containers.docker import DockerEngine
 from harness.errors import JobTimeout, StepFailed
 from harness.records import DeviceFacts, DeviceSpec, Image
-from harness.runtimes import There, Wanted, image
+from harness.runtimes import DeviceMount, RuntimeRequest, image
 from harness.transports import Transport, connect
 
 pytestmark = [
@@ -95,7 +95,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, daemon: Daemon) -> Iterator
 
 
 @pytest.fixture
-def on(server: Sshd) -> Iterator[Transport]:
+def transport(server: Sshd) -> Iterator[Transport]:
     transport = connect(DeviceSpec("host", "linux", server.transport, server.address))
     yield transport
     transport.close()
@@ -120,9 +120,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerEngine]:
 
 
 @pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory, engine: ContainerEngine) -> Wanted:
+def wanted(tmp_path_factory: pytest.TempPathFactory, engine: ContainerEngine) -> RuntimeRequest:
     place = tmp_path_factory.mktemp("wanted")
-    return Wanted(
+    return RuntimeRequest(
         name="tiny",
         device=DeviceSpec("host", "linux", "ssh", storage_mb=3000),
         facts=FACTS,
@@ -141,29 +141,33 @@ def job(tmp_path: Path) -> Path:
     return tmp_path / "job"
 
 
-def run(on: Transport, ready: image.ImageReady, job: Path, code: str, timeout_s: float = 60) -> str:
-    mounts = (There(PurePosixPath(job), "/job", True),)
+def run(
+    transport: Transport, ready: image.InstalledImage, job: Path, code: str, timeout_s: float = 60
+) -> str:
+    mounts = (DeviceMount(PurePosixPath(job), "/job", True),)
     argv = ready.command(("-c", code), mounts, {"WORD": "it's"}, (1,), 300_000_000)
-    done = on.run(argv, timeout_s=timeout_s)
+    done = transport.run(argv, timeout_s=timeout_s)
     assert done.exit_code == 0, done
     return done.text.strip()
 
 
 def test_an_image_is_moved_once_and_is_the_same_there(
-    on: Transport, wanted: Wanted, daemon: Daemon
+    transport: Transport, wanted: RuntimeRequest, daemon: Daemon
 ) -> None:
-    first = image.provide(on, wanted)
+    first = image.provide(transport, wanted)
     assert not first.image.cached
     assert daemon.docker("image", "inspect", "--format", "{{.Id}}", first.there) == first.there
-    second = image.provide(on, wanted)
+    second = image.provide(transport, wanted)
     assert second.image.cached
     assert (second.there, second.image.digest) == (first.there, first.image.digest)
     left = [path.name for path in (Path(wanted.workdir) / "store").iterdir()]
     assert left in ([], [".count"])  # the file has gone, Docker has it
 
 
-def test_a_job_there_is_confined_as_one_here(on: Transport, wanted: Wanted, job: Path) -> None:
-    ready = image.provide(on, wanted)
+def test_a_job_there_is_confined_as_one_here(
+    transport: Transport, wanted: RuntimeRequest, job: Path
+) -> None:
+    ready = image.provide(transport, wanted)
     code = """
 import os, pathlib, tinybench
 status = dict(l.split(":\\t") for l in open("/proc/self/status").read().splitlines() if ":\\t" in l)
@@ -175,7 +179,7 @@ print(os.getuid(), status["CapEff"], status["NoNewPrivs"], os.listdir("/sys/clas
   sorted(os.sched_getaffinity(0)), open("/sys/fs/cgroup/memory.max").read().strip()
   if os.path.exists("/sys/fs/cgroup/memory.max") else 300000000, os.environ["WORD"])
 """
-    said = run(on, ready, job, code)
+    said = run(transport, ready, job, code)
     words = "1000 0000000000000000 1 ['lo'] Read-only file system [1]"
     assert said.startswith(words), said
     assert said.endswith("it's")
@@ -183,30 +187,30 @@ print(os.getuid(), status["CapEff"], status["NoNewPrivs"], os.listdir("/sys/clas
 
 
 def test_a_killed_client_takes_its_container_along(
-    on: Transport, wanted: Wanted, daemon: Daemon, job: Path
+    transport: Transport, wanted: RuntimeRequest, daemon: Daemon, job: Path
 ) -> None:
-    ready = image.provide(on, wanted)
+    ready = image.provide(transport, wanted)
     with pytest.raises(JobTimeout):
-        run(on, ready, job, "import time; time.sleep(300)", timeout_s=4)
+        run(transport, ready, job, "import time; time.sleep(300)", timeout_s=4)
     wait_for(lambda: daemon.docker("ps", "-aq") == "", 20)
 
 
 def test_what_a_lost_run_left_is_removed_by_the_next(
-    on: Transport, wanted: Wanted, daemon: Daemon
+    transport: Transport, wanted: RuntimeRequest, daemon: Daemon
 ) -> None:
-    ready = image.provide(on, wanted)
+    ready = image.provide(transport, wanted)
     label = f"{image.LABEL}=another"
     daemon.docker(
         *("run", "--detach", "--label", label, "--network", "none", ready.there, "sleep", "300")
     )
-    image.provide(on, wanted)
+    image.provide(transport, wanted)
     assert daemon.docker("ps", "-aq") == ""
 
 
 def test_a_broken_transfer_starts_again(
-    server: Sshd, wanted: Wanted, daemon: Daemon, engine: DockerEngine
+    server: Sshd, wanted: RuntimeRequest, daemon: Daemon, engine: DockerEngine
 ) -> None:
-    on = connect(DeviceSpec("host", "linux", server.transport, server.address))
+    transport = connect(DeviceSpec("host", "linux", server.transport, server.address))
     for name in daemon.docker("images", "-q").split():
         daemon.docker("rmi", "-f", name)
     assert daemon.docker("images", "-q") == ""
@@ -224,33 +228,33 @@ def test_a_broken_transfer_starts_again(
     thread.start()
     try:
         with pytest.raises(Exception, match="connection broke"):
-            image.provide(on, wanted)
+            image.provide(transport, wanted)
     finally:
         stop.set()
         thread.join()
     assert daemon.docker("images", "-q") == ""
-    ready = image.provide(on, wanted)
+    ready = image.provide(transport, wanted)
     assert not ready.image.cached
     assert daemon.docker("images", "-q", "--no-trunc") == ready.there
-    on.close()
+    transport.close()
 
 
-def test_a_jetson_gets_its_gpu(wanted: Wanted) -> None:
+def test_a_jetson_gets_its_gpu(wanted: RuntimeRequest) -> None:
     facts = replace(FACTS, kind="jetson", nvidia_runtime=True)
     assert image._options(replace(wanted, facts=facts)) == ("--runtime", "nvidia")
     assert image._options(wanted) == ()
 
 
 def test_another_image_under_the_name_is_no_match(
-    on: Transport, wanted: Wanted, engine: DockerEngine
+    transport: Transport, wanted: RuntimeRequest, engine: DockerEngine
 ) -> None:
-    ready = image.provide(on, wanted)
+    ready = image.provide(transport, wanted)
     layers = engine.layers(ready.image)
     other = Image("tiny", "docker", ready.image.reference, "sha256:" + "0" * 64, True, 0.0)
-    assert image._found(on, other, layers) == ready.there  # its name, the very same layers
-    assert image._found(on, other, layers[1:]) is None
+    assert image._found(transport, other, layers) == ready.there  # its name, the very same layers
+    assert image._found(transport, other, layers[1:]) is None
 
 
-def test_docker_that_refuses_is_named(on: Transport) -> None:
+def test_docker_that_refuses_is_named(transport: Transport) -> None:
     with pytest.raises(StepFailed, match=r"host: cannot load x: .*No such file|no such file"):
-        image._docker(on, ("docker", "load", "--input", "/nonexistent"), "cannot load x")
+        image._docker(transport, ("docker", "load", "--input", "/nonexistent"), "cannot load x")

@@ -175,7 +175,7 @@ def test_devices_are_discovered_whatever_their_serials_are(
 
     monkeypatch.setattr(discover.transports, "connect", connecting)
     facts = DeviceFacts("android", "aarch64", "Android 14")
-    monkeypatch.setattr(discover.kinds.find("android"), "read_facts", lambda on: facts)
+    monkeypatch.setattr(discover.kinds.find("android"), "read_facts", lambda transport: facts)
     offers = discover.discover({})
     serial = "adb-2233fd19-9mU6UL (2)._adb-tls-connect._tcp"
     assert connected == ["server:192.168.0.104:40559", f"server:{serial}", "server:usb:1-3"]

@@ -95,16 +95,16 @@ def test_runners_get_there_as_bundles_and_the_phone_needs_nothing(whole: tuple[R
 
 def test_a_device_is_left_as_it_was_but_for_what_is_kept(whole: tuple[Run, Path], lab: Lab) -> None:
     for name in ("phone", "jetson", "host"):
-        on = lab.connect(name)
+        transport = lab.connect(name)
         try:
             facts = read_devices(whole[0].folder)[f"lab-{name}"].facts
             assert facts is not None
-            assert holder(on, facts.workdir) is None
-            done = on.run(["ls", "-A", facts.workdir, f"{facts.workdir}/jobs"], timeout_s=60)
+            assert holder(transport, facts.workdir) is None
+            done = transport.run(["ls", "-A", facts.workdir, f"{facts.workdir}/jobs"], timeout_s=60)
             assert "watch-" not in done.text
             assert done.text.split("jobs:")[1].split() == []
         finally:
-            on.close()
+            transport.close()
 
 
 @pytest.fixture
@@ -207,12 +207,12 @@ def test_a_phone_that_refuses_the_key_fails_its_cells_with_what_to_do(
 def test_a_phone_that_another_run_holds_is_left_to_it(
     project: Project, lab: Lab, phone: Callable[[], Any]
 ) -> None:
-    on = lab.connect("phone")
+    transport = lab.connect("phone")
     try:
-        with hold(on, "/data/local/tmp/bench", "somebody@elsewhere pid 1, run night"):
+        with hold(transport, "/data/local/tmp/bench", "somebody@elsewhere pid 1, run night"):
             code, said = ended(phone())
     finally:
-        on.close()
+        transport.close()
     assert code == 1, said
     assert "somebody@elsewhere" in result_of(project).reasons[0]
 
@@ -224,9 +224,9 @@ def test_bench_devices_check_walks_to_one_inference(project: Project, lab: Lab) 
         assert step in done.stdout
     cleaned = project.bench("devices", "clean", "lab-phone", timeout_s=120)
     assert cleaned.returncode == 0, cleaned.stderr
-    on = lab.connect("phone")
+    transport = lab.connect("phone")
     try:
-        left = on.run(["ls", "-d", "/data/local/tmp/bench"], timeout_s=30)
+        left = transport.run(["ls", "-d", "/data/local/tmp/bench"], timeout_s=30)
     finally:
-        on.close()
+        transport.close()
     assert left.exit_code != 0

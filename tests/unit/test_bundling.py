@@ -13,7 +13,7 @@ from harness.containers import recipe
 from harness.errors import StepFailed, UsageError
 from harness.ondevice.folder_hash import cksum
 from harness.records import DeviceFacts
-from harness.runtimes import There, bundle, venv
+from harness.runtimes import DeviceMount, bundle, venv
 
 
 @pytest.mark.parametrize("name", recipe.available())
@@ -76,11 +76,11 @@ def test_why_there_is_no_environment(facts: dict[str, str], why: str | None) -> 
 
 
 def test_a_bundle_runs_by_argv_with_its_environment() -> None:
-    ready = bundle.BundleReady(
+    ready = bundle.InstalledBundle(
         bundle.Image("tflite", "bundle", "f", "sha256:0", True, 0.0),
         bundle.PurePosixPath("/s/tree"),
     )
-    mounts = (There(bundle.PurePosixPath("/w/job"), "/job", True),)
+    mounts = (DeviceMount(bundle.PurePosixPath("/w/job"), "/job", True),)
     assert ready.seen(mounts[0]) == "/w/job"
     assert ready.command(("-m", "x y"), mounts, {"A": "it's"}, (0,), 4096) == (
         *("env", "HOME=/w/job", "TMPDIR=/w/job", "BENCH_DATA_KB=4", "A=it's"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cache import digest, made, tree_bytes, tree_sha256
+from harness.cache import digest, get_or_create, tree_bytes, tree_sha256
 from harness.errors import BenchError, StepFailed
 
 
@@ -17,8 +17,8 @@ def test_it_is_made_once(tmp_path: Path) -> None:
         calls.append(part)
         (part / "x").write_text("1")
 
-    first, was_there = made(tmp_path, "kind", "key", make)
-    again, is_there = made(tmp_path, "kind", "key", make)
+    first, was_there = get_or_create(tmp_path, "kind", "key", make)
+    again, is_there = get_or_create(tmp_path, "kind", "key", make)
     assert (first, was_there, is_there, len(calls)) == (again, False, True, 1)
 
 
@@ -28,7 +28,7 @@ def test_a_failure_leaves_no_entry_but_its_files_for_reading(tmp_path: Path) -> 
         raise StepFailed("broken", f"All that it printed: {part / 'log.txt'}")
 
     with pytest.raises(StepFailed) as raised:
-        made(tmp_path, "kind", "key", make)
+        get_or_create(tmp_path, "kind", "key", make)
     assert Path(raised.value.hint.split(": ")[1]).read_text() == "why"
     assert not (tmp_path / "kind" / "key").exists()
     assert (tmp_path / "failed" / "kind-key" / "log.txt").read_text() == "why"
@@ -37,7 +37,7 @@ def test_a_failure_leaves_no_entry_but_its_files_for_reading(tmp_path: Path) -> 
 def test_a_place_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError) as raised:
-        made(tmp_path / "file", "kind", "key", lambda part: None)
+        get_or_create(tmp_path / "file", "kind", "key", lambda part: None)
     assert "BENCH_CACHE" in raised.value.hint
 
 

@@ -16,7 +16,7 @@ from records_for_tests import STATE
 
 from harness import formats, kinds
 from harness.cache import file_sha256
-from harness.containers import Completed, JobSpec, Mount
+from harness.containers import CompletedJob, JobSpec, Mount
 from harness.errors import CannotRun, DeviceLost, RunEnds, StepFailed
 from harness.kinds import Kind
 from harness.records import (
@@ -33,7 +33,7 @@ from harness.records import (
 )
 from harness.run import cell as cells_of
 from harness.run.device_worker import DeviceWorker, Stopped, run_device
-from harness.run.job import CellJob, DeviceJob, ModelInputs, Rules
+from harness.run.job import CellJob, DeviceJob, ModelInputs, RunRules
 from harness.run.recorder import Recorder
 from harness.runner.job import PROFILES, Answer, Job, TrialAnswer
 from harness.serial import dumps, loads
@@ -76,7 +76,7 @@ class Phone:
     def locate(self, mount: Mount) -> str:
         return mount.target
 
-    def run(self, image: Image, job: JobSpec, on_line: Any = None) -> Completed:
+    def run(self, image: Image, job: JobSpec, on_line: Any = None) -> CompletedJob:
         self.ran += 1
         trouble = next(self.script, None)
         if trouble:
@@ -86,11 +86,11 @@ class Phone:
         latency = np.full(80, 5_000_000 + self.ran, np.int64)
         names = ("latency_ns", "start_ns", "warmup_ns", "pre_ns", "infer_ns", "post_ns", "e2e_ns")
         np.savez(folder / "samples.npz", **dict.fromkeys(names, latency))
-        return Completed(0, "", 0.1)
+        return CompletedJob(0, "", 0.1)
 
 
-class Site:
-    """Satisfies `target.Site` without a device."""
+class Target:
+    """Satisfies `target.Target` without a device."""
 
     def __init__(self, folder: Path, phone: Phone) -> None:
         self.spec, self.workdir, self.phone = PHONE, str(folder), phone
@@ -130,11 +130,11 @@ class Bench:
 
     job: DeviceJob
     recorder: Recorder
-    site: Site
+    target: Target
     events: list[dict[str, Any]]
 
     def run(self) -> Run:
-        DeviceWorker(self.job, self.recorder, self.site).run()
+        DeviceWorker(self.job, self.recorder, self.target).run()
         return read_run(self.recorder.folder)
 
 
@@ -166,7 +166,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
             (folder / name).write_text("x")
         artifact = Artifact(str(folder / "model.onnx"), sha256, 1, "k", 0.1, True, "")
         inputs = ModelInputs(SPEC, str(tmp_path), "pack", "pack", 1, "val", "", "outputs.npz")
-        rules = Rules(PROFILES["quick"], trials, 0, 10**9, 60.0, 16, 0)
+        rules = RunRules(PROFILES["quick"], trials, 0, 10**9, 60.0, 16, 0)
         job = DeviceJob(
             *("r", "quick", PHONE, "docker"),
             tuple(CellJob(cell, "2026-01-01", artifact) for cell in names),
@@ -178,7 +178,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         recorder = Recorder(
             store, "r", cache, engine, lambda name, **v: events.append({"event": name, **v})
         )
-        return Bench(job, recorder, Site(tmp_path, phone), events)
+        return Bench(job, recorder, Target(tmp_path, phone), events)
 
     return make
 
@@ -224,7 +224,7 @@ def test_a_phone_that_is_lost_three_times_in_a_row_is_excluded(bench: Make) -> N
 def test_a_phone_that_does_not_come_back_is_not_asked_again(bench: Make) -> None:
     phone = Phone(iter(lost(1)))
     made = bench(phone)
-    made.site.gone = DeviceLost("phone: does not come back")
+    made.target.gone = DeviceLost("phone: does not come back")
     (result,) = made.run().results
     assert phone.ran == 1
     assert result.reasons == ("phone: no answer 1",)
@@ -239,7 +239,7 @@ def test_a_trial_that_fails_for_a_reason_is_not_tried_again(bench: Make) -> None
 
 def test_what_a_device_cannot_have_is_skipped_with_its_reason(bench: Make) -> None:
     made = bench(Phone(iter([])))
-    made.site.unfit["onnx"] = CannotRun("no compatible runtime for onnx")
+    made.target.unfit["onnx"] = CannotRun("no compatible runtime for onnx")
     (result,) = made.run().results
     assert (result.status, result.verdict) == ("skipped", None)
     assert result.failure
@@ -288,7 +288,7 @@ def test_a_full_disk_ends_the_run_and_blames_no_cell(bench: Make, full: int) -> 
 
 def test_a_run_that_is_being_ended_writes_nothing_of_what_was_in_hand(bench: Make) -> None:
     class Killed(Phone):
-        def run(self, image: Image, job: JobSpec, on_line: Any = None) -> Completed:
+        def run(self, image: Image, job: JobSpec, on_line: Any = None) -> CompletedJob:
             made.recorder.stop()
             raise DeviceLost("closed under it")
 
@@ -339,7 +339,7 @@ class Converter(Phone):
         super().__init__(script)
         self.jobs: list[tuple[str, str, str]] = []
 
-    def run(self, image: Image, job: JobSpec, on_line: Any = None) -> Completed:
+    def run(self, image: Image, job: JobSpec, on_line: Any = None) -> CompletedJob:
         folder = next(mount.host for mount in job.mounts if mount.writable)
         given = loads(Job, (folder / "job.json").read_bytes())
         self.jobs.append((given.mode, given.format, given.source))
@@ -350,7 +350,7 @@ class Converter(Phone):
         (folder / Path(given.artifact).name).write_text("made on the phone")
         (folder / "result.json").write_text(dumps(Answer(0.5, "1.0")))
         job.log.write_text("tuned 3 kernels\n")
-        return Completed(0, "", 0.5)
+        return CompletedJob(0, "", 0.5)
 
 
 @pytest.fixture
@@ -404,7 +404,7 @@ def test_what_one_device_converted_is_not_another_device_s(tuned: Make) -> None:
     (made.recorder.folder / "results.jsonl").unlink()
     other = Converter(iter([]))
     again = tuned(other)
-    again.site.name = "another phone"
+    again.target.name = "another phone"
     (result,) = again.run().results
     assert result.status == "ok"
     assert other.jobs[0][0] == "convert"

@@ -189,9 +189,9 @@ def outcomes(checks: list[devices.Check]) -> str:
 def test_a_walk_calls_the_runtime_and_one_inference(here: Path) -> None:
     calls = []
 
-    def trial(on: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
-        calls.append((on.name, spec.name, facts.kind))
-        assert lease.holder(on, str(here)) is not None
+    def trial(transport: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
+        calls.append((transport.name, spec.name, facts.kind))
+        assert lease.holder(transport, str(here)) is not None
         return "fine"
 
     told: list[devices.Check] = []
@@ -204,7 +204,7 @@ def test_a_walk_calls_the_runtime_and_one_inference(here: Path) -> None:
 
 
 def test_what_comes_after_a_failed_step_is_skipped() -> None:
-    def trial(on: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
+    def trial(transport: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
         raise StepFailed("the bundle does not fit", "free some space")
 
     done = devices.check(LOCAL, trial, trial)
@@ -356,7 +356,7 @@ def test_offers_are_files_that_bench_reads(monkeypatch: pytest.MonkeyPatch) -> N
     facts = DeviceFacts("android", "aarch64", "Android 14", "Google Pixel 7 'x'", "GS201")
     monkeypatch.setattr(adb_list, "listed", lambda: lines)
     monkeypatch.setattr(discover.transports, "connect", lambda spec: LocalTransport(spec.name))
-    monkeypatch.setattr(discover.kinds.find("android"), "read_facts", lambda on: facts)
+    monkeypatch.setattr(discover.kinds.find("android"), "read_facts", lambda transport: facts)
     known = {"desk": DeviceSpec("desk", "android", "adb", "usb:R5CT4")}
     first, second, locked, had = discover.discover(known)
     assert (first.name, second.name, had.known_as) == ("pixel-7", "pixel-7-2", "desk")

@@ -12,7 +12,7 @@ import pytest
 from test_datasets import make
 from test_jobs import MODEL
 
-from harness.containers import Completed, JobSpec, Mount
+from harness.containers import CompletedJob, JobSpec, Mount
 from harness.errors import StepFailed
 from harness.records import DeviceSpec, Image
 from harness.runner.job import Answer, Job
@@ -40,12 +40,12 @@ class Engine:
     def locate(self, mount: Mount) -> str:
         return mount.target
 
-    def run(self, image: Image, job: JobSpec, on_line: Any = None) -> Completed:
+    def run(self, image: Image, job: JobSpec, on_line: Any = None) -> CompletedJob:
         folder = next(mount.host for mount in job.mounts if mount.writable)
         self.jobs.append(loads(Job, (folder / "job.json").read_bytes()))
         (folder / LEAVES[self.jobs[-1].mode]).write_bytes(b"0123456789")
         (folder / "result.json").write_text(dumps(Answer(1.0, "1.0")))
-        return Completed(0, "", 0.1)
+        return CompletedJob(0, "", 0.1)
 
 
 Start = Callable[..., tuple[FirstRun, Engine, Transport]]
@@ -70,25 +70,25 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
 
 
 def test_the_runtime_and_one_inference_are_told(start: Start) -> None:
-    first, engine, on = start()
+    first, engine, transport = start()
     facts: Any = None  # this machine's own are read by its site
-    assert first.runtime(on, LOCAL, facts) == "TFLite (LiteRT) as docker bench/tflite:1"
-    assert first.infer(on, LOCAL, facts) == "m on one picture: 10 bytes of outputs"
+    assert first.runtime(transport, LOCAL, facts) == "TFLite (LiteRT) as docker bench/tflite:1"
+    assert first.infer(transport, LOCAL, facts) == "m on one picture: 10 bytes of outputs"
     assert [(job.mode, job.images) for job in engine.jobs] == [("convert", 0), ("outputs", 1)]
 
 
 def test_the_model_is_converted_once_but_each_check_infers(start: Start) -> None:
-    first, engine, on = start()
+    first, engine, transport = start()
     facts: Any = None
-    first.runtime(on, LOCAL, facts)
-    first.infer(on, LOCAL, facts)
-    first.infer(on, LOCAL, facts)
+    first.runtime(transport, LOCAL, facts)
+    first.infer(transport, LOCAL, facts)
+    first.infer(transport, LOCAL, facts)
     assert [job.mode for job in engine.jobs] == ["convert", "outputs", "outputs"]
 
 
 def test_without_a_dataset_there_is_nothing_to_infer_on(start: Start) -> None:
-    first, _, on = start(with_dataset=False)
+    first, _, transport = start(with_dataset=False)
     facts: Any = None
-    first.runtime(on, LOCAL, facts)
+    first.runtime(transport, LOCAL, facts)
     with pytest.raises(StepFailed, match="no model names a dataset, so there is no picture"):
-        first.infer(on, LOCAL, facts)
+        first.infer(transport, LOCAL, facts)

@@ -12,9 +12,9 @@ from typing import Literal
 import pytest
 
 from harness import containers
-from harness.containers import Built, Completed, JobSpec, Mount, OnLine, recipe
+from harness.containers import Built, CompletedJob, JobSpec, Mount, OnLine, recipe
 from harness.containers.base import root_tar
-from harness.containers.output import Output, to_file
+from harness.containers.output import JobOutput, to_file
 from harness.errors import StepFailed, UsageError
 from harness.records import Image
 from harness.steps import images
@@ -179,8 +179,8 @@ class FakeEngine:
     def make_base(self, log: Path, on_line: OnLine | None = None) -> str:
         return "sha256:1"
 
-    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
-        return Completed(0, "", 0.0)
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
+        return CompletedJob(0, "", 0.0)
 
     def locate(self, mount: Mount) -> str:
         return mount.target
@@ -261,7 +261,7 @@ def test_the_base_needs_debootstrap_and_root(
         assert "must run as root" in base_failure(output)
 
 
-def base_failure(output: Output) -> str:
+def base_failure(output: JobOutput) -> str:
     with pytest.raises(StepFailed) as caught, root_tar(OURS / "base" / "packages.txt", output):
         pass
     assert "BENCH_BASE_IMAGE" in caught.value.hint

@@ -14,7 +14,7 @@ from harness.records import Layer, Placed, Placement
 from harness.runner.job import Job, ProfileAnswer
 from harness.serial import dumps, loads
 from harness.steps.infer import LoadedArtifact, infer, placement_of
-from harness.steps.jobs import Limits, Place
+from harness.steps.jobs import JobLimits, Place
 
 PLACED = Placement("CPU", (Placed("CPU", 2, 1.0, 1.0),), (), False, "tool", 20, 3.0)
 LAYERS = (Layer("a", "Conv", "CPU", 2.0, 2 / 3), Layer("b", "Add", "CPU", 1.0, 1 / 3, 2))
@@ -30,7 +30,7 @@ def profile(
     artifact = tmp_path / "artifacts" / "m.onnx"
     place = Place(engine, IMAGE, where)
     loaded = LoadedArtifact(MODEL, tmp_path / "model", format, "fp32", artifact, "ab", place)
-    limits = Limits((0,), 10**9, 5.0)
+    limits = JobLimits((0,), 10**9, 5.0)
     return infer(tmp_path / "cache", "profile", loaded, tmp_path / "pack", 16, limits)
 
 

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from harness import formats
-from harness.containers import Completed, JobSpec, Mount
+from harness.containers import CompletedJob, JobSpec, Mount
 from harness.errors import StepFailed
 from harness.records import Image, ModelSpec, TensorSpec
 from harness.runner.job import VERSION, Answer, Job
 from harness.steps import jobs
-from harness.steps.jobs import Limits, Place, last_words, run_job
+from harness.steps.jobs import JobLimits, Place, last_words, run_job
 
 MODEL = ModelSpec(
     "m", "detection", "n.py", "b", "w.pt", "0", TensorSpec("i", (1, 3, 8, 8)), ("o",), ("c",)
 )
 IMAGE = Image("onnx", "docker", "bench/onnx:1", "sha256:aa", True, 0.0)
-LIMITS = Limits((0,), 10**9, 5.0)
+LIMITS = JobLimits((0,), 10**9, 5.0)
 
 
 class FakeEngine:
@@ -37,12 +37,12 @@ class FakeEngine:
     def locate(self, mount: Mount) -> str:
         return mount.target
 
-    def run(self, image: Image, job: JobSpec) -> Completed:
+    def run(self, image: Image, job: JobSpec) -> CompletedJob:
         self.spec = job
         writable = next(m.host for m in job.mounts if m.writable)
         for name, text in self.leaves.items():
             (writable / name).write_text(text)
-        return Completed(self.exit_code, self.output, 0.1)
+        return CompletedJob(self.exit_code, self.output, 0.1)
 
 
 @pytest.fixture

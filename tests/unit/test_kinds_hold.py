@@ -102,7 +102,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
 
 
 @pytest.fixture
-def on() -> LocalTransport:
+def transport() -> LocalTransport:
     return LocalTransport("dut")
 
 
@@ -130,8 +130,10 @@ def watchdogs(board: Board) -> list[int]:
 # ---- in order ----------------------------------------------------------------------------------
 
 
-def test_measures_are_in_force_inside_and_put_back_after(board: Board, on: LocalTransport) -> None:
-    with hold.steady(on, SPEC, MEASURES, str(board.workdir)) as in_force:
+def test_measures_are_in_force_inside_and_put_back_after(
+    board: Board, transport: LocalTransport
+) -> None:
+    with hold.steady(transport, SPEC, MEASURES, str(board.workdir)) as in_force:
         assert board.state() == HELD
         assert in_force == (
             "nvpmodel=X", "jetson_clocks=on", "fixed_performance=on", "stay_awake=on",
@@ -143,35 +145,42 @@ def test_measures_are_in_force_inside_and_put_back_after(board: Board, on: Local
     assert watchdogs(board) == []
 
 
-def test_what_the_file_does_not_allow_is_left(board: Board, on: LocalTransport) -> None:
-    with hold.steady(on, SPEC, ["stay_awake"], str(board.workdir)) as in_force:
+def test_what_the_file_does_not_allow_is_left(board: Board, transport: LocalTransport) -> None:
+    with hold.steady(transport, SPEC, ["stay_awake"], str(board.workdir)) as in_force:
         assert board.state() == [*BEFORE[:5], "7"]
     assert in_force == ("stay_awake=on",)
-    with hold.steady(on, SPEC, [], str(board.workdir)) as in_force:
+    with hold.steady(transport, SPEC, [], str(board.workdir)) as in_force:
         assert board.state() == BEFORE
     assert in_force == ()
     assert not (board.workdir / "restore").exists()
 
 
-def test_a_failure_inside_puts_back_and_is_what_is_raised(board: Board, on: LocalTransport) -> None:
-    with pytest.raises(ZeroDivisionError), hold.steady(on, SPEC, MEASURES, str(board.workdir)):
+def test_a_failure_inside_puts_back_and_is_what_is_raised(
+    board: Board, transport: LocalTransport
+) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        hold.steady(transport, SPEC, MEASURES, str(board.workdir)),
+    ):
         raise ZeroDivisionError
     assert board.state() == BEFORE
 
 
-def test_a_setting_that_was_not_there_is_deleted(board: Board, on: LocalTransport) -> None:
+def test_a_setting_that_was_not_there_is_deleted(board: Board, transport: LocalTransport) -> None:
     board.values[3].write_text("null\n")
-    with hold.steady(on, SPEC, ["stay_awake"], str(board.workdir)):
+    with hold.steady(transport, SPEC, ["stay_awake"], str(board.workdir)):
         assert board.state()[5] == "7"
     assert board.state()[5] == "null"
 
 
-def test_without_cpufreq_the_governor_is_a_clear_no(board: Board, on: LocalTransport) -> None:
+def test_without_cpufreq_the_governor_is_a_clear_no(
+    board: Board, transport: LocalTransport
+) -> None:
     for policy in GOVERNORS:
         (board.cpufreq / policy / "scaling_governor").unlink()
     with (
         pytest.raises(StepFailed) as raised,
-        linux.steady(on, ["governor"], str(board.workdir)),
+        linux.steady(transport, ["governor"], str(board.workdir)),
     ):
         pass
     assert raised.value.message == (
@@ -181,13 +190,15 @@ def test_without_cpufreq_the_governor_is_a_clear_no(board: Board, on: LocalTrans
     assert not (board.workdir / "restore").exists()
 
 
-def test_a_measure_that_is_refused_undoes_those_before_it(board: Board, on: LocalTransport) -> None:
+def test_a_measure_that_is_refused_undoes_those_before_it(
+    board: Board, transport: LocalTransport
+) -> None:
     (board.bin / "cmd").write_text(
         "#!/bin/sh\necho Failed to set FIXED_PERFORMANCE mode\necho This is likely because\n"
     )
     with (
         pytest.raises(StepFailed, match="held by fixed_performance: Failed to set"),
-        hold.steady(on, SPEC, MEASURES, str(board.workdir)),
+        hold.steady(transport, SPEC, MEASURES, str(board.workdir)),
     ):
         pass
     assert board.state() == BEFORE
@@ -195,25 +206,25 @@ def test_a_measure_that_is_refused_undoes_those_before_it(board: Board, on: Loca
 
 
 def test_a_record_that_cannot_be_written_stops_before_the_change(
-    board: Board, on: LocalTransport
+    board: Board, transport: LocalTransport
 ) -> None:
     (board.bin / "mv").write_text("#!/bin/sh\nexit 1\n")
     (board.bin / "mv").chmod(0o755)
     with (
         pytest.raises(StepFailed, match="what was there cannot be written to"),
-        hold.steady(on, SPEC, ["governor"], str(board.workdir)),
+        hold.steady(transport, SPEC, ["governor"], str(board.workdir)),
     ):
         pass
     assert board.state() == BEFORE
 
 
 def test_what_cannot_be_put_back_is_an_error_and_stays_recorded(
-    board: Board, on: LocalTransport
+    board: Board, transport: LocalTransport
 ) -> None:
     leave(board)
     (board.bin / "nvpmodel").write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(StepFailed) as raised:
-        hold.restore(on, str(board.workdir))
+        hold.restore(transport, str(board.workdir))
     assert raised.value.message == "dut: cannot be put back as it was: nvpmodel: 1"
     assert board.state() == ["schedutil", "ondemand", "2", "idle", "false", "2"]
     assert [path.name for path in board.records() if path.name[0].isdigit()] == ["9-nvpmodel"]
@@ -231,23 +242,23 @@ def leave(board: Board, looks: tuple[str, str] = ("600", "9"), script: str = "")
     ).returncode
 
 
-def test_the_next_contact_puts_back_and_says_what(board: Board, on: LocalTransport) -> None:
+def test_the_next_contact_puts_back_and_says_what(board: Board, transport: LocalTransport) -> None:
     leave(board)
     assert board.state() == HELD
-    assert hold.restore(on, str(board.workdir)) == (
+    assert hold.restore(transport, str(board.workdir)) == (
         "governor: schedutil", "governor: ondemand", "stay_awake: 2", "fixed_performance: off",
         "jetson_clocks: as it was", "nvpmodel: 1",
     )  # fmt: skip
     assert board.state() == BEFORE
     assert watchdogs(board) == []
-    assert hold.restore(on, str(board.workdir)) == ()
+    assert hold.restore(transport, str(board.workdir)) == ()
 
 
 def test_a_new_holder_puts_back_before_it_looks_what_was_there(
-    board: Board, on: LocalTransport
+    board: Board, transport: LocalTransport
 ) -> None:
     leave(board)
-    with hold.steady(on, SPEC, MEASURES, str(board.workdir)):
+    with hold.steady(transport, SPEC, MEASURES, str(board.workdir)):
         assert board.state() == HELD
     assert board.state() == BEFORE
 
@@ -263,19 +274,21 @@ def crashes(script: str) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_device_that_stops_while_it_takes_is_put_back(board: Board, on: LocalTransport) -> None:
+def test_a_device_that_stops_while_it_takes_is_put_back(
+    board: Board, transport: LocalTransport
+) -> None:
     seen: set[tuple[str, ...]] = set()
     for script in crashes(hold_scripts.HOLD):
         leave(board, script=script)
         seen.add(tuple(board.state()))
-        hold.restore(on, str(board.workdir))
+        hold.restore(transport, str(board.workdir))
         assert (board.state(), board.records()) == (BEFORE, []), script
     assert len(seen) > 5  # it had stopped before, between and after the measures
 
 
 @pytest.mark.slow
 def test_a_device_that_stops_while_it_puts_back_goes_on_at_the_next_contact(
-    board: Board, on: LocalTransport
+    board: Board, transport: LocalTransport
 ) -> None:
     seen: set[tuple[str, ...]] = set()
     for script in crashes(hold_scripts.RESTORE):
@@ -283,7 +296,7 @@ def test_a_device_that_stops_while_it_puts_back_goes_on_at_the_next_contact(
         broken = ["sh", "-c", script, "sh", str(board.workdir)]
         subprocess.run(broken, env=board.env, capture_output=True, check=False)
         seen.add(tuple(board.state()))
-        hold.restore(on, str(board.workdir))
+        hold.restore(transport, str(board.workdir))
         assert (board.state(), board.records()) == (BEFORE, []), script
     assert len(seen) > 2
 
@@ -291,7 +304,7 @@ def test_a_device_that_stops_while_it_puts_back_goes_on_at_the_next_contact(
 @pytest.mark.slow
 @pytest.mark.parametrize("after_ms", range(0, 400, 20))
 def test_a_contact_while_the_device_still_takes_ends_that_first(
-    board: Board, on: LocalTransport, after_ms: int
+    board: Board, transport: LocalTransport, after_ms: int
 ) -> None:
     folder = str(board.workdir / "restore" / "00")
     argv = ["sh", "-c", hold_scripts.HOLD, "sh", folder, hold_scripts.WATCH, "600", "9"]
@@ -300,30 +313,32 @@ def test_a_contact_while_the_device_still_takes_ends_that_first(
         stderr=subprocess.DEVNULL,
     ) as taking:  # fmt: skip
         time.sleep(after_ms / 1000)
-        hold.restore(on, str(board.workdir))
+        hold.restore(transport, str(board.workdir))
         taking.wait(10)
-    hold.restore(on, str(board.workdir))
+    hold.restore(transport, str(board.workdir))
     assert (board.state(), board.records()) == (BEFORE, [])
 
 
 @pytest.mark.parametrize("missing", [2, 3, 4, 5, 6, 15, 40])
 def test_a_record_without_its_end_changes_nothing(
-    board: Board, on: LocalTransport, missing: int
+    board: Board, transport: LocalTransport, missing: int
 ) -> None:
     folder = board.workdir / "restore/00"
     folder.mkdir(parents=True)
     path = board.cpufreq / "policy0/scaling_governor"
     (folder / "9-governor").write_text(f"file {path} powersave\nend\n"[:-missing])
-    assert hold.restore(on, str(board.workdir)) == ()
+    assert hold.restore(transport, str(board.workdir)) == ()
     assert board.state() == BEFORE
     assert board.records() == []
 
 
-def test_a_cpu_that_is_gone_has_nothing_to_put_back(board: Board, on: LocalTransport) -> None:
+def test_a_cpu_that_is_gone_has_nothing_to_put_back(
+    board: Board, transport: LocalTransport
+) -> None:
     leave(board)
     (board.cpufreq / "policy4/scaling_governor").unlink()
     (board.cpufreq / "policy4").rmdir()
-    assert "governor: schedutil" in hold.restore(on, str(board.workdir))
+    assert "governor: schedutil" in hold.restore(transport, str(board.workdir))
     assert not (board.workdir / "restore").exists()
 
 
@@ -336,19 +351,19 @@ def test_the_device_lets_go_by_itself_when_it_hears_nothing(board: Board) -> Non
     assert not (board.workdir / "restore/00").exists()
 
 
-def test_it_does_not_let_go_while_it_hears_of_us(board: Board, on: LocalTransport) -> None:
-    with hold.steady(on, SPEC, MEASURES, str(board.workdir), beat_s=0.1, stale_s=1.5):
+def test_it_does_not_let_go_while_it_hears_of_us(board: Board, transport: LocalTransport) -> None:
+    with hold.steady(transport, SPEC, MEASURES, str(board.workdir), beat_s=0.1, stale_s=1.5):
         time.sleep(3.5)
         assert board.state() == HELD
     assert board.state() == BEFORE
 
 
 def test_who_was_not_heard_of_is_told_that_it_does_not_count(
-    board: Board, on: LocalTransport
+    board: Board, transport: LocalTransport
 ) -> None:
     with (
         pytest.raises(DeviceLost, match="lost contact for 0.4 s; the watchdog restored the clock"),
-        hold.steady(on, SPEC, ["governor"], str(board.workdir), beat_s=60, stale_s=0.4),
+        hold.steady(transport, SPEC, ["governor"], str(board.workdir), beat_s=60, stale_s=0.4),
     ):
         wait_until_put_back(board)
 
@@ -381,8 +396,8 @@ class Dying:
 
 
 def hold_and_die(workdir: str, point: str, when: str) -> None:
-    on: Any = Dying(point, when)
-    with hold.steady(on, SPEC, MEASURES, workdir, beat_s=0.2, stale_s=1.2):
+    transport: Any = Dying(point, when)
+    with hold.steady(transport, SPEC, MEASURES, workdir, beat_s=0.2, stale_s=1.2):
         time.sleep(60 if point == "beat" else 0)
 
 
@@ -391,7 +406,7 @@ def hold_and_die(workdir: str, point: str, when: str) -> None:
 @pytest.mark.parametrize("point", ["begin", "take", "beat", "end"])
 @pytest.mark.parametrize("contact", [True, False])
 def test_a_killed_holder_leaves_nothing_changed(
-    board: Board, on: LocalTransport, point: str, when: str, contact: bool
+    board: Board, transport: LocalTransport, point: str, when: str, contact: bool
 ) -> None:
     call = (
         f"import test_kinds_hold as t; t.hold_and_die({str(board.workdir)!r}, {point!r}, {when!r})"
@@ -400,9 +415,9 @@ def test_a_killed_holder_leaves_nothing_changed(
     done = subprocess.run([sys.executable, "-c", call], env=env, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     if contact:
-        hold.restore(on, str(board.workdir))
+        hold.restore(transport, str(board.workdir))
         time.sleep(0.5)  # what was started would go on without us
-        hold.restore(on, str(board.workdir))
+        hold.restore(transport, str(board.workdir))
         assert (board.state(), board.records()) == (BEFORE, [])
     else:
         time.sleep(0.5)

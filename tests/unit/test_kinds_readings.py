@@ -351,13 +351,13 @@ def test_a_python_that_the_runner_cannot_use_is_none(
 
 
 def test_this_machine_s_state_is_what_the_runner_says() -> None:
-    on = LocalTransport("local")
-    ours, theirs = linux.read_state(on), runner_state.read_state()
+    transport = LocalTransport("local")
+    ours, theirs = linux.read_state(transport), runner_state.read_state()
     for field in ("cpu_model", "cores", "governor", "os", "memory_total_bytes"):
         assert getattr(ours, field) == getattr(theirs, field), field
     assert (ours.hottest_c is None) == (theirs.hottest_c is None)
     assert ours.load_1m == pytest.approx(theirs.load_1m, abs=2)
-    assert linux.read_facts(on).cpus == tuple(sorted(os.sched_getaffinity(0)))
+    assert linux.read_facts(transport).cpus == tuple(sorted(os.sched_getaffinity(0)))
 
 
 def test_a_mac_s_battery_heat_and_memory() -> None:

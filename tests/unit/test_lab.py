@@ -17,7 +17,7 @@ from harness.workspace import Workspace
 def test_a_package_list_names_what_comes_and_what_stays_out(tmp_path: Path) -> None:
     path = tmp_path / "packages.txt"
     path.write_text("# why\nbash\ntar   # packs\n\n-perl*\n")
-    assert packages.read_list(path) == packages.Wanted(("bash", "tar"), ("perl*",))
+    assert packages.read_list(path) == packages.PackageList(("bash", "tar"), ("perl*",))
 
 
 def test_hidden_applets_are_not_found_and_the_table_stays_sorted() -> None:

@@ -62,15 +62,15 @@ class Cable(LocalTransport):
 
 
 @pytest.fixture
-def on() -> Cable:
+def transport() -> Cable:
     return Cable("pixel")
 
 
-def test_a_second_holder_is_told_who_has_it_and_until_when(on: Cable, workdir: str) -> None:
-    with lease.hold(on, workdir, "ann@desk pid 7, run r1") as mine:
-        with pytest.raises(StepFailed) as raised, lease.hold(on, workdir, "bob@desk pid 8"):
+def test_a_second_holder_is_told_who_has_it_and_until_when(transport: Cable, workdir: str) -> None:
+    with lease.hold(transport, workdir, "ann@desk pid 7, run r1") as mine:
+        with pytest.raises(StepFailed) as raised, lease.hold(transport, workdir, "bob@desk pid 8"):
             pass
-        seen = lease.holder(on, workdir)
+        seen = lease.holder(transport, workdir)
         assert seen is not None
         assert seen.owner == "ann@desk pid 7, run r1"
         assert 100 < seen.left_s <= lease.LASTS_S
@@ -79,23 +79,25 @@ def test_a_second_holder_is_told_who_has_it_and_until_when(on: Cable, workdir: s
         "pixel is in use by ann@desk pid 7, run r1; its lease runs until "
     )
     assert raised.value.hint.startswith("wait until that run is over")
-    assert lease.holder(on, workdir) is None
+    assert lease.holder(transport, workdir) is None
     assert list(Path(workdir, "lease").iterdir()) == []
-    with lease.hold(on, workdir, "bob@desk pid 8"):
+    with lease.hold(transport, workdir, "bob@desk pid 8"):
         pass
 
 
-def test_a_stale_lease_is_taken_over_and_named(on: Cable, workdir: str, clock: Clock) -> None:
-    first = lease.hold(on, workdir, "ann", lasts_s=60)
+def test_a_stale_lease_is_taken_over_and_named(
+    transport: Cable, workdir: str, clock: Clock
+) -> None:
+    first = lease.hold(transport, workdir, "ann", lasts_s=60)
     first.__enter__()
     clock.set(1060)
-    with pytest.raises(StepFailed), lease.hold(on, workdir, "bob"):
+    with pytest.raises(StepFailed), lease.hold(transport, workdir, "bob"):
         pass
     clock.set(1061)
-    assert lease.holder(on, workdir) is None
-    with lease.hold(on, workdir, "bob") as taken:
+    assert lease.holder(transport, workdir) is None
+    with lease.hold(transport, workdir, "bob") as taken:
         assert taken.taken_over == ("ann",)
-        seen = lease.holder(on, workdir)
+        seen = lease.holder(transport, workdir)
         assert seen is not None
         assert seen.owner == "bob"
     first.__exit__(None, None, None)
@@ -103,48 +105,48 @@ def test_a_stale_lease_is_taken_over_and_named(on: Cable, workdir: str, clock: C
 
 @pytest.mark.parametrize(("boot", "uptime_s"), [("b-2", 1001), ("b-2", 5000), ("b-1", 12)])
 def test_a_lease_from_before_a_reboot_is_stale(
-    on: Cable, workdir: str, clock: Clock, boot: str, uptime_s: int
+    transport: Cable, workdir: str, clock: Clock, boot: str, uptime_s: int
 ) -> None:
-    first = lease.hold(on, workdir, "ann")
+    first = lease.hold(transport, workdir, "ann")
     first.__enter__()
     clock.boot(boot)
     clock.set(uptime_s)
-    with lease.hold(on, workdir, "bob") as taken:
+    with lease.hold(transport, workdir, "bob") as taken:
         assert taken.taken_over == ("ann",)
     first.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("content", [b"", b"owner=x\n", b"at=5\nlasts=", b"\xff\0\n", b"at=a\n"])
-def test_a_damaged_claim_stops_nobody(on: Cable, workdir: str, content: bytes) -> None:
+def test_a_damaged_claim_stops_nobody(transport: Cable, workdir: str, content: bytes) -> None:
     claim = Path(workdir) / "lease" / "dead" / "claim"
     claim.parent.mkdir(parents=True)
     claim.write_bytes(content)
-    with lease.hold(on, workdir, "bob"):
+    with lease.hold(transport, workdir, "bob"):
         assert not claim.parent.exists()
 
 
 def test_a_wall_clock_that_jumps_changes_nothing(
-    on: Cable, workdir: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    transport: Cable, workdir: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "bin").mkdir()
     date = tmp_path / "bin/date"
     date.write_text("#!/bin/sh\necho 9999999999\n")
     date.chmod(0o755)
-    with lease.hold(on, workdir, "ann"):
+    with lease.hold(transport, workdir, "ann"):
         monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-        with pytest.raises(StepFailed), lease.hold(on, workdir, "bob"):
+        with pytest.raises(StepFailed), lease.hold(transport, workdir, "bob"):
             pass
 
 
-def test_it_is_renewed_while_it_is_held(on: Cable, workdir: str) -> None:
-    with lease.hold(on, workdir, "ann", lasts_s=2):
+def test_it_is_renewed_while_it_is_held(transport: Cable, workdir: str) -> None:
+    with lease.hold(transport, workdir, "ann", lasts_s=2):
         time.sleep(4)
-        seen = lease.holder(on, workdir)
+        seen = lease.holder(transport, workdir)
         assert seen is not None
         assert seen.owner == "ann"
 
 
-def test_a_newcomer_does_not_disturb_a_renewal(on: Cable, workdir: str) -> None:
+def test_a_newcomer_does_not_disturb_a_renewal(transport: Cable, workdir: str) -> None:
     """Both write and look at the same time, again and again; the holder keeps it."""
     over = threading.Event()
 
@@ -153,7 +155,7 @@ def test_a_newcomer_does_not_disturb_a_renewal(on: Cable, workdir: str) -> None:
             with pytest.raises(StepFailed), lease.hold(Cable("pixel"), workdir, "bob"):
                 pass
 
-    mine = lease.Lease(on, workdir, "ann", 60)
+    mine = lease.Lease(transport, workdir, "ann", 60)
     mine._take()
     knocking = threading.Thread(target=knock)
     knocking.start()
@@ -165,13 +167,13 @@ def test_a_newcomer_does_not_disturb_a_renewal(on: Cable, workdir: str) -> None:
         mine._release()
 
 
-def test_who_lost_it_meanwhile_is_told(on: Cable, workdir: str, clock: Clock) -> None:
-    ann = lease.hold(on, workdir, "ann", lasts_s=1)
+def test_who_lost_it_meanwhile_is_told(transport: Cable, workdir: str, clock: Clock) -> None:
+    ann = lease.hold(transport, workdir, "ann", lasts_s=1)
     held = ann.__enter__()
-    on.plugged = False
+    transport.plugged = False
     clock.set(1100)
     with lease.hold(Cable("pixel"), workdir, "bob"):
-        on.plugged = True
+        transport.plugged = True
         until = time.monotonic() + 20
         while held._lost_to is None:
             assert time.monotonic() < until
@@ -180,21 +182,21 @@ def test_who_lost_it_meanwhile_is_told(on: Cable, workdir: str, clock: Clock) ->
             held.check()
         with pytest.raises(StepFailed, match="bob has taken the device over"):
             ann.__exit__(None, None, None)
-        seen = lease.holder(on, workdir)
+        seen = lease.holder(transport, workdir)
         assert seen is not None
         assert seen.owner == "bob"
 
 
-def test_a_device_that_is_gone_at_the_end_is_no_error(on: Cable, workdir: str) -> None:
-    with lease.hold(on, workdir, "ann"):
-        on.plugged = False
+def test_a_device_that_is_gone_at_the_end_is_no_error(transport: Cable, workdir: str) -> None:
+    with lease.hold(transport, workdir, "ann"):
+        transport.plugged = False
 
 
-def test_a_folder_that_cannot_be_made_is_a_clear_no(on: Cable, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_a_clear_no(transport: Cable, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(StepFailed, match=r"no lease can be written to .*/file/lease"),
-        lease.hold(on, str(tmp_path / "file"), "ann"),
+        lease.hold(transport, str(tmp_path / "file"), "ann"),
     ):
         pass
 
@@ -225,7 +227,7 @@ def test_of_many_at_once_one_has_it_at_a_time(workdir: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.2])
-def test_a_killed_holder_s_lease_runs_out(on: Cable, workdir: str, seconds: float) -> None:
+def test_a_killed_holder_s_lease_runs_out(transport: Cable, workdir: str, seconds: float) -> None:
     code = (
         "import sys\nfrom harness.ondevice import lease\n"
         "from harness.transports.local import LocalTransport\n"
@@ -242,10 +244,10 @@ def test_a_killed_holder_s_lease_runs_out(on: Cable, workdir: str, seconds: floa
         process.send_signal(signal.SIGKILL)
         process.wait()
     until = time.monotonic() + 20
-    while lease.holder(on, workdir):
+    while lease.holder(transport, workdir):
         assert time.monotonic() < until
         time.sleep(0.2)
-    with lease.hold(on, workdir, "bob") as taken:
+    with lease.hold(transport, workdir, "bob") as taken:
         assert taken.taken_over == ("ann",)
 
 

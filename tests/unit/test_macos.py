@@ -18,14 +18,14 @@ from records_for_tests import ok_result, trial
 from harness import kinds
 from harness.analysis.verdict import judge
 from harness.bundling import contents, wheels
-from harness.containers.output import Output
+from harness.containers.output import JobOutput
 from harness.containers.venv import VenvEngine
 from harness.kinds import answers, macos, readings, scripts
 from harness.kinds.answers import Readings
 from harness.monitor.sampler import BLIND, Watch
 from harness.records import Cell, DeviceFacts, DeviceSpec, ModelSpec, TensorSpec
 from harness.runner.job import PROFILES, VERSION, Job, TrialAnswer
-from harness.runtimes import There, Wanted, venv
+from harness.runtimes import DeviceMount, RuntimeRequest, venv
 from harness.serial import dumps, loads
 from harness.transports.local import LocalTransport
 
@@ -151,11 +151,11 @@ def wheel(folder: Path, name: str, code: str) -> None:
 
 
 @pytest.fixture
-def wanted(mac: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wanted:
+def wanted(mac: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RuntimeRequest:
     """A format whose wheels are made here, of pip's answers; the rest is what a Mac gets."""
     asked: list[str] = []
 
-    def run(argv: tuple[str, ...], output: Output, folder: Path, *more: object) -> None:
+    def run(argv: tuple[str, ...], output: JobOutput, folder: Path, *more: object) -> None:
         asked.extend(argv)
         (tmp_path / "asked.json").write_text(json.dumps(asked))
         for name in ("numpy", "clay"):
@@ -169,14 +169,14 @@ def wanted(mac: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wanted
         "macos", "arm64", "macOS 14.2", workdir=found.workdir, python="3.9.6",
         pythons=("3.9.6", f"{VERSION_HERE}.1"),
     )  # fmt: skip
-    return Wanted(
+    return RuntimeRequest(
         "clay", DeviceSpec("mac", "macos", "local"), facts, PurePosixPath(found.workdir),
         tmp_path / "cache", tmp_path / "log.txt", VenvEngine(),
     )  # fmt: skip
 
 
 def test_a_mac_runs_the_environment_that_was_made_by_its_own_python(
-    wanted: Wanted, mac: Path, tmp_path: Path
+    wanted: RuntimeRequest, mac: Path, tmp_path: Path
 ) -> None:
     """The one of the right version, though `python3` is another; nothing of Linux is asked for."""
     python(mac / "python3", "3.9.6")
@@ -184,22 +184,22 @@ def test_a_mac_runs_the_environment_that_was_made_by_its_own_python(
     for name in ("prlimit", "setsid", "taskset"):
         (mac / name).write_text("#!/bin/sh\nexit 127\n")
         (mac / name).chmod(0o755)
-    on = LocalTransport("mac")
-    ready = venv.provide(on, wanted)
+    transport = LocalTransport("mac")
+    ready = venv.provide(transport, wanted)
     assert ready.image.engine == "venv"
     asked = json.loads((tmp_path / "asked.json").read_text())
     assert asked[asked.index("--python-version") + 1] == VERSION_HERE
     tags = [asked[i + 1] for i, word in enumerate(asked) if word == "--platform"]
     assert tags[0] == "macosx_14_0_arm64"
     assert not [tag for tag in tags if "linux" in tag]
-    mounts = (There(PurePosixPath(tmp_path), "/job", writable=True),)
+    mounts = (DeviceMount(PurePosixPath(tmp_path), "/job", writable=True),)
     code = "import clay, sys; print(clay.name, *sys.version_info[:2], sys.argv[1])"
-    done = on.run(ready.command(("-c", code, "it's"), mounts, {}, (0,), 10**9), timeout_s=60)
+    done = transport.run(ready.command(("-c", code, "it's"), mounts, {}, (0,), 10**9), timeout_s=60)
     assert done.text.split() == ["clay", *VERSION_HERE.split("."), "it's"]
 
 
 def test_a_python_that_is_gone_is_named(
-    wanted: Wanted, mac: Path, monkeypatch: pytest.MonkeyPatch
+    wanted: RuntimeRequest, mac: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("python3", f"python{VERSION_HERE}"):
         python(mac / name, "3.9.6")

@@ -17,7 +17,7 @@ from records_for_tests import STATE, trial
 from harness.errors import DeviceLost, StepFailed
 from harness.monitor import state_file
 from harness.records import DeviceSpec, DeviceState, Trial
-from harness.run.monitored_trial import Attention, attended, quiet_s
+from harness.run.monitored_trial import Monitoring, monitored, quiet_s
 from harness.runner.job import PROFILES
 from harness.transports.local import LocalTransport
 
@@ -27,7 +27,7 @@ FOLDER = trial().folder
 
 
 class Device:
-    """Satisfies of `target.Site` what a trial needs; its states are given, look by look."""
+    """Satisfies of `target.Target` what a trial needs; its states are given, look by look."""
 
     def __init__(self, workdir: Path, states: list[DeviceState]) -> None:
         self.spec = DeviceSpec("local", "linux", "local")
@@ -35,7 +35,7 @@ class Device:
         self.states, self.did = iter(states), list[str]()
         self.kind = SimpleNamespace(read_state=self.read_state)
 
-    def read_state(self, on: object) -> DeviceState:
+    def read_state(self, transport: object) -> DeviceState:
         self.did.append("look")
         return next(self.states)
 
@@ -58,7 +58,7 @@ Run = Callable[..., tuple[Trial, tuple[str, ...], Device]]
 def run(tmp_path: Path) -> Run:
     def run(states: list[DeviceState], trouble: Exception | None = None) -> Any:
         device = Device(tmp_path, states)
-        site: Any = device
+        target: Any = device
 
         def measure() -> Trial:
             device.did.append("measure")
@@ -70,8 +70,8 @@ def run(tmp_path: Path) -> Run:
             np.savez(tmp_path / FOLDER / "samples.npz", latency_ns=marked, start_ns=start)
             return replace(trial(), boot_offset_s=time.clock_gettime(time.CLOCK_BOOTTIME))
 
-        how = Attention(site, tmp_path, (1,), 30.0, 0.0, lambda reason: None)
-        made, held = attended(how, measure)
+        how = Monitoring(target, tmp_path, (1,), 30.0, 0.0, lambda reason: None)
+        made, held = monitored(how, measure)
         return made, held, device
 
     return run

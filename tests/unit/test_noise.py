@@ -88,19 +88,19 @@ def test_another_host_s_noise_is_not_this_one_s(tmp_path: Path) -> None:
     found = replace(
         noise_floor.analyse(aa_run(tmp_path / "r"), CALM, 0.0), quick_between_percent=4.0
     )
-    noise_floor.keep(tmp_path, replace(found, host="another"))
-    assert noise_floor.noted(compared, tmp_path) == compared
-    noise_floor.keep(tmp_path, replace(found, host=""))
-    assert noise_floor.noted(compared, tmp_path).pairs[0].notes
+    noise_floor.save(tmp_path, replace(found, host="another"))
+    assert noise_floor.with_notes(compared, tmp_path) == compared
+    noise_floor.save(tmp_path, replace(found, host=""))
+    assert noise_floor.with_notes(compared, tmp_path).pairs[0].notes
 
 
 def test_it_is_kept_and_read_again_and_another_version_s_is_not(tmp_path: Path) -> None:
     found = noise_floor.analyse(aa_run(tmp_path / "r"), CALM, 0.0)
-    path = noise_floor.keep(tmp_path, found)
+    path = noise_floor.save(tmp_path, found)
     assert path == tmp_path / "noise/local.json"
-    assert noise_floor.kept(tmp_path, "local") == found
+    assert noise_floor.load(tmp_path, "local") == found
     path.write_text("{}")
-    assert noise_floor.kept(tmp_path, "local") is None
+    assert noise_floor.load(tmp_path, "local") is None
 
 
 def test_a_phone_is_not_given_this_machine_s_settings(tmp_path: Path) -> None:
@@ -123,12 +123,12 @@ def test_a_difference_under_the_noise_floor_is_noted(tmp_path: Path) -> None:
     compared = compare_runs(old, new)
     assert compared.pairs[0].comparison
     assert compared.pairs[0].comparison.outcome == "slower"
-    assert noise_floor.noted(compared, tmp_path) == compared
+    assert noise_floor.with_notes(compared, tmp_path) == compared
     restless = replace(
         noise_floor.analyse(aa_run(tmp_path / "r"), CALM, 0.0), quick_between_percent=4.0
     )
-    noise_floor.keep(tmp_path, restless)
-    first, second = noise_floor.noted(compared, tmp_path).pairs
+    noise_floor.save(tmp_path, restless)
+    first, second = noise_floor.with_notes(compared, tmp_path).pairs
     assert second.notes == ()
     assert len(first.notes) == 1
     assert re.fullmatch(
@@ -137,7 +137,7 @@ def test_a_difference_under_the_noise_floor_is_noted(tmp_path: Path) -> None:
         first.notes[0],
     )
     assert f"{OK.id}: {first.notes[0]}" in comparison_text.comparison_notes(
-        noise_floor.noted(compared, tmp_path)
+        noise_floor.with_notes(compared, tmp_path)
     )
 
 

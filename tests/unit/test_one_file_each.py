@@ -29,7 +29,7 @@ from PIL import Image as Picture
 from harness import export, formats, kinds, metrics, runtimes, tasks, transports
 from harness.cache import file_sha256
 from harness.cli import run_text
-from harness.containers import Completed, JobSpec, Mount
+from harness.containers import CompletedJob, JobSpec, Mount
 from harness.errors import ConfigError
 from harness.formats.placement import Profiled
 from harness.kinds import KindSpec
@@ -212,13 +212,13 @@ class InProcess:
     def close(self) -> None:
         pass
 
-    def run(self, image: Image, spec: JobSpec, on_line: Any = None) -> Completed:
+    def run(self, image: Image, spec: JobSpec, on_line: Any = None) -> CompletedJob:
         folder = next(mount.host for mount in spec.mounts if mount.writable)
         job = loads(Job, (folder / "job.json").read_bytes())
         answer = MODES[job.mode](job, folder, lambda event, **more: None, time.perf_counter_ns())
         (folder / "result.json").write_text(dumps(answer))
         spec.log.write_text("fine\n")
-        return Completed(0, "", 0.1)
+        return CompletedJob(0, "", 0.1)
 
 
 def write_project(root: Path) -> None:
@@ -289,7 +289,7 @@ class World:
         """Asks for all of this process's CPUs: nothing pins it, and a trial tells what it had."""
         source, inventory, made = self.planned(scenario(threads=len(allowed())))
         engine: Any = InProcess()
-        request = pipeline.Request(
+        request = pipeline.RunRequest(
             source, made, inventory.models, inventory.devices, engine,
             self.root / "cache", self.root / "runs" / name, "bench run s.yaml",
         )  # fmt: skip

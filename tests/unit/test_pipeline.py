@@ -15,7 +15,7 @@ from PIL import Image as Picture
 from records_for_tests import STATE
 
 from harness.cache import file_sha256
-from harness.containers import Completed, JobSpec, Mount
+from harness.containers import CompletedJob, JobSpec, Mount
 from harness.errors import StepFailed
 from harness.records import Image, Placed, Placement
 from harness.run import pipeline
@@ -59,7 +59,7 @@ class FakeEngine:
     def close(self) -> None:
         pass
 
-    def run(self, image: Image, spec: JobSpec, on_line: Any = None) -> Completed:
+    def run(self, image: Image, spec: JobSpec, on_line: Any = None) -> CompletedJob:
         folder = next(mount.host for mount in spec.mounts if mount.writable)
         job = loads(Job, (folder / "job.json").read_bytes())
         with self.lock:
@@ -91,7 +91,7 @@ class FakeEngine:
                 before=STATE, after=STATE,
             )  # fmt: skip
         (folder / "result.json").write_text(dumps(answer))
-        return Completed(0, "", 0.1)
+        return CompletedJob(0, "", 0.1)
 
 
 def predictions(images: int) -> dict[str, np.ndarray]:
@@ -134,11 +134,11 @@ def request_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     path = tmp_path / "s.yaml"
     path.write_text(SCENARIO)
 
-    def make(engine: FakeEngine, folder_name: str = "r1") -> pipeline.Request:
+    def make(engine: FakeEngine, folder_name: str = "r1") -> pipeline.RunRequest:
         source = config.read_scenario(path)
         inventory = plan.read_inventory({"m": folder}, {"local": tmp_path / "devices/local.yaml"})
         container: Any = engine
-        return pipeline.Request(
+        return pipeline.RunRequest(
             scenario=source,
             plan=plan.make_plan(source, inventory),
             models=inventory.models,

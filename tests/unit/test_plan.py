@@ -15,7 +15,7 @@ from harness.records import DeviceFacts, DeviceSpec, ModelSpec, TensorSpec
 from harness.scenario import config, plan
 from harness.scenario.model import Model
 from harness.scenario.plan import Inventory
-from harness.targets.remote import RemoteSite
+from harness.targets.remote import RemoteTarget
 from harness.transports.local import LocalTransport
 
 
@@ -227,8 +227,8 @@ def test_an_image_is_refused_for_the_reason_of_its_format() -> None:
 
 def test_a_device_is_told_once_why_a_format_is_not_for_its_processor(tmp_path: Path) -> None:
     spec = DeviceSpec("pi", "linux", "local")
-    site = RemoteSite(spec, cast(ContainerEngine, None), tmp_path, tmp_path, "r")
-    site.adopt(LocalTransport("pi"), DeviceFacts("linux", "aarch64", "Debian 12"))
+    target = RemoteTarget(spec, cast(ContainerEngine, None), tmp_path, tmp_path, "r")
+    target.adopt(LocalTransport("pi"), DeviceFacts("linux", "aarch64", "Debian 12"))
     with pytest.raises(CannotRun) as refused:
-        site.place("pytorch")
+        target.place("pytorch")
     assert refused.value.message == "PyTorch is for x86_64 here, and pi is aarch64"

@@ -15,17 +15,17 @@ from run_events import CELLS, DEVICES, ONNX, PHONE, TFLITE
 
 from harness.cache import tree_bytes
 from harness.cli import plan_text
-from harness.containers import Built, Completed, JobSpec, Mount, OnLine
+from harness.containers import Built, CompletedJob, JobSpec, Mount, OnLine
 from harness.errors import StepFailed
 from harness.formats import REGISTRY
-from harness.preview.cached import Cached, Parts
+from harness.preview.cached import Cached, CachedParts
 from harness.preview.estimate import Expected, expect, rule_trial_s, side_by_side
 from harness.preview.history import History, read_history
 from harness.preview.summary import Move, Preview, move
 from harness.preview.tasks import images_of, tasks_of
 from harness.records import Cell, Image, Plan, Skipped
 from harness.run import prepare
-from harness.run.job import Rules
+from harness.run.job import RunRules
 from harness.run.recorder import Recorder
 from harness.runner.job import PROFILES
 from harness.scenario.config import Accuracy, Measure, rules
@@ -62,7 +62,7 @@ class Engine:
     def make_base(self, log: Path, on_line: OnLine | None = None) -> str:
         raise AssertionError
 
-    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> Completed:
+    def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
         raise AssertionError
 
     def locate(self, mount: Mount) -> str:
@@ -179,7 +179,7 @@ def test_tasks_have_the_names_that_a_run_announces(
     monkeypatch.setattr(prepare, "Background", AtOnce)
     (tmp_path / "run").mkdir()
     recorder = Recorder(RunFolder(tmp_path / "run"), "r", tmp_path, Engine(), on_event)
-    options = Rules(QUICK, 1, 0, 10**9, 10.0, 1, 0)
+    options = RunRules(QUICK, 1, 0, 10**9, 10.0, 1, 0)
     cells = [*CELLS, replace(ONNX, threads=2), Cell("rio", "tflite-runtime", "fp16", "phone")]
     prepare.Preparation({"rio": rio}, options, None, recorder, "r", "quick").start(cells, DEVICES)
     assert sorted(names) == sorted(task.name for task in tasks_of(cells, DEVICES))
@@ -190,8 +190,8 @@ def test_tasks_have_the_names_that_a_run_announces(
 
 def test_of_nothing_nothing_is_cached_and_nothing_is_made(rio: Model, tmp_path: Path) -> None:
     cached = Cached(Engine(), tmp_path / "cache", {"rio": rio}, DEVICES, None)
-    assert cached.parts(ONNX) == Parts(image=False, artifact=False, predictions=None)
-    assert cached.parts(PHONE) == Parts(image=None, artifact=False, predictions=None)
+    assert cached.parts(ONNX) == CachedParts(image=False, artifact=False, predictions=None)
+    assert cached.parts(PHONE) == CachedParts(image=None, artifact=False, predictions=None)
     assert cached.images_to_build(CELLS) == ["pytorch", "onnx", "tflite"]
     assert move("phone", CELLS, cached) == Move("phone", 0, 0, 1, None)
     assert list(tmp_path.iterdir()) == []
@@ -207,13 +207,13 @@ def test_images_converted_models_and_predictions_are_found_by_what_decides_them(
     key = artifact_key(place, rio.spec, rio.folder, spec, "fp32")
     artifact = tmp_path / "artifacts" / key / "model.onnx"
 
-    def parts() -> Parts:
+    def parts() -> CachedParts:
         return Cached(engine, tmp_path, {"rio": rio}, DEVICES, accuracy).parts(ONNX)
 
-    assert parts() == Parts(image=True, artifact=False, predictions=False)
+    assert parts() == CachedParts(image=True, artifact=False, predictions=False)
     artifact.parent.mkdir(parents=True)
     artifact.write_bytes(b"x" * 1000)
-    assert parts() == Parts(image=True, artifact=True, predictions=False)
+    assert parts() == CachedParts(image=True, artifact=True, predictions=False)
     dataset = datasets.read(rio.datasets["rio-val"])
     pack = datasets.pack(dataset, tmp_path / "packs", datasets.evenly(len(dataset.images), 4))
     sha256 = "9f4b2f5bd1b5ba6c8fe7cbf9d5b1e8d9"  # of nothing: another artifact's predictions
@@ -222,7 +222,7 @@ def test_images_converted_models_and_predictions_are_found_by_what_decides_them(
     assert parts().predictions is False
     right = replace(loaded, sha256=datasets.hashlib.sha256(b"x" * 1000).hexdigest())
     (tmp_path / "predict" / pass_key("predict", right, pack.name, 4)).mkdir()
-    assert parts() == Parts(image=True, artifact=True, predictions=True)
+    assert parts() == CachedParts(image=True, artifact=True, predictions=True)
     cached = Cached(engine, tmp_path, {"rio": rio}, DEVICES, accuracy)
     assert move("phone", CELLS, cached) == Move("phone", 1000, 1, 0, None)
     few = datasets.pack(dataset, tmp_path / "packs", datasets.evenly(len(dataset.images), 16))
@@ -253,9 +253,9 @@ class Scenario:
     scored: bool = True
 
     def preview(self, **changes: Any) -> Preview:
-        done = Parts(True, True, True) if self.scored else Parts(True, True, None)
+        done = CachedParts(True, True, True) if self.scored else CachedParts(True, True, None)
         parts = {
-            cell.id: done if cell.device == "local" else Parts(None, True, None)
+            cell.id: done if cell.device == "local" else CachedParts(None, True, None)
             for cell in self.cells
         }
         order = (*self.cells, *(s.cell for s in self.skipped))
@@ -284,9 +284,9 @@ def test_the_matrix_has_an_entry_a_cell_and_each_reason_once() -> None:
     found = Scenario((ONNX, TFLITE, PHONE), tuple(Skipped(c, reason) for c in int8)).preview(
         images_to_build=("tflite",),
         parts={
-            ONNX.id: Parts(True, True, True),
-            TFLITE.id: Parts(False, False, False),
-            PHONE.id: Parts(None, True, None),
+            ONNX.id: CachedParts(True, True, True),
+            TFLITE.id: CachedParts(False, False, False),
+            PHONE.id: CachedParts(None, True, None),
         },
         moves=(Move("phone", 12_345_678, 1, 0, 98_000_000),),
         notes=("label:jetson: no device file has this label",),
@@ -324,7 +324,10 @@ def test_rows_that_differ_in_threads_only_are_one() -> None:
 
 def test_rows_that_differ_in_what_is_cached_stay_apart() -> None:
     cells = tuple(replace(ONNX, threads=n) for n in (1, 2))
-    parts = {cells[0].id: Parts(True, True, True), cells[1].id: Parts(True, True, False)}
+    parts = {
+        cells[0].id: CachedParts(True, True, True),
+        cells[1].id: CachedParts(True, True, False),
+    }
     assert text(Scenario(cells).preview(parts=parts))[3:5] == [
         "onnx    fp32       1        run iap",
         "onnx    fp32       2        run ia-",

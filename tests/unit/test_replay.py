@@ -18,7 +18,7 @@ from test_compare import measured
 from harness import kinds
 from harness.analysis.differences import Difference
 from harness.cache import file_sha256
-from harness.containers import Completed, JobSpec, Mount
+from harness.containers import CompletedJob, JobSpec, Mount
 from harness.errors import BenchError, UsageError
 from harness.kinds import Kind
 from harness.records import (
@@ -37,7 +37,7 @@ from harness.scenario.model import Model
 from harness.serial import dumps
 from harness.steps.jobs import Place, machine_cpus, pinned
 from harness.store import RunFolder, read_run
-from harness.targets.target import LocalSite, images_here
+from harness.targets.target import LocalTarget, images_here
 from harness.transports import Transport
 from harness.transports.local import LocalTransport
 
@@ -65,7 +65,7 @@ class FakeEngine:
         latency_ns = (self.ms * 1e6 * factor).astype(np.int64)
         return {"latency_ns": latency_ns, "start_ns": np.cumsum(latency_ns)}
 
-    def run(self, image: Image, job: JobSpec) -> Completed:
+    def run(self, image: Image, job: JobSpec) -> CompletedJob:
         folder = next(m.host for m in job.mounts if m.writable)
         np.savez(folder / "samples.npz", **self.samples())  # type: ignore[arg-type]
         answer = TrialAnswer(
@@ -75,20 +75,20 @@ class FakeEngine:
             before=STATE, after=STATE,
         )  # fmt: skip
         (folder / "result.json").write_text(dumps(answer))
-        return Completed(0, "", 0.1)
+        return CompletedJob(0, "", 0.1)
 
 
-def here(ms: float, tmp_path: Path) -> LocalSite:
+def here(ms: float, tmp_path: Path) -> LocalTarget:
     engine: Any = FakeEngine(ms)
-    return LocalSite(LOCAL, images_here(engine, tmp_path))
+    return LocalTarget(LOCAL, images_here(engine, tmp_path))
 
 
-def leaving(arrays: dict[str, np.ndarray], tmp_path: Path) -> LocalSite:
+def leaving(arrays: dict[str, np.ndarray], tmp_path: Path) -> LocalTarget:
     """A place whose trials leave these arrays."""
     engine = FakeEngine(1.0)
     engine.samples = lambda: arrays  # type: ignore[method-assign]
     fake: Any = engine
-    return LocalSite(LOCAL, images_here(fake, tmp_path))
+    return LocalTarget(LOCAL, images_here(fake, tmp_path))
 
 
 class Elsewhere:

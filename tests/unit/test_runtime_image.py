@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from harness.records import Image
-from harness.runtimes import There
-from harness.runtimes.image import ImageReady, _is_rootless
+from harness.runtimes import DeviceMount
+from harness.runtimes.image import InstalledImage, _is_rootless
 from harness.transports.local import LocalTransport
 
 ON = LocalTransport("host")
@@ -34,8 +34,10 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def user_of(ready: ImageReady, job: Path) -> str:
-    command = ready.command(("-c", "1"), (There(PurePosixPath(job), "/job", True),), {}, (1,), 9)
+def user_of(ready: InstalledImage, job: Path) -> str:
+    command = ready.command(
+        ("-c", "1"), (DeviceMount(PurePosixPath(job), "/job", True),), {}, (1,), 9
+    )
     words = ON.run(command, timeout_s=30).text.split()
     assert words[words.index("--userns") + 1] == "host"
     return words[words.index("--user") + 1]
@@ -56,7 +58,7 @@ def test_a_rootless_daemon_says_so(tools: Path, security: str, rootless: bool) -
 
 
 def test_a_container_runs_as_the_devices_user(tools: Path, tmp_path: Path) -> None:
-    assert user_of(ImageReady(IMAGE, "sha256:1", ()), tmp_path) == "1234:77"
+    assert user_of(InstalledImage(IMAGE, "sha256:1", ()), tmp_path) == "1234:77"
 
 
 def test_a_rootless_container_runs_as_its_root_and_no_file_is_given_away(
@@ -64,5 +66,5 @@ def test_a_rootless_container_runs_as_its_root_and_no_file_is_given_away(
 ) -> None:
     before = tmp_path.stat().st_uid
     monkeypatch.setenv("ID", "0")
-    assert user_of(ImageReady(IMAGE, "sha256:1", (), "0:0"), tmp_path) == "0:0"
+    assert user_of(InstalledImage(IMAGE, "sha256:1", (), "0:0"), tmp_path) == "0:0"
     assert tmp_path.stat().st_uid == before

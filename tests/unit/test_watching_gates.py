@@ -7,10 +7,15 @@ import pytest
 from series_for_tests import STATE, series
 
 from harness.errors import StepFailed
-from harness.monitor.preconditions import Limits, limits_of, wait_until_quiet, wait_until_ready
+from harness.monitor.preconditions import (
+    DeviceLimits,
+    limits_of,
+    wait_until_quiet,
+    wait_until_ready,
+)
 from harness.records import DeviceSpec, DeviceState, Reading
 
-COOL = Limits(cool_below_c=45.0)
+COOL = DeviceLimits(cool_below_c=45.0)
 WARM = replace(STATE, hottest_c=61.0, temperatures_c={"skin": 38.0, "cpu-1": 61.0})
 FINE = replace(STATE, hottest_c=44.0)
 
@@ -27,7 +32,7 @@ class Time:
         self.now_s += seconds
         self.slept.append(seconds)
 
-    def wait(self, states: Sequence[DeviceState], limits: Limits):  # type: ignore[no-untyped-def]
+    def wait(self, states: Sequence[DeviceState], limits: DeviceLimits):  # type: ignore[no-untyped-def]
         """The last of `states` stays."""
         left = list(states)
         return wait_until_ready(
@@ -62,7 +67,7 @@ def test_after_ten_minutes_it_goes_on_and_says_so() -> None:
 
 
 def test_without_a_limit_heat_is_not_waited_for() -> None:
-    assert Time().wait([WARM], Limits()).flags == ()
+    assert Time().wait([WARM], DeviceLimits()).flags == ()
 
 
 @pytest.mark.parametrize("value", [4095.0, -274.0, 4.095])
@@ -114,7 +119,7 @@ def test_charging_is_noted() -> None:
 
 def test_limits_come_from_the_devices_file() -> None:
     spec = DeviceSpec("p", "android", "adb", cool_below_c=38.0, min_battery_percent=50.0)
-    assert limits_of(spec, 1) == Limits(38.0, 50.0, 1)
+    assert limits_of(spec, 1) == DeviceLimits(38.0, 50.0, 1)
 
 
 # ---- background load ----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from harness.report.data import Entry
 from harness.report.marks import BADGES, Badge
 from harness.report.numbers import timing
 from harness.report.page import Chart, Maker, Page, Report, cell_href, device_href
-from harness.report.panels import Drawn, Row, draw
+from harness.report.panels import Drawn, PanelRow, draw
 from harness.report.patterns import PatternShown, pattern
 from harness.report.placement import LayersShown, PlacementShown, layers, placement
 
@@ -64,7 +64,7 @@ class CellPage:
     tables: tuple[Table, ...]
     parity: ParityShown | None
     provenance: Pairs
-    pictures: tuple[Row, ...]
+    pictures: tuple[PanelRow, ...]
     logs: tuple[Log, ...]
     device: str
     device_href: str

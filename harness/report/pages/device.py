@@ -16,7 +16,7 @@ from harness.report.page import Chart, Maker, Page, Report, cell_href, device_hr
 
 
 @dataclass(frozen=True)
-class Line:
+class DeviceRow:
     """One cell of the device."""
 
     label: str
@@ -73,7 +73,7 @@ class DevicePage:
     noise: NoiseShown | None
     state: Chart | None
     troubles: tuple[Trouble, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[DeviceRow, ...]
 
 
 def pages(report: Report) -> Iterable[Page]:
@@ -235,9 +235,9 @@ def _troubles(report: Report, entries: Sequence[Entry]) -> Iterable[Trouble]:
             yield Trouble(label, href, f"{BADGES[entry.state].word}: {'; '.join(entry.reasons)}")
 
 
-def _line(report: Report, entry: Entry) -> Line:
+def _line(report: Report, entry: Entry) -> DeviceRow:
     summary = entry.summary
-    return Line(
+    return DeviceRow(
         label=report.axes.label(entry.cell),
         href=cell_href(entry.cell.id),
         badge=BADGES[entry.state],

@@ -15,7 +15,7 @@ from harness.report.page import Maker, Page, Report, device_href
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceColumn:
     """A column, and the scale that colours it."""
 
     name: str
@@ -25,12 +25,12 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Matrix:
+class MatrixTable:
     """What matrix.html shows."""
 
     headlines: tuple[tuple[str, ...], ...]
     names: tuple[str, ...]
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceColumn, ...]
     figures: tuple[str, ...]
     rows: tuple[Row, ...]
     filters: tuple[tuple[str, str, tuple[str, ...]], ...]
@@ -48,10 +48,10 @@ def pages(report: Report) -> Iterable[Page]:
     yield Page("index.html", "Matrix", "matrix.html", _matrix(report))
 
 
-def _matrix(report: Report) -> Matrix:
+def _matrix(report: Report) -> MatrixTable:
     info, axes = report.run.info, report.axes
     rows = rows_of(report)
-    return Matrix(
+    return MatrixTable(
         headlines=_headlines(report),
         names=row_names(axes),
         devices=tuple(_device(report, name) for name in columns(report)),
@@ -98,11 +98,11 @@ def _counts(entries: Sequence[Entry]) -> tuple[tuple[Badge, int], ...]:
     return tuple((BADGES[state], total) for state, total in totals.items() if total)
 
 
-def _device(report: Report, name: str) -> Device:
+def _device(report: Report, name: str) -> DeviceColumn:
     entries = report.of_device(name)
     scale = heat(entries)
     words = f"{figures(scale.low_ms)} to {figures(scale.high_ms)} ms" if scale else ""
-    return Device(name, device_href(name), any(e.emulated for e in entries), words)
+    return DeviceColumn(name, device_href(name), any(e.emulated for e in entries), words)
 
 
 MAKER = Maker("Matrix", "index.html", pages)

@@ -15,7 +15,7 @@ from harness.report.paretochart import accuracy, frontier, median_ms, pareto_cha
 
 
 @dataclass(frozen=True)
-class Line:
+class ParetoRow:
     """One drawn cell in the table under the plot."""
 
     label: str
@@ -35,7 +35,7 @@ class Plot:
 
     title: str
     chart: Chart | None
-    lines: tuple[Line, ...]
+    lines: tuple[ParetoRow, ...]
     left_out: tuple[tuple[str, str, Badge, str], ...]
     why: str = ""
     metric: str = ""
@@ -85,10 +85,10 @@ def _left_out(entry: Entry, axes: Axes) -> tuple[str, str, Badge, str]:
     return axes.label(entry.cell), cell_href(entry.cell.id), BADGES[entry.state], why
 
 
-def _line(entry: Entry, axes: Axes, value: Value, front: bool) -> Line:
+def _line(entry: Entry, axes: Axes, value: Value, front: bool) -> ParetoRow:
     assert entry.summary is not None
     p50, size = entry.summary.p50, entry.size_bytes
-    return Line(
+    return ParetoRow(
         label=axes.label(entry.cell),
         href=cell_href(entry.cell.id),
         badge=BADGES[entry.state],

@@ -13,7 +13,7 @@ from harness.report.page import Maker, Page, Report, cell_href
 
 
 @dataclass(frozen=True)
-class Line:
+class SizeRow:
     """One cell; bars are percent of the largest."""
 
     label: str
@@ -35,7 +35,7 @@ class Sizes:
     """What sizes.html shows; `left_out` are cells without a file."""
 
     reference: str
-    lines: tuple[Line, ...]
+    lines: tuple[SizeRow, ...]
     left_out: tuple[tuple[str, str, str, Badge, str], ...]
     devices: bool
 
@@ -72,10 +72,10 @@ def _memory(entry: Entry) -> int | None:
 
 def _line(
     entry: Entry, axes: Axes, base: Entry | None, top: int, most: int, least: dict[str, int]
-) -> Line:
+) -> SizeRow:
     size, memory = entry.size_bytes or 0, _memory(entry)
     whole = base.size_bytes if base else None
-    return Line(
+    return SizeRow(
         label=axes.label(entry.cell),
         device=entry.cell.device,
         href=cell_href(entry.cell.id),

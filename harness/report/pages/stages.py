@@ -21,7 +21,7 @@ _STAGES = (
 
 
 @dataclass(frozen=True)
-class Line:
+class StageRow:
     """One cell's stages; empty text where a stage was not timed."""
 
     label: str
@@ -33,13 +33,13 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Group:
+class StageGroup:
     """One device: a chart (not for an emulated one) and its table."""
 
     title: str
     emulated: bool
     chart: Chart | None
-    lines: tuple[Line, ...]
+    lines: tuple[StageRow, ...]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Stages:
     """What stages.html shows."""
 
     names: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[StageGroup, ...]
 
 
 def pages(report: Report) -> Iterable[Page]:
@@ -58,23 +58,23 @@ def pages(report: Report) -> Iterable[Page]:
     yield Page("stages.html", "Stages", "stages.html", content, charts)
 
 
-def _group(report: Report, number: int, device: str) -> Group:
+def _group(report: Report, number: int, device: str) -> StageGroup:
     timed = [e for e in report.of_device(device) if e.summary and e.summary.infer_ms is not None]
     timed.sort(key=_end_to_end)
     emulated = any(e.emulated for e in timed)
     chart = _chart(timed, report.axes, number) if timed and not emulated else None
     lines = tuple(_line(e, e.summary, report.axes) for e in timed if e.summary)
-    return Group(device, emulated, chart, lines)
+    return StageGroup(device, emulated, chart, lines)
 
 
 def _end_to_end(entry: Entry) -> float:
     return (entry.summary.e2e_ms or 0.0) if entry.summary else 0.0
 
 
-def _line(entry: Entry, summary: Summary, axes: Axes) -> Line:
+def _line(entry: Entry, summary: Summary, axes: Axes) -> StageRow:
     values = [getattr(summary, name) for name, _, _ in _STAGES]
     total, infer = summary.e2e_ms, summary.infer_ms
-    return Line(
+    return StageRow(
         label=axes.label(entry.cell),
         href=cell_href(entry.cell.id),
         badge=BADGES[entry.state],

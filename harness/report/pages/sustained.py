@@ -24,7 +24,7 @@ _COLOURS = 7
 
 
 @dataclass(frozen=True)
-class Line:
+class SustainedRow:
     """One cell: medians and ranks of the first and the last minute."""
 
     label: str
@@ -38,20 +38,20 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Group:
+class SustainedGroup:
     """One device."""
 
     title: str
     emulated: bool
     chart: Chart | None
-    lines: tuple[Line, ...]
+    lines: tuple[SustainedRow, ...]
 
 
 @dataclass(frozen=True)
 class Sustained:
     """What sustained.html shows."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[SustainedGroup, ...]
 
 
 def pages(report: Report) -> Iterable[Page]:
@@ -108,16 +108,16 @@ def over_trials(trials: Sequence[Samples]) -> Interval:
     return Interval(ns.value / 1e6, ns.low / 1e6, ns.high / 1e6)
 
 
-def _group(report: Report, number: int, device: str) -> Group:
+def _group(report: Report, number: int, device: str) -> SustainedGroup:
     cells = _kept_up(report.of_device(device))
     if any(e.emulated for e in cells):
-        return Group(device, True, None, ())
+        return SustainedGroup(device, True, None, ())
     ends = [_ends(report, e) for e in cells]
     firsts, lasts = [first for first, _ in ends], [last for _, last in ends]
     first_ranks, last_ranks = ranks(firsts), ranks(lasts)
     doubt = ["" if len(_arrivals(e)) >= LEAST_TRIALS else "?" for e in cells]
     lines = [
-        Line(
+        SustainedRow(
             label=report.axes.label(e.cell),
             href=cell_href(e.cell.id),
             badge=BADGES[e.state],
@@ -131,7 +131,7 @@ def _group(report: Report, number: int, device: str) -> Group:
     ]
     order = sorted(range(len(cells)), key=lambda n: lasts[n].value)
     chart = _chart(report, [cells[n] for n in order], f"sustained-{number}")
-    return Group(device, False, chart, tuple(lines[n] for n in order))
+    return SustainedGroup(device, False, chart, tuple(lines[n] for n in order))
 
 
 def ranks(spreads: Sequence[Interval]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Line:
+class WallTimeRow:
     """One cell's seconds, one a column; an empty text where it spent none."""
 
     label: str
@@ -44,9 +44,9 @@ class Time:
     elsewhere: str
     steps: tuple[Bar, ...]
     names: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[WallTimeRow, ...]
     parts: tuple[str, ...]
-    trials: tuple[Line, ...]
+    trials: tuple[WallTimeRow, ...]
     rest: str
     devices: bool
 
@@ -107,11 +107,11 @@ def _elapsed(started: str, finished: str | None) -> float | None:
         return None
 
 
-def _line(entry: Entry, axes: Axes, names: Sequence[str]) -> Line:
+def _line(entry: Entry, axes: Axes, names: Sequence[str]) -> WallTimeRow:
     assert entry.result is not None
     wall = entry.result.wall_s
     kept = (("image", entry.result.image), ("model", entry.result.artifact))
-    return Line(
+    return WallTimeRow(
         label=axes.label(entry.cell),
         device=entry.cell.device,
         href=cell_href(entry.cell.id),
@@ -122,13 +122,13 @@ def _line(entry: Entry, axes: Axes, names: Sequence[str]) -> Line:
     )
 
 
-def _trials(entry: Entry, axes: Axes, samples: Sequence[TrialSamples]) -> Line:
+def _trials(entry: Entry, axes: Axes, samples: Sequence[TrialSamples]) -> WallTimeRow:
     """Parts of all trials of a cell together."""
     assert entry.result is not None
     trials = entry.result.trials
     whole = sum(t.wall_s for t in trials)
     parts = _parts(entry, samples)
-    return Line(
+    return WallTimeRow(
         label=axes.label(entry.cell),
         device=entry.cell.device,
         href=cell_href(entry.cell.id),

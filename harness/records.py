@@ -473,7 +473,7 @@ class Energy:
     idle_w: Optional[float] = None
     #: while inferences ran
     mean_w: Optional[float] = None
-    #: how far it is to be trusted: `transport-board rail: RAPL package-0`, `battery gauge`, …
+    #: how far it is to be trusted: `on-board rail: RAPL package-0`, `battery gauge`, …
     tier: str = ""
     note: str = ""
 

@@ -194,7 +194,7 @@ def _run_folder(plan: Planned, resume: bool) -> Path:
     from ..run import pipeline
 
     if not resume:
-        return plan.space.runs / pipeline.new_run_id(plan.source.file.name)
+        return plan.space.runs / pipeline.new_run_id(plan.source.name)
     found = pipeline.resumable(plan.space.runs, pipeline.plan_key(plan.source, plan.plan))
     if found is None:
         raise UsageError(

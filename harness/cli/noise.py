@@ -99,7 +99,7 @@ def check_noise(
 def _check_names(space: Workspace, device: str, model: str, format: str) -> None:
     """Raises UsageError here: the person has typed these, and no scenario's file."""
     from ..formats import REGISTRY
-    from ..scenario.config import neighbours
+    from ..scenario.mistakes import neighbours
 
     for what, name, known in (
         ("device", device, list(space.devices())),

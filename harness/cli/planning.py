@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ..preview.estimate import Expected
     from ..preview.summary import Preview
     from ..records import Cell, Plan
-    from ..scenario.config import Scenario
     from ..scenario.plan import Inventory
+    from ..scenario.scenario import Scenario
     from ..workspace import Workspace
 
 app = typer.Typer()
@@ -63,7 +63,7 @@ def planned(path: Path, only: Sequence[str]) -> Planned:
     space = project_of(path)
     models, devices = space.models(), space.devices()
     source = config.read_scenario(path, plans.known_names(models, devices))
-    inventory = plans.read_inventory(models, devices, wanted=source.file.models)
+    inventory = plans.read_inventory(models, devices, wanted=source.models)
     made = plans.make_plan(source, inventory, only)
     notes = plans.dataset_notes(source, inventory)
     return Planned(source, inventory, space, replace(made, notes=(*made.notes, *notes)))
@@ -86,16 +86,14 @@ def forecast(planned: Planned, todo: Sequence[Cell], cached: Collection[str] = (
     """How long the cells in `todo` will take; `cached` are names of tasks that make nothing."""
     from ..preview.estimate import expect
     from ..preview.history import read_history
-    from ..runner.job import TRIALS
-    from ..scenario.config import rules
 
-    measure = planned.source.file.measure
+    measuring = planned.source.measuring
     return expect(
         todo,
         planned.inventory.devices,
-        rules(measure),
-        measure.trials or TRIALS[measure.profile],
-        measure.profile,
+        measuring.options,
+        measuring.trials,
+        measuring.profile,
         read_history(planned.space.runs),
         cached,
     )
@@ -124,13 +122,13 @@ def _preview(planned: Planned, engine: str) -> Preview:
     from ..preview.tasks import tasks_of
     from ..workspace import cache_root
 
-    file, cells = planned.source.file, planned.plan.cells
+    scenario, cells = planned.source, planned.plan.cells
     models, devices = planned.inventory.models, planned.inventory.devices
     chosen = choose(engine)
     try:
-        cached = Cached(chosen, cache_root(), models, devices, file.accuracy)
+        cached = Cached(chosen, cache_root(), models, devices, scenario.accuracy)
         done = cached.names(tasks_of(cells, devices), {cell.id: cell for cell in cells})
         expected = forecast(planned, cells, done)
-        return preview(file, planned.plan, devices, cached, expected)
+        return preview(scenario, planned.plan, devices, cached, expected)
     finally:
         chosen.close()

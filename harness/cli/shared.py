@@ -157,7 +157,7 @@ def inventory_of(space: Workspace) -> Inventory:
 
 
 def device_named(inventory: Inventory, name: str) -> DeviceSpec:
-    from ..scenario.config import neighbours
+    from ..scenario.mistakes import neighbours
 
     if name not in inventory.devices:
         raise UsageError(

@@ -56,7 +56,7 @@ def _placed(where: str, layers: Sequence[Layer], nodes: int, total_ms: Optional[
 
 
 def _unasked(placed: Placed, layers: Sequence[Layer], nodes: int) -> str:
-    """`2 of 90 nodes (2.2 %, 0.4 % of the time) ran transport X: GATHER_ND, TOPK_V2`."""
+    """`2 of 90 nodes (2.2 %, 0.4 % of the time) ran on X: GATHER_ND, TOPK_V2`."""
     time = "" if placed.time_share is None else f", {100 * placed.time_share:.3g} % of the time"
     types = list(dict.fromkeys(layer.type for layer in layers))
     more = f" and {len(types) - NAMED} more" if len(types) > NAMED else ""

@@ -21,11 +21,11 @@ def usable(seen: Readings) -> tuple[int, ...]:
 
     Processes that use more of them than their cgroup has time for are stopped in between.
     """
-    transport = listed(seen.last("online"))
-    if not transport:
-        transport = tuple(int(text) for text in seen.all("processor") if text.isdigit())
+    online = listed(seen.last("online"))
+    if not online:
+        online = tuple(int(text) for text in seen.all("processor") if text.isdigit())
     allowed = listed(seen.last("allowed"))
-    mine = tuple(cpu for cpu in transport if cpu in allowed) or transport
+    mine = tuple(cpu for cpu in online if cpu in allowed) or online
     whole = min((int(cpus) for cpus in quotas(seen)), default=len(mine))
     return tuple(sorted(by_preference(seen, mine)[-max(1, whole) :]))
 

@@ -47,10 +47,16 @@ class Watch:
         period_s: float = PERIOD_S,
     ) -> None:
         self._transport = transport
-        self._on = PurePosixPath(workdir) / f"watch-{secrets.token_hex(8)}"
+        self._switch = PurePosixPath(workdir) / f"watch-{secrets.token_hex(8)}"
         self._deadline_s = int(deadline_s)
         self._command = command(
-            kind, self._on, self._deadline_s, cpus=cpus, apart=apart, root=root, period_s=period_s
+            kind,
+            self._switch,
+            self._deadline_s,
+            cpus=cpus,
+            apart=apart,
+            root=root,
+            period_s=period_s,
         )
         self._parser = Parser()
         self._readings: list[Reading] = []
@@ -153,7 +159,7 @@ class Watch:
 
     def _ask_to_end(self) -> None:
         try:
-            self._transport.run(["rm", "-f", str(self._on)], timeout_s=ASK_S)
+            self._transport.run(["rm", "-f", str(self._switch)], timeout_s=ASK_S)
         except BenchError as error:
             self._note(f"the sampler could not be told to end: {error.message}")
             self._thread.join(1.0)

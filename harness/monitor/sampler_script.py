@@ -159,7 +159,7 @@ rm -f "$on"
 
 def command(
     kind: str,
-    transport: PurePosixPath,
+    switch: PurePosixPath,
     deadline_s: int,
     *,
     cpus: Sequence[int] = (),
@@ -167,14 +167,14 @@ def command(
     root: str = "",
     period_s: float = PERIOD_S,
 ) -> tuple[str, ...]:
-    """The device's command line of the sampler, which runs while the file `transport` is there.
+    """The device's command line of the sampler, which runs while the file `switch` is there.
 
     `apart` are the CPUs that it keeps to, where the device has `taskset`."""
     if period_s < PERIOD_S:
         raise ValueError(f"a period of {period_s} s is over 2 Hz")
     arguments = (
         root,
-        str(transport),
+        str(switch),
         str(deadline_s),
         f"{period_s:g}",
         " ".join(map(str, cpus)),

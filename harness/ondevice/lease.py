@@ -107,7 +107,7 @@ class Lease:
         self.owner, self.token = " ".join(owner.split()), secrets.token_hex(8)
         #: whose claims were stale, and are gone
         self.taken_over: tuple[str, ...] = ()
-        self._on, self._workdir, self._lasts_s = transport, workdir, lasts_s
+        self._transport, self._workdir, self._lasts_s = transport, workdir, lasts_s
         self._lost_to: Holder | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(
@@ -118,7 +118,7 @@ class Lease:
         """Raises StepFailed when somebody else has taken the device over meanwhile."""
         if self._lost_to is not None:
             raise StepFailed(
-                f"{self._on.name}: the connection was away for {self._lasts_s} s, and "
+                f"{self._transport.name}: the connection was away for {self._lasts_s} s, and "
                 f"{self._lost_to.owner} has taken the device over",
                 "what was measured since then may be disturbed; start again when it is free",
             )
@@ -130,17 +130,17 @@ class Lease:
                 self._thread.start()
                 return
             if last or holder.left_s < self._lasts_s - 5:
-                raise held(self._on.name, holder)
+                raise held(self._transport.name, holder)
             time.sleep(secrets.randbelow(1000) / 1000)  # it may just be trying, as we are
 
     def _claim(self) -> Holder | None:
         """Who else holds it; None when it is ours."""
         command = ["sh", "-c", _CLAIM, "sh", self._workdir, self.token, str(self._lasts_s)]
-        done = self._on.run([*command, self.owner], timeout_s=ANSWER_S)
+        done = self._transport.run([*command, self.owner], timeout_s=ANSWER_S)
         if done.exit_code != 0:
             said = (done.stderr or done.stdout).decode("utf-8", "backslashreplace").strip()
             raise StepFailed(
-                f"{self._on.name}: no lease can be written to {self._workdir}/lease: {said}",
+                f"{self._transport.name}: no lease can be written to {self._workdir}/lease: {said}",
                 "is there room, and may this user write there?",
             )
         self.taken_over += tuple(
@@ -162,7 +162,7 @@ class Lease:
         self._thread.join(ANSWER_S)
         command = ["sh", "-c", _RELEASE, "sh", self._workdir, self.token]
         try:
-            self._on.run(command, timeout_s=ANSWER_S)
+            self._transport.run(command, timeout_s=ANSWER_S)
         except (DeviceLost, JobTimeout):
             return  # it runs out by itself
 

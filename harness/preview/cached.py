@@ -16,8 +16,8 @@ from ..errors import BenchError
 from ..formats import REFERENCE, REGISTRY
 from ..records import Cell, DeviceSpec, Image
 from ..run.prepare import PARITY_IMAGES
-from ..scenario.config import Accuracy
 from ..scenario.model import Model
+from ..scenario.scenario import ScoredOn
 from ..steps import datasets
 from ..steps.convert import artifact_key
 from ..steps.infer import LoadedArtifact, pass_key
@@ -43,7 +43,7 @@ class Cached:
     cache: Path
     models: Mapping[str, Model]
     devices: Mapping[str, DeviceSpec]
-    accuracy: Accuracy | None
+    accuracy: ScoredOn | None
     #: datasets that cannot be read, each with its mistakes
     notes: list[str] = field(default_factory=list)
     _images: dict[str, Image | None] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..cache import tree_bytes
 from ..records import Cell, DeviceSpec, Plan
-from ..scenario.config import ScenarioFile
+from ..scenario.scenario import Scenario
 from .cached import Cached, CachedParts
 from .estimate import Expected
 
@@ -44,7 +44,7 @@ class Preview:
 
 
 def preview(
-    file: ScenarioFile,
+    scenario: Scenario,
     plan: Plan,
     devices: Mapping[str, DeviceSpec],
     cached: Cached,
@@ -55,10 +55,10 @@ def preview(
     used = dict.fromkeys(cell.device for cell in plan.cells)
     away = [name for name in used if devices[name].transport != "local"]
     return Preview(
-        scenario=file.name,
-        profile=file.measure.profile,
+        scenario=scenario.name,
+        profile=scenario.measuring.profile,
         plan=plan,
-        order=tuple(in_order(file, [*plan.cells, *(s.cell for s in plan.skipped)])),
+        order=tuple(in_order(scenario, [*plan.cells, *(s.cell for s in plan.skipped)])),
         parts=parts,
         images_to_build=tuple(cached.images_to_build(plan.cells)),
         moves=tuple(move(name, plan.cells, cached) for name in away),
@@ -81,17 +81,17 @@ def move(device: str, cells: Sequence[Cell], cached: Cached) -> Move:
     )
 
 
-def in_order(file: ScenarioFile, cells: Sequence[Cell]) -> list[Cell]:
+def in_order(scenario: Scenario, cells: Sequence[Cell]) -> list[Cell]:
     """As the scenario's lists have them; devices as they come."""
     devices = list(dict.fromkeys(cell.device for cell in cells))
 
     def position(cell: Cell) -> tuple[int, ...]:
         return (
-            file.models.index(cell.model),
-            file.formats.index(cell.format),
-            file.precisions.index(cell.precision),
-            file.matrix.threads.index(cell.threads),
-            file.matrix.batch.index(cell.batch),
+            scenario.models.index(cell.model),
+            scenario.formats.index(cell.format),
+            scenario.precisions.index(cell.precision),
+            scenario.threads.index(cell.threads),
+            scenario.batch.index(cell.batch),
             devices.index(cell.device),
         )
 

@@ -12,7 +12,7 @@ from ..containers import Built, choose
 from ..errors import StepFailed, UsageError
 from ..formats import PLANNED, REGISTRY
 from ..records import PRECISIONS, Artifact, FormatSpec, Image, Precision
-from ..scenario.config import neighbours
+from ..scenario.mistakes import neighbours
 from ..scenario.plan import Inventory
 from ..steps import images
 from ..steps.convert import convert, copy_out

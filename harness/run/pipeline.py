@@ -9,7 +9,7 @@ import datetime
 import platform
 import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from .. import __version__
@@ -19,13 +19,12 @@ from ..containers import ContainerEngine
 from ..errors import BenchError
 from ..payload import payload
 from ..records import DeviceSpec, Plan, RunInfo
-from ..runner.job import TRIALS
-from ..scenario.config import Scenario, rules
 from ..scenario.model import Model
+from ..scenario.scenario import Scenario
 from ..store import Run, RunFolder, read_run
 from .device_worker import run_device
 from .job import RunRules
-from .prepare import PARITY_IMAGES, AccuracyOf, Preparation
+from .prepare import PARITY_IMAGES, Preparation
 from .recorder import OnEvent, Recorder, ignore, now
 from .worker_pool import WorkerPool
 
@@ -55,7 +54,9 @@ def new_run_id(scenario: str) -> str:
 
 def plan_key(scenario: Scenario, plan: Plan) -> str:
     """What a resumed run must have in common with the interrupted one."""
-    return digest(scenario.file.model_dump(mode="json"), plan)
+    asked = {field.name: getattr(scenario, field.name) for field in fields(scenario)}
+    del asked["source"]
+    return digest(asked, plan)
 
 
 def resumable(runs: Path, key: str) -> Path | None:
@@ -111,19 +112,18 @@ def _remote_first(devices: dict[str, DeviceSpec]) -> list[DeviceSpec]:
 
 
 def _preparation(request: RunRequest, recorder: Recorder, info: RunInfo) -> Preparation:
-    file = request.scenario.file
-    smoke = file.measure.profile == "smoke"
+    measuring, accuracy = request.scenario.measuring, request.scenario.accuracy
+    smoke = measuring.profile == "smoke"
     images, runs = (SMOKE_IMAGES, SMOKE_RUNS) if smoke else (PARITY_IMAGES, PARITY_IMAGES)
     settings = RunRules(
-        options=rules(file.measure),
-        trials=file.measure.trials or TRIALS[file.measure.profile],
-        seed=file.measure.seed,
-        memory_bytes=file.measure.memory_mb * 10**6,
-        timeout_s=file.measure.timeout_s,
+        options=measuring.options,
+        trials=measuring.trials,
+        seed=measuring.seed,
+        memory_bytes=measuring.memory_bytes,
+        timeout_s=measuring.timeout_s,
         parity_images=images,
         profile_runs=runs if request.profile_layers else 0,
     )
-    accuracy = AccuracyOf(file.accuracy.dataset, file.accuracy.images) if file.accuracy else None
     return Preparation(request.models, settings, accuracy, recorder, info.run_id, info.profile)
 
 
@@ -132,24 +132,24 @@ def _open(request: RunRequest) -> tuple[RunFolder, RunInfo, set[str]]:
     if (request.folder / "run.json").is_file():
         run = read_run(request.folder)
         return RunFolder(request.folder), run.info, {r.cell.id for r in run.results}
-    file = request.scenario.file
+    scenario = request.scenario
     info = RunInfo(
         run_id=request.folder.name,
-        scenario=file.name,
-        profile=file.measure.profile,
+        scenario=scenario.name,
+        profile=scenario.measuring.profile,
         started_at=now(),
         harness_version=__version__,
         harness_sha256=payload().sha256,
         git=git_state(Path(__file__).parent),
         engine=request.engine.name,
-        plan_sha256=plan_key(request.scenario, request.plan),
+        plan_sha256=plan_key(scenario, request.plan),
         command=request.command,
-        dataset=file.accuracy.dataset if file.accuracy else "",
+        dataset=scenario.accuracy.dataset if scenario.accuracy else "",
         notes=request.plan.notes,
-        gates=file.gates.limits(),
+        gates=dict(scenario.gates),
         host=platform.node(),
     )
-    text = request.scenario.source.path.read_text(encoding="utf-8")
+    text = scenario.source.path.read_text(encoding="utf-8")
     return RunFolder.create(request.folder, info, request.plan, text), info, set()
 
 

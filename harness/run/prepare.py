@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from ..errors import RunEnds, StepFailed
 from ..formats import REFERENCE, REGISTRY
 from ..records import Artifact, Cell, DeviceSpec, FormatSpec, Precision, Step
 from ..scenario.model import Model
+from ..scenario.scenario import ScoredOn
 from ..steps import datasets
 from ..steps.convert import check_weights, convert
 from ..steps.images import AT_ONCE
@@ -39,14 +40,6 @@ PARITY_IMAGES = 16
 JOBS = 2
 
 
-@dataclass(frozen=True)
-class AccuracyOf:
-    """What accuracy is scored on; `images`: only so many of the dataset, evenly spaced."""
-
-    dataset: str
-    images: int | None = None
-
-
 #: model, converter, precision
 ArtifactKey = tuple[str, str, Precision]
 
@@ -58,7 +51,7 @@ class Preparation:
         self,
         models: Mapping[str, Model],
         rules: RunRules,
-        accuracy: AccuracyOf | None,
+        accuracy: ScoredOn | None,
         recorder: Recorder,
         run_id: str,
         profile: str,

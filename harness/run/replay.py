@@ -20,6 +20,7 @@ from ..payload import payload
 from ..records import Artifact, Cell, CellResult, Plan, RunInfo, Trial
 from ..runner.job import VERSION, Job, MeasureOptions
 from ..scenario import config
+from ..scenario.mistakes import neighbours
 from ..scenario.model import Model
 from ..serial import Malformed, loads
 from ..steps import datasets, measure
@@ -67,8 +68,8 @@ def read_original(cell: Path) -> Original:
         raise BenchError(f"{cell.name} was not measured: {why}", "There is nothing to repeat.")
     job = _job(run.folder / result.trials[0].folder / "job.json")
     assert job.measure
-    memory = config.read_scenario(run.folder / "scenario.yaml").file.measure.memory_mb
-    return Original(run, result, result.artifact, job.measure, memory * 10**6)
+    measuring = config.read_scenario(run.folder / "scenario.yaml").measuring
+    return Original(run, result, result.artifact, job.measure, measuring.memory_bytes)
 
 
 def replay(
@@ -78,7 +79,7 @@ def replay(
     cache: Path,
     runs: Path,
     trials: int | None = None,
-    transport: OnTrial = lambda index, count: None,
+    on_trial: OnTrial = lambda index, count: None,
 ) -> Replayed:
     """Measure again on `target` into a new run; `trials`: as many as the original had.
 
@@ -99,7 +100,7 @@ def replay(
     done: list[Trial] = []
     count = trials or len(result.trials)
     for index in range(count):
-        transport(index, count)
+        on_trial(index, count)
         done.append(measure_trial(context, cell, index, loaded, pack)[0])
     run.add(_result(original, cell, target, place, run.folder, done))
     run.write_info(replace(read_run(run.folder).info, finished_at=now()))
@@ -138,7 +139,7 @@ def _job(path: Path) -> Job:
 def _model(original: Original, models: dict[str, Model]) -> Model:
     name = original.result.cell.model
     if name not in models:
-        raise UsageError(f"no model '{name}'{config.neighbours(name, list(models))}")
+        raise UsageError(f"no model '{name}'{neighbours(name, list(models))}")
     job = _job(original.run.folder / original.result.trials[0].folder / "job.json")
     if job.model != models[name].spec:
         raise BenchError(
@@ -154,7 +155,7 @@ def _pack(original: Original, model: Model, cache: Path) -> Path:
     """The pictures that the run's trials rotated through."""
     name = original.run.info.dataset or next(iter(model.datasets))
     if name not in model.datasets:
-        known = config.neighbours(name, list(model.datasets))
+        known = neighbours(name, list(model.datasets))
         raise BenchError(f"{model.spec.name} has no dataset '{name}' any more{known}")
     dataset = datasets.read(model.datasets[name])
     few = datasets.evenly(len(dataset.images), measure.IMAGES)

@@ -1,31 +1,31 @@
-"""The user's YAML files, checked: scenarios, models, devices. With `sections` the one place that
-knows pydantic.
+"""The user's YAML files, checked: scenarios, models, devices. With `sections` and `mistakes` the
+one place that knows pydantic: what is read leaves as frozen records.
 
 All the mistakes of a file are found in one go, each as `path:line: what`.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from .. import kinds, tasks, transports
 from ..errors import ConfigError
 from ..records import DeviceSpec, ModelSpec, Precision, TensorSpec
 from ..runner import patterns
-from ..runner.job import PROFILES, MeasureOptions
+from ..runner.job import PROFILES, TRIALS
 from . import yaml_lines
+from .mistakes import checked, neighbours
 from .model import Model
+from .scenario import Measuring, Scenario, ScoredOn
 from .sections import Gates, Measure, Strict, gates_type, measure_type
-from .yaml_lines import KeyPath, YamlFile, shown
+from .yaml_lines import YamlFile, shown
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
@@ -164,24 +164,47 @@ class DeviceFile(Strict):
     )
 
 
-class Scenario(BaseModel):
-    """A checked scenario with the file it came from."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-    file: ScenarioFile
-    source: YamlFile
-
-
-FileType = TypeVar("FileType", bound=Strict)
-
-
 def read_scenario(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Scenario:
     """Raises ConfigError with every mistake in the file; `known` as for `unknown_names`."""
     source = yaml_lines.read(path)
     try:
-        return Scenario(file=_checked(scenario_type(), source), source=source)
+        file = checked(scenario_type(), source)
     except ConfigError as error:
         raise ConfigError([*error.mistakes, *unknown_names(source, known or {})]) from None
+    accuracy = file.accuracy
+    return Scenario(
+        name=file.name,
+        models=tuple(file.models),
+        formats=tuple(file.formats),
+        precisions=tuple(file.precisions),
+        devices=tuple(file.devices),
+        threads=tuple(file.matrix.threads),
+        batch=tuple(file.matrix.batch),
+        exclude=tuple(file.exclude),
+        measuring=_measuring(file.measure),
+        accuracy=ScoredOn(accuracy.dataset, accuracy.images) if accuracy else None,
+        gates=file.gates.limits(),
+        source=source,
+    )
+
+
+def _measuring(asked: Measure) -> Measuring:
+    spec = patterns.find(asked.pattern).SPEC
+    smoke = spec.smoke if asked.profile == "smoke" else {}
+    options = replace(
+        PROFILES[asked.profile],
+        pattern=asked.pattern,
+        options={**asked.options(), **smoke},
+        seed=asked.seed,
+    )
+    return Measuring(
+        profile=asked.profile,
+        options=options,
+        trials=asked.trials or TRIALS[asked.profile],
+        seed=asked.seed,
+        memory_bytes=asked.memory_mb * 10**6,
+        timeout_s=asked.timeout_s,
+    )
 
 
 def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[str]:
@@ -196,22 +219,10 @@ def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[
     ]
 
 
-def rules(measure: Measure) -> MeasureOptions:
-    """The rules of one trial: the profile's, with the pattern and what is asked of it."""
-    spec = patterns.find(measure.pattern).SPEC
-    smoke = spec.smoke if measure.profile == "smoke" else {}
-    return replace(
-        PROFILES[measure.profile],
-        pattern=measure.pattern,
-        options={**measure.options(), **smoke},
-        seed=measure.seed,
-    )
-
-
 def read_model(folder: Path) -> Model:
     """Raises ConfigError with mistakes in model.yaml and files of it that are missing."""
     source = yaml_lines.read(folder / "model.yaml")
-    file = _checked(ModelFile, source)
+    file = checked(ModelFile, source)
     mistakes = [
         f"{source.where((key,))}: {key}: no file {shown(folder / name)}"
         for key, name in (("module", file.module), ("weights", file.weights))
@@ -239,7 +250,7 @@ def read_model(folder: Path) -> Model:
 def read_device(path: Path) -> DeviceSpec:
     """Raises ConfigError with every mistake in the file."""
     source = yaml_lines.read(path)
-    file = _checked(DeviceFile, source)
+    file = checked(DeviceFile, source)
     if mistakes := _unknown_measures(file, source):
         raise ConfigError(mistakes)
     return DeviceSpec(
@@ -277,70 +288,3 @@ def schema() -> dict[str, Any]:
         **scenario_type().model_json_schema(),
         "title": "bench scenario",
     }
-
-
-def neighbours(word: str, known: Sequence[str]) -> str:
-    """`; did you mean 'x'?`, or the list of what there is."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known) or 'none'}"
-
-
-def _checked(kind: type[FileType], source: YamlFile) -> FileType:
-    if not isinstance(source.data, dict):
-        raise ConfigError(
-            [f"{source.where(())}: expected keys and values, got {_seen(source.data)}"]
-        )
-    try:
-        return kind.model_validate(source.data)
-    except ValidationError as error:
-        raise ConfigError([_line(kind, source, item) for item in error.errors()]) from None
-
-
-def _line(kind: type[BaseModel], source: YamlFile, error: Any) -> str:
-    path: KeyPath = tuple(error["loc"])
-    if error["type"] == "missing":
-        return f"{source.where(path[:-1])}: {_dotted(path)}: missing"
-    if error["type"] == "extra_forbidden":
-        known = _keys(kind, path[:-1])
-        return (
-            f"{source.where(path)}: {_dotted(path)}: unknown key{neighbours(str(path[-1]), known)}"
-        )
-    return f"{source.where(path)}: {_dotted(path)}: {_complaint(error)}"
-
-
-def _complaint(error: Any) -> str:
-    seen = _seen(error["input"])
-    if error["type"] == "literal_error":
-        choices = re.sub(
-            "'| or ", lambda m: ", " if "or" in m.group() else "", error["ctx"]["expected"]
-        )
-        return f"{seen} is not one of {choices}"
-    if error["type"] == "string_pattern_mismatch":
-        return (
-            f"{seen} is not a name (letters, digits, '.', '_' and '-')"
-            if "A-Z" in str(error["ctx"])
-            else f"{seen} does not match {error['ctx']['pattern']}"
-        )
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, got {seen}"
-
-
-def _keys(kind: type[BaseModel], path: KeyPath) -> list[str]:
-    for step in path:
-        field = kind.model_fields.get(str(step))
-        for candidate in _models(field.annotation) if field else []:
-            kind = candidate
-    return list(kind.model_fields)
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    options = (annotation, *getattr(annotation, "__args__", ()))
-    return [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-
-
-def _dotted(path: KeyPath) -> str:
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
-
-
-def _seen(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -16,14 +16,10 @@ from ..formats import PLANNED, REGISTRY, why_not
 from ..metrics.readiness import scoring_notes
 from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
 from ..steps import datasets
-from .config import (
-    Scenario,
-    neighbours,
-    read_device,
-    read_model,
-    unknown_names,
-)
+from .config import read_device, read_model, unknown_names
+from .mistakes import neighbours
 from .model import Model
+from .scenario import Scenario
 
 Found = TypeVar("Found")
 
@@ -57,7 +53,7 @@ def make_plan(scenario: Scenario, inventory: Inventory, only: Sequence[str] = ()
     """All cells in the scenario's order; raises ConfigError with every unknown name at once."""
     _check_names(scenario, inventory)
     devices, notes = _choose_devices(scenario, inventory)
-    excluded, wanted = _matcher(scenario.file.exclude), _matcher(only)
+    excluded, wanted = _matcher(scenario.exclude), _matcher(only)
     cells: list[Cell] = []
     skipped: list[Skipped] = []
     for cell in _matrix(scenario, [d.name for d in devices]):
@@ -82,8 +78,8 @@ def dataset_notes(scenario: Scenario, inventory: Inventory) -> tuple[str, ...]:
     """
     notes: list[str] = []
     mistakes: list[str] = []
-    accuracy = scenario.file.accuracy
-    for model in (inventory.models[one] for one in dict.fromkeys(scenario.file.models)):
+    accuracy = scenario.accuracy
+    for model in (inventory.models[one] for one in dict.fromkeys(scenario.models)):
         name = accuracy.dataset if accuracy else next(iter(model.datasets), None)
         if name is None:
             continue
@@ -102,14 +98,13 @@ def dataset_notes(scenario: Scenario, inventory: Inventory) -> tuple[str, ...]:
 
 
 def _matrix(scenario: Scenario, devices: Sequence[str]) -> Iterable[Cell]:
-    file = scenario.file
     axes = (
-        file.models,
-        file.formats,
-        file.precisions,
+        scenario.models,
+        scenario.formats,
+        scenario.precisions,
         devices,
-        file.matrix.threads,
-        file.matrix.batch,
+        scenario.threads,
+        scenario.batch,
     )
     return itertools.starmap(Cell, itertools.product(*axes))
 
@@ -121,52 +116,52 @@ def _matcher(globs: Sequence[str]) -> Callable[[str], object]:
 
 
 def _check_names(scenario: Scenario, inventory: Inventory) -> None:
-    file, where = scenario.file, scenario.source.where
+    where, accuracy = scenario.source.where, scenario.accuracy
     known = known_names(inventory.known_models, inventory.devices)
     mistakes = [*unknown_names(scenario.source, known), *_duplicates(scenario)]
-    if file.accuracy:
-        for model in (
-            inventory.models[m] for m in dict.fromkeys(file.models) if m in inventory.models
-        ):
-            if file.accuracy.dataset not in model.datasets:
-                wanted = file.accuracy.dataset
-                mistakes.append(
-                    f"{where(('accuracy', 'dataset'))}: accuracy.dataset: {model.spec.name} has no "
-                    f"dataset '{wanted}'{neighbours(wanted, list(model.datasets))}"
-                )
+    for model in _models(scenario, inventory):
+        if accuracy and accuracy.dataset not in model.datasets:
+            mistakes.append(
+                f"{where(('accuracy', 'dataset'))}: accuracy.dataset: {model.spec.name} has no "
+                f"dataset '{accuracy.dataset}'{neighbours(accuracy.dataset, list(model.datasets))}"
+            )
     mistakes += _gate_mistakes(scenario, inventory)
     if mistakes:
         raise ConfigError(mistakes)
 
 
+def _models(scenario: Scenario, inventory: Inventory) -> list[Model]:
+    """Those of the scenario that there are, each once."""
+    return [inventory.models[m] for m in dict.fromkeys(scenario.models) if m in inventory.models]
+
+
 def _gate_mistakes(scenario: Scenario, inventory: Inventory) -> list[str]:
     """Gates on accuracy that nothing could meet: no model has the value, or nothing is scored."""
-    file, where, gates = scenario.file, scenario.source.where, metrics.gates()
-    models = [inventory.models[name].spec for name in file.models if name in inventory.models]
-    values = {v.name for spec in models for v in metrics.of_task(spec.task).SPEC.values}
+    where, gates = scenario.source.where, metrics.gates()
+    models = _models(scenario, inventory)
+    values = {v.name for one in models for v in metrics.of_task(one.spec.task).SPEC.values}
     usable = [key for key, gate in gates.items() if gate.value.name in values]
-    asked = [key for key in file.gates.limits() if key in gates]
+    asked = [key for key in scenario.gates if key in gates]
     lines = [
         f"{where(('gates', key))}: gates.{key}: no model here is scored by "
         f"{gates[key].value.title}{neighbours(key, usable)}"
         for key in asked
         if models and key not in usable
     ]
-    if asked and not file.accuracy:
+    if asked and not scenario.accuracy:
         key = asked[0]
         lines.append(f"{where(('gates', key))}: gates.{key}: nothing is scored without `accuracy`")
     return lines
 
 
 def _duplicates(scenario: Scenario) -> list[str]:
-    file = scenario.file
     axes: dict[tuple[str, ...], Sequence[object]] = {
-        ("models",): file.models,
-        ("formats",): file.formats,
-        ("precisions",): file.precisions,
-        ("devices",): file.devices,
-        ("matrix", "threads"): file.matrix.threads,
-        ("matrix", "batch"): file.matrix.batch,
+        ("models",): scenario.models,
+        ("formats",): scenario.formats,
+        ("precisions",): scenario.precisions,
+        ("devices",): scenario.devices,
+        ("matrix", "threads"): scenario.threads,
+        ("matrix", "batch"): scenario.batch,
     }
     return [
         f"{scenario.source.where((*path, i))}: {'.'.join(path)}: {value!r} is a duplicate entry"
@@ -179,7 +174,7 @@ def _duplicates(scenario: Scenario) -> list[str]:
 def _choose_devices(scenario: Scenario, inventory: Inventory) -> tuple[list[DeviceSpec], list[str]]:
     chosen: dict[str, DeviceSpec] = {}
     notes: list[str] = []
-    for word in scenario.file.devices:
+    for word in scenario.devices:
         if not word.startswith("label:"):
             chosen[word] = inventory.devices[word]
             continue
@@ -216,9 +211,9 @@ def _runs_as(device: DeviceSpec) -> str:
 
 
 def _empty(scenario: Scenario, only: Sequence[str], notes: Sequence[str]) -> str:
-    where = scenario.source.where(("exclude",) if scenario.file.exclude else ())
+    where = scenario.source.where(("exclude",) if scenario.exclude else ())
     causes = [f"--only {' '.join(only)}"] if only else []
-    causes += ["exclude"] if scenario.file.exclude else []
+    causes += ["exclude"] if scenario.exclude else []
     return (
         f"{where}: the matrix is empty"
         + (f" after {' and '.join(causes)}" if causes else "")

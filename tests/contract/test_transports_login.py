@@ -219,19 +219,19 @@ def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbServer]:
 def test_debians_adb_takes_our_phone_for_one(phone: Phone, adb: AdbServer, tmp_path: Path) -> None:
     """What keeps the emulator honest: the client that everybody uses."""
     serial = adb.connect(phone)
-    transport = ("-s", serial)
-    done = adb.run(*transport, "shell", "echo out; echo err >&2; exit 7", check=False)
+    device = ("-s", serial)
+    done = adb.run(*device, "shell", "echo out; echo err >&2; exit 7", check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
     source = tmp_path / "source"
     (source / "sub").mkdir(parents=True)
     (source / "sub" / "ü b").write_bytes(bytes(range(256)) * 5000)
     (source / "top").write_text("top")
-    adb.run(*transport, "push", f"{source}/.", str(tmp_path / "there"))
-    adb.run(*transport, "pull", f"{tmp_path}/there/.", str(tmp_path / "back"))
+    adb.run(*device, "push", f"{source}/.", str(tmp_path / "there"))
+    adb.run(*device, "pull", f"{tmp_path}/there/.", str(tmp_path / "back"))
     for copy in ("there", "back"):
         assert subprocess.run(["diff", "-r", source, tmp_path / copy], check=False).returncode == 0
-    assert adb.run(*transport, "exec-out", "printf 'a\\0\\r\\n'").stdout == b"a\0\r\n"
-    missing = adb.run(*transport, "pull", "/no/such", str(tmp_path / "x"), check=False)
+    assert adb.run(*device, "exec-out", "printf 'a\\0\\r\\n'").stdout == b"a\0\r\n"
+    missing = adb.run(*device, "pull", "/no/such", str(tmp_path / "x"), check=False)
     assert b"does not exist" in missing.stderr + missing.stdout
 
 

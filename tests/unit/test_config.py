@@ -35,8 +35,9 @@ def mistakes(text: str | bytes) -> list[str]:
 
 def test_defaults_are_the_documented_ones() -> None:
     Path("s.yaml").write_text(GOOD)
-    file = config.read_scenario(Path("s.yaml")).file
-    assert (file.precisions, file.devices, file.measure.profile) == (["fp32"], ["local"], "quick")
+    read = config.read_scenario(Path("s.yaml"))
+    assert (read.precisions, read.devices) == (("fp32",), ("local",))
+    assert read.measuring.profile == "quick"
 
 
 def test_all_mistakes_come_at_once_with_their_lines() -> None:
@@ -58,7 +59,7 @@ def test_a_pattern_and_its_options_become_rules() -> None:
         GOOD + "measure:\n  profile: full\n  pattern: server\n  seed: 7\n"
         "  server: {bound_ms: 50, rates_hz: [5, 10]}\n  sustained: {minutes: 2}\n"
     )
-    rules = config.rules(config.read_scenario(Path("s.yaml")).file.measure)
+    rules = config.read_scenario(Path("s.yaml")).measuring.options
     assert rules.min_samples == PROFILES["full"].min_samples
     assert (rules.pattern, rules.seed) == ("server", 7)
     assert rules.options == {"bound_ms": 50.0, "rates_hz": [5.0, 10.0], "cap_s": 60.0}
@@ -67,13 +68,13 @@ def test_a_pattern_and_its_options_become_rules() -> None:
 
 def test_without_a_pattern_the_rules_are_the_profile_s() -> None:
     Path("s.yaml").write_text(GOOD)
-    rules = config.rules(config.read_scenario(Path("s.yaml")).file.measure)
+    rules = config.read_scenario(Path("s.yaml")).measuring.options
     assert rules == PROFILES["quick"]
 
 
 def test_smoke_sustains_for_seconds_only() -> None:
     Path("s.yaml").write_text(GOOD + "measure: {profile: smoke, pattern: sustained}\n")
-    rules = config.rules(config.read_scenario(Path("s.yaml")).file.measure)
+    rules = config.read_scenario(Path("s.yaml")).measuring.options
     assert patterns.longest_loop_s(rules) == 3.0
 
 

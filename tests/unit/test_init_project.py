@@ -21,8 +21,8 @@ def test_scenario_device_and_schema_are_valid_as_written(tmp_path: Path) -> None
         "scenarios/mine.yaml",
         "scenarios/schema.json",
     }
-    scenario = config.read_scenario(tmp_path / "scenarios" / "mine.yaml").file
-    assert (scenario.models, scenario.devices) == (["mine"], ["local"])
+    scenario = config.read_scenario(tmp_path / "scenarios" / "mine.yaml")
+    assert (scenario.models, scenario.devices) == (("mine",), ("local",))
     assert config.read_device(tmp_path / "devices" / "local.yaml").labels == ("host",)
     assert json.loads((tmp_path / "scenarios" / "schema.json").read_text()) == config.schema()
 

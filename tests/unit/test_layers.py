@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
+from pydantic import BaseModel
 from tools.draw_packages import OUT, svg
 from tools.package_graph import PACKAGE, SHARED, files, floors, graph, imports
 
@@ -28,7 +30,7 @@ FLOORS = (
     ("cli",),
 )
 OWNERS = {
-    "pydantic": {"scenario/config.py", "scenario/sections.py"},
+    "pydantic": {"scenario/config.py", "scenario/mistakes.py", "scenario/sections.py"},
     # __init__ only looks whether it is there
     "docker": {"containers/__init__.py", "containers/docker.py", "containers/docker_build.py"},
     "rich": {"cli/console.py", "cli/run_text.py", "cli/watch.py"},
@@ -110,6 +112,20 @@ def test_a_package_imports_only_what_stands_on_a_lower_floor() -> None:
         if floor[other] >= floor[user]
     ]
     assert not upwards
+
+
+def test_types_of_files_stay_in_scenario() -> None:
+    """What is read leaves as frozen records."""
+    readers = ("config", "sections", "mistakes")
+    types = {
+        f"harness.scenario.{module}.{name}"
+        for module in readers
+        for name, value in vars(import_module(f"harness.scenario.{module}")).items()
+        if isinstance(value, type) and issubclass(value, BaseModel)
+    }
+    assert len(types) > 5
+    used = {str(p.relative_to(PACKAGE)) for p in files() if imports(p) & types}
+    assert {name for name in used if not name.startswith("scenario/")} == set()
 
 
 def test_a_circle_of_packages_is_named() -> None:

@@ -47,6 +47,7 @@ from harness.runner.modes import MODES
 from harness.runner.patterns.spec import Fact, PatternSpec, Timed, option
 from harness.runner.threads import allowed
 from harness.scenario import config, init_project, plan
+from harness.scenario.scenario import Scenario
 from harness.serial import dumps, loads
 from harness.store import Run
 from harness.tasks.detections import Detections, pack
@@ -269,12 +270,12 @@ class World:
 
     root: Path
 
-    def scenario(self, text: str) -> config.Scenario:
+    def scenario(self, text: str) -> Scenario:
         path = self.root / "s.yaml"
         path.write_text(text)
         return config.read_scenario(path)
 
-    def planned(self, text: str) -> tuple[config.Scenario, plan.Inventory, Any]:
+    def planned(self, text: str) -> tuple[Scenario, plan.Inventory, Any]:
         source = self.scenario(text)
         devices = {"local": self.root / "devices/local.yaml"}
         inventory = plan.read_inventory({"m": self.root / "models/m"}, devices)
@@ -302,7 +303,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     write_project(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_CACHE", str(root / "cache"))
-        patch.setattr("harness.run.trial.attended", lambda how, measure: (measure(), ()))
+        patch.setattr("harness.run.trial.monitored", lambda how, measure: (measure(), ()))
         for name in ("pytorch", "onnx"):
             patch.setitem(formats.REGISTRY, name, numpy_format(name))
         registries: list[tuple[Any, str, Any]] = [
@@ -334,8 +335,8 @@ def cell(run: Run, format: str, precision: str) -> CellResult:
 
 
 def test_gates_of_a_metric_are_keys_of_the_scenario(world: World) -> None:
-    gates = world.scenario(scenario()).file.gates
-    assert gates.limits() == {"count_error_rise": 0.5, "count_error_max": 2.0}
+    gates = world.scenario(scenario()).gates
+    assert gates == {"count_error_rise": 0.5, "count_error_max": 2.0}
     text = scenario().replace("count_error_rise: 0.5", "count_error_rose: -1")
     assert world.mistakes(text) == [
         "s.yaml:8: gates.count_error_rose: unknown key; did you mean 'count_error_rise'?"
@@ -358,7 +359,7 @@ def test_a_gate_that_no_model_here_can_meet_is_refused(world: World) -> None:
 
 def test_options_of_a_pattern_are_checked_against_its_bounds(world: World) -> None:
     text = scenario()
-    rules = config.rules(world.scenario(text).file.measure)
+    rules = world.scenario(text).measuring.options
     assert patterns.options(rules) == Burst(3, (1.0,))
     assert patterns.longest_loop_s(rules) == 21.0
     text = text.replace("{size: 3}", "{size: 17, pauses_ms: [1, 0], pause: 1}")

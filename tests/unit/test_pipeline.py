@@ -107,7 +107,7 @@ def predictions(images: int) -> dict[str, np.ndarray]:
 @pytest.fixture
 def request_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("harness.run.trial.attended", lambda how, measure: (measure(), ()))
+    monkeypatch.setattr("harness.run.trial.monitored", lambda how, measure: (measure(), ()))
     folder = tmp_path / "models/m"
     images = folder / "data/images"
     images.mkdir(parents=True)

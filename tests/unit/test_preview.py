@@ -28,9 +28,9 @@ from harness.run import prepare
 from harness.run.job import RunRules
 from harness.run.recorder import Recorder
 from harness.runner.job import PROFILES
-from harness.scenario.config import Accuracy, Measure, rules
 from harness.scenario.model import Model
 from harness.scenario.plan import read_inventory
+from harness.scenario.scenario import ScoredOn
 from harness.steps import datasets
 from harness.steps.convert import artifact_key
 from harness.steps.infer import LoadedArtifact, pass_key
@@ -153,7 +153,7 @@ def test_what_is_cached_takes_no_time() -> None:
     ("pattern", "seconds"), [("single", 6.0), ("sustained", 605.0), ("server", 305.0)]
 )
 def test_a_trial_by_rule_follows_its_pattern(pattern: Any, seconds: float) -> None:
-    assert rule_trial_s(rules(Measure(pattern=pattern))) == seconds
+    assert rule_trial_s(replace(QUICK, pattern=pattern)) == seconds
 
 
 def test_tasks_have_the_names_that_a_run_announces(
@@ -201,7 +201,7 @@ def test_images_converted_models_and_predictions_are_found_by_what_decides_them(
     rio: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    engine, accuracy = Engine("onnx", "pytorch"), Accuracy(dataset="rio-val", images=4)
+    engine, accuracy = Engine("onnx", "pytorch"), ScoredOn("rio-val", 4)
     place = Place(engine, engine.build("onnx", tmp_path))
     spec = REGISTRY["onnx"].SPEC
     key = artifact_key(place, rio.spec, rio.folder, spec, "fp32")

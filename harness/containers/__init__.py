@@ -70,14 +70,18 @@ class ContainerEngine(Protocol):
     @property
     def name(self) -> EngineName: ...
 
-    def reference(self, name: str) -> str:
+    def reference(self, name: str, platform: str | None = None) -> str:
         """What `build` makes of the files as they are now; the last part is the hash of them."""
         ...
 
-    def build(self, name: str, log: Path, on_line: OnLine | None = None) -> Image:
+    def build(
+        self, name: str, log: Path, on_line: OnLine | None = None, platform: str | None = None
+    ) -> Image:
         """The image of `name`, from before if nothing that it is made from has changed.
 
-        Raises StepFailed with the last lines of the build's log and the path to all of it.
+        `platform` is `linux/amd64` or `linux/arm64`; None is the engine's own. Any thread may
+        call this. Raises StepFailed with the last lines of the build's log and the path to all
+        of it, and where the engine or the machine cannot make images of that platform.
         """
         ...
 

@@ -15,6 +15,7 @@ from typing import Final
 from ..errors import StepFailed
 from ..workspace import cache_root
 from .output import JobOutput
+from .platforms import architecture, need_emulator
 
 SUITE: Final = "bookworm"
 #: what an image needs nothing of: devices are Docker's, the rest apt makes again
@@ -23,16 +24,19 @@ ELSEWHERE: Final = "or name another image in BENCH_BASE_IMAGE (docs/containers.m
 
 
 @contextmanager
-def root_tar(packages: Path, output: JobOutput) -> Iterator[Path]:
+def root_tar(packages: Path, output: JobOutput, platform: str | None = None) -> Iterator[Path]:
     """A tar of a small Debian with the packages of a file, one a line; removed afterwards.
 
-    Takes about 75 s. Raises StepFailed where debootstrap is missing or fails, or without root.
+    Takes about 75 s, and several minutes for another platform than this machine's. Raises
+    StepFailed where debootstrap is missing or fails, without root, or without an emulator.
     """
     _check()
+    if platform:
+        need_emulator(platform)
     cache_root().mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="base-", dir=cache_root()))
     try:
-        _debootstrap(work / "root", _words(packages), output)
+        _debootstrap(work / "root", _words(packages), output, platform)
         yield _pack(work / "root", work / "root.tar")
     finally:
         _unmount(work)
@@ -52,8 +56,10 @@ def _check() -> None:
         )
 
 
-def _debootstrap(root: Path, packages: list[str], output: JobOutput) -> None:
-    argv = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(root)]
+def _debootstrap(root: Path, packages: list[str], output: JobOutput, platform: str | None) -> None:
+    arch = [f"--arch={architecture(platform)}"] if platform else []
+    include = f"--include={','.join(packages)}"
+    argv = ["debootstrap", "--variant=minbase", *arch, include, SUITE, str(root)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -28,7 +28,7 @@ from docker.types import Mount as DockerMount
 from ..errors import JobTimeout, OutOfMemory, StepFailed
 from ..records import Image
 from ..workspace import cache_root
-from . import Built, CompletedJob, JobSpec, Mount, OnLine, daemon, owner, recipe
+from . import Built, CompletedJob, JobSpec, Mount, OnLine, daemon, owner, platforms, recipe
 from . import docker_build as making
 from .output import JobOutput, to_file
 
@@ -53,35 +53,47 @@ class DockerEngine:
         self._root = root or recipe.dockerfiles()
         with _told("Docker cannot be used"):
             self._api = _client().api
-            self._rootless = _rootless_user(self._api.info().get("SecurityOptions") or ())
+            info = self._api.info()
+        self._platform = platforms.of_processor(str(info.get("Architecture")))
+        self._rootless = _rootless_user(info.get("SecurityOptions") or ())
         self._numbers = count()
         self._base, self._shared = threading.Lock(), making.SharedLayers()
         self._remove_containers(lambda word: not owner.alive(word))
 
-    def reference(self, name: str) -> str:
+    def reference(self, name: str, platform: str | None = None) -> str:
         """The tag that `build` makes; it depends on the base image, also while there is none."""
+        other = self._other(platform)
         with _told(f"cannot look for the image {name}"):
-            return making.reference(self._api, recipe.find(name, self._root))
+            return making.reference(self._api, recipe.find(name, self._root), other)
 
-    def build(self, name: str, log: Path, on_line: OnLine | None = None) -> Image:
+    def build(
+        self, name: str, log: Path, on_line: OnLine | None = None, platform: str | None = None
+    ) -> Image:
         """See `ContainerEngine`; makes or pulls the base image first where it is missing."""
         started = time.perf_counter()
-        folder = recipe.find(name, self._root)
+        folder, other = recipe.find(name, self._root), self._other(platform)
         with _told(f"cannot build the image {name}"):
-            found = self._found(folder)
+            found = self._found(folder, other)
             if found:
                 return Image(name, self.name, *found, True, time.perf_counter() - started)
             with to_file(log, on_line) as output:
                 with self._base:
-                    making.need_base(self._api, output)
-                with self._shared.part_of(folder):
-                    tag = making.reference(self._api, folder)
-                    digest = making.build(self._api, folder, tag, log, output)
+                    making.need_base(self._api, output, other)
+                with self._shared.part_of(folder, other):
+                    tag = making.reference(self._api, folder, other)
+                    digest = making.build(self._api, folder, tag, log, output, other)
         return Image(name, self.name, tag, digest, False, time.perf_counter() - started)
 
-    def _found(self, folder: recipe.Recipe) -> tuple[str, str] | None:
+    def _other(self, platform: str | None) -> str | None:
+        """A platform that is not the daemon's own."""
+        if platform is None:
+            return None
+        platforms.check(platform)
+        return None if platform == self._platform else platform
+
+    def _found(self, folder: recipe.Recipe, platform: str | None) -> tuple[str, str] | None:
         """Tag and id of the image, where it is there."""
-        tag = making.reference(self._api, folder)
+        tag = making.reference(self._api, folder, platform)
         digest = making.image_id(self._api, tag)
         return (tag, digest) if digest else None
 

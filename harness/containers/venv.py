@@ -21,7 +21,7 @@ from typing import Final, Literal
 from ..errors import JobTimeout, OutOfMemory, StepFailed, UsageError
 from ..records import Image
 from ..workspace import cache_root
-from . import Built, CompletedJob, JobSpec, Mount, OnLine, recipe
+from . import Built, CompletedJob, JobSpec, Mount, OnLine, platforms, recipe
 from . import venv_build as making
 from .output import JobOutput, to_file
 
@@ -38,16 +38,19 @@ class VenvEngine:
         self._root = root or recipe.dockerfiles()
         self._running: set[subprocess.Popen[bytes]] = set()
 
-    def reference(self, name: str) -> str:
+    def reference(self, name: str, platform: str | None = None) -> str:
         """The folder that `build` makes."""
+        _check_platform(platform)
         digest = making.digest(recipe.find(name, self._root))
         return str(_venvs() / f"{name}-{digest.removeprefix('sha256:')[:16]}")
 
-    def build(self, name: str, log: Path, on_line: OnLine | None = None) -> Image:
+    def build(
+        self, name: str, log: Path, on_line: OnLine | None = None, platform: str | None = None
+    ) -> Image:
         """See `ContainerEngine`; two processes may build at once, the second one waits."""
         started = time.perf_counter()
         wanted = recipe.find(name, self._root)
-        folder = Path(self.reference(name))
+        folder = Path(self.reference(name, platform))
         with making.alone(folder):
             cached = making.is_complete(folder)
             if not cached:
@@ -113,6 +116,16 @@ class VenvEngine:
                 finally:
                     _kill(process)
                     self._running.discard(process)
+
+
+def _check_platform(platform: str | None) -> None:
+    """An environment has this machine's Python."""
+    if platform is None:
+        return
+    platforms.check(platform)
+    if platform != (here := platforms.of_host()):
+        text = f"an environment cannot be for {platform}: this machine is {here}"
+        raise StepFailed(text, "use --engine docker")
 
 
 def _venvs() -> Path:

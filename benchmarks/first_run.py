@@ -1,11 +1,13 @@
 """How long the first run on a machine takes, from nothing to the complete page, and the next one.
 
-    sudo python benchmarks/first_run.py [--engine venv] [--images] [--no-warm]
+    sudo python benchmarks/first_run.py [--engine venv] [--images] [--no-warm] [--project FOLDER]
 
 Its own Docker daemon has an empty data root, and bench an empty cache, both under a temporary
 folder; downloads are part of the time, and the host's own caches of packages are left as they
-are. `--images` builds the images only. It prints what each part took, and ratios to the limits.
-A slow or busy machine is no failure: it exits with 1 only where nothing was measured at all.
+are. `--images` builds the images only; `--project` is where the runs and pages stay.
+
+It prints what each part took, and ratios to the limits. A slow or busy machine is no failure: it
+exits with 1 only where nothing was measured at all.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="bench-first-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        env = _environment(folder)
+        env = _environment(folder, options.project or folder / "project")
         if options.engine == "docker":
             env |= {"DOCKER_HOST": stack.enter_context(_own_docker(folder))}
         print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, engine {options.engine}")
@@ -66,12 +68,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--engine", choices=["docker", "venv"], default="docker")
     parser.add_argument("--images", action="store_true", help="build the images only")
     parser.add_argument("--no-warm", dest="warm", action="store_false", help="only the first run")
+    parser.add_argument("--project", type=Path, help="folder that keeps the runs and their pages")
     return parser.parse_args()
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    (folder / "project").mkdir()
-    paths = {"BENCH_CACHE": folder / "cache", "BENCH_PROJECT": folder / "project"}
+def _environment(folder: Path, project: Path) -> dict[str, str]:
+    project.mkdir(parents=True, exist_ok=True)
+    paths = {"BENCH_CACHE": folder / "cache", "BENCH_PROJECT": project.resolve()}
     return {**os.environ, "PYTHONPATH": str(ROOT), **{k: str(v) for k, v in paths.items()}}
 
 

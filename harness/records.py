@@ -193,7 +193,8 @@ class Image:
     """A built image (docker) or environment (venv) of one format."""
 
     name: str
-    engine: Literal["docker", "venv", "bundle"]
+    #: `docker` or `venv` here; on a device `docker`, or the name of the runtime that it has
+    engine: str
     #: docker: `bench/<name>:<hash of every input>`; venv: the folder; bundle: its file's name
     reference: str
     #: docker: the image id `sha256:…`; venv: `sha256:` of the installed lock; bundle: of its file

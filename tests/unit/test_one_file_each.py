@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
-import time
-import types
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -24,277 +20,33 @@ import duckdb
 import jsonschema
 import numpy as np
 import pytest
-from PIL import Image as Picture
+from made_up import (
+    CLAY,
+    METRIC,
+    PAGE,
+    PATTERN,
+    SLOT,
+    TASK,
+    TOASTER,
+    Burst,
+    Pigeon,
+    World,
+    numpy_format,
+    scenario,
+    write_project,
+)
 
 from harness import export, formats, kinds, metrics, runtimes, tasks, transports
-from harness.cache import file_sha256
 from harness.cli import run_text
-from harness.containers import CompletedJob, JobSpec, Mount
 from harness.errors import ConfigError
-from harness.formats.placement import Profiled
-from harness.kinds import KindSpec
-from harness.metrics.spec import Held, MetricSpec, Value
-from harness.records import Arrivals, CellResult, DeviceFacts, FormatSpec, Image, Layer
+from harness.metrics.spec import Held, MetricSpec
+from harness.records import CellResult
 from harness.report import pages as report_pages
 from harness.report.build import BUGS, build, build_run
-from harness.report.page import Maker, Page, Report, cell_href
-from harness.report.parts import Part, page
-from harness.run import pipeline
+from harness.report.page import Maker, cell_href
 from harness.runner import patterns
-from harness.runner.job import Job
-from harness.runner.loop import run_chunk
-from harness.runner.modes import MODES
-from harness.runner.patterns.spec import Fact, PatternSpec, Timed, option
-from harness.runner.threads import allowed
-from harness.scenario import config, init_project, plan
-from harness.scenario.scenario import Scenario
-from harness.serial import dumps, loads
+from harness.scenario import config, init_project
 from harness.store import Run
-from harness.tasks.detections import Detections, pack
-from harness.tasks.letterbox import letterbox
-
-# ---- a metric: how many objects too many or too few, where less is better ----------------------
-
-
-def count_error(
-    predictions: Mapping[str, Any], truth: Path, classes: Sequence[str]
-) -> dict[str, float]:
-    looked_at = predictions["image_size"][:, 0].tolist()
-    annotations = json.loads(truth.read_text())["annotations"]
-    errors = [
-        abs(
-            int((predictions["image_id"] == n).sum()) - sum(a["image_id"] == n for a in annotations)
-        )
-        for n in looked_at
-    ]
-    return {"count_error": float(np.mean(errors)), "count_worst": float(max(errors))}
-
-
-METRIC = SimpleNamespace(
-    SPEC=MetricSpec(
-        "Counting",
-        (
-            Value(
-                "count_error",
-                "Count error",
-                better="lower",
-                digits=2,
-                unit="objects",
-                held=Held({"fp32": 0.1, "fp16": 0.5, "int8": 2.0}, relative=False),
-                gates=("rise", "max"),
-                tolerance=0.5,
-            ),
-            Value("count_worst", "Worst count", better="lower", digits=0),
-        ),
-    ),
-    score=count_error,
-)
-
-
-# ---- an arrival pattern: bursts of images, with a pause after each -----------------------------
-
-
-@dataclass(frozen=True)
-class Burst:
-    """Bursts of images; read by `pattern: burst`."""
-
-    size: int = option(2, "Images of a burst.", ge=1, le=16)
-    pauses_ms: tuple[float, ...] = option((1.0,), "Pauses, in turn.", gt=0, max_length=4)
-
-
-def run_bursts(engine: Any, inputs: Sequence[Any], rules: Any, options: Burst) -> Timed:
-    start, latency, bursts = [], [], -(-rules.min_samples // options.size)
-    for burst in range(bursts):
-        starts = np.zeros(options.size, np.int64)
-        latency.append(run_chunk(engine, inputs, burst * options.size, options.size, starts))
-        start.append(starts)
-        time.sleep(options.pauses_ms[burst % len(options.pauses_ms)] / 1e3)
-    arrays = {"start_ns": np.concatenate(start), "latency_ns": np.concatenate(latency)}
-    count = bursts * options.size
-    seconds = float(arrays["start_ns"][-1] - arrays["start_ns"][0]) / 1e9
-    figures = {"size": float(options.size), "bursts": float(bursts)}
-    return Timed(arrays, False, Arrivals("burst", count, seconds, count / seconds, figures=figures))
-
-
-PATTERN = SimpleNamespace(
-    SPEC=PatternSpec(
-        about="in bursts, with a pause after each",
-        options=Burst,
-        title="Images in bursts",
-        facts=(
-            Fact("images of a burst", lambda a: a.figures["size"]),
-            Fact("bursts", lambda a: a.figures["bursts"], total=True),
-        ),
-        asked=lambda a: f"{a.figures['size']:g} at a time",
-        longest_s=lambda rules, options: 7.0 * options.size,
-    ),
-    run=run_bursts,
-)
-
-
-# ---- a task: points with a score, counted by the metric ----------------------------------------
-
-
-def find_points(outputs: Any, geometry: Any, spec: Any, *, score_threshold: float) -> Detections:
-    scores, points = outputs["scores"][0], outputs["points"][0]
-    found = np.flatnonzero(scores >= score_threshold)
-    boxes = np.concatenate([points[found], points[found] + 1], 1).astype(np.float32)
-    return Detections(boxes, scores[found].astype(np.float32), np.zeros(len(found), np.int32))
-
-
-TASK = SimpleNamespace(
-    METRIC="counting",
-    OUTPUTS=("points", "scores"),
-    preprocess=lambda image, spec, out=None: letterbox(image, spec.input.shape[-2:], out),
-    check=lambda outputs, spec: None,
-    postprocess=find_points,
-    pack=pack,
-)
-
-
-# ---- a report page: what the run had to count --------------------------------------------------
-
-
-def count_pages(report: Report) -> Iterator[Page]:
-    facts = tuple(
-        (report.axes.label(e.cell), f"{e.score('count_error'):.1f} off")
-        for e in report.entries
-        if e.summary
-    )
-    yield page("counts.html", "Counts", "How far off each cell counts.", [Part("All", facts=facts)])
-
-
-PAGE = Maker("Counts", "counts.html", count_pages)
-
-
-# ---- the world they are put into ---------------------------------------------------------------
-
-
-class NumpyEngine:
-    """One sure point; a second one, which int8 believes in twice as much as is allowed for."""
-
-    def __init__(self, precision: str) -> None:
-        self.second = 0.02 if precision == "int8" else 0.005
-
-    def feed(self, tensor: Any) -> None:
-        pass
-
-    def invoke(self) -> None:
-        time.sleep(0.0005)
-
-    def fetch(self) -> dict[str, Any]:
-        points = np.array([[(1, 1), (4, 4)]], np.float32)
-        return {"points": points, "scores": np.array([(0.9, self.second)], np.float32)}
-
-
-def numpy_format(name: str) -> Any:
-    """A format of which only the runtime is made up."""
-    return SimpleNamespace(
-        SPEC=replace(formats.REGISTRY[name].SPEC, runtime="json", imports=()),
-        convert=lambda model, source, precision, out: out.write_text(precision),
-        load=lambda path, model, options: NumpyEngine(options.precision),
-        profile=lambda path, model, options, inputs, runs: Profiled(
-            "CPU", "tool", runs, (Layer("a", "Add", "CPU", 1.0),)
-        ),
-    )
-
-
-class InProcess:
-    """A container engine that runs the runner's own modes in this process."""
-
-    name = "docker"
-
-    def build(self, name: str, log: Path, on_line: Any = None) -> Image:
-        return Image(name, "docker", name, f"sha256:{name}", True, 0.0)
-
-    def locate(self, mount: Mount) -> str:
-        return str(mount.host)
-
-    def close(self) -> None:
-        pass
-
-    def run(self, image: Image, spec: JobSpec, on_line: Any = None) -> CompletedJob:
-        folder = next(mount.host for mount in spec.mounts if mount.writable)
-        job = loads(Job, (folder / "job.json").read_bytes())
-        answer = MODES[job.mode](job, folder, lambda event, **more: None, time.perf_counter_ns())
-        (folder / "result.json").write_text(dumps(answer))
-        spec.log.write_text("fine\n")
-        return CompletedJob(0, "", 0.1)
-
-
-def write_project(root: Path) -> None:
-    """A model of the made-up task, three images with one object each, and this machine."""
-    folder = root / "models/m"
-    images = folder / "data/images"
-    images.mkdir(parents=True)
-    (folder / "w.pt").write_bytes(b"weights")
-    (folder / "network.py").write_text("")
-    listed, boxes = [], []
-    for n in range(3):
-        Picture.new("RGB", (8, 8)).save(images / f"{n}.png")
-        listed.append({"id": n, "file_name": f"{n}.png", "height": 8, "width": 8})
-        boxes.append({"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 4, 4]})
-    content = {"images": listed, "annotations": boxes, "categories": [{"id": 1, "name": "card"}]}
-    data = folder / "data"
-    (data / "annotations.json").write_text(json.dumps(content))
-    files = {str(p.relative_to(data)): file_sha256(p) for p in data.rglob("*") if p.is_file()}
-    (data / "manifest.json").write_text(json.dumps({"name": "val", "images": 3, "files": files}))
-    (folder / "model.yaml").write_text(
-        f"task: count\nmodule: network.py\nweights: w.pt\nsha256: {file_sha256(folder / 'w.pt')}\n"
-        "input: {name: i, shape: [1, 3, 8, 8]}\noutputs: [points, scores]\nclasses: [card]\n"
-        "datasets: {val: data}\n"
-    )
-    (root / "devices").mkdir()
-    (root / "devices/local.yaml").write_text("kind: linux\ntransport: local\n")
-
-
-SCENARIO = """\
-name: counted
-models: [m]
-formats: [pytorch, onnx]
-precisions: [fp32, int8]
-matrix: {threads: [THREADS]}
-measure: {profile: smoke, pattern: burst, burst: {size: 3}}
-accuracy: {dataset: val}
-gates: {count_error_rise: 0.5, count_error_max: 2}
-"""
-
-
-def scenario(threads: int = 1) -> str:
-    return SCENARIO.replace("THREADS", str(threads))
-
-
-@dataclass(frozen=True)
-class World:
-    """The project's folder, with what is made up registered."""
-
-    root: Path
-
-    def scenario(self, text: str) -> Scenario:
-        path = self.root / "s.yaml"
-        path.write_text(text)
-        return config.read_scenario(path)
-
-    def planned(self, text: str) -> tuple[Scenario, plan.Inventory, Any]:
-        source = self.scenario(text)
-        devices = {"local": self.root / "devices/local.yaml"}
-        inventory = plan.read_inventory({"m": self.root / "models/m"}, devices)
-        return source, inventory, plan.make_plan(source, inventory)
-
-    def mistakes(self, text: str) -> list[str]:
-        with pytest.raises(ConfigError) as raised:
-            self.planned(text)
-        return [line.replace(f"{self.root}/", "") for line in raised.value.mistakes]
-
-    def run(self, name: str) -> Run:
-        """Asks for all of this process's CPUs: nothing pins it, and a trial tells what it had."""
-        source, inventory, made = self.planned(scenario(threads=len(allowed())))
-        engine: Any = InProcess()
-        request = pipeline.RunRequest(
-            source, made, inventory.models, inventory.devices, engine,
-            self.root / "cache", self.root / "runs" / name, "bench run s.yaml",
-        )  # fmt: skip
-        return pipeline.execute(request)
 
 
 @pytest.fixture(scope="module")
@@ -543,9 +295,7 @@ def test_a_page_that_meets_a_bug_ends_alone(
 # ---- a kind, a transport, a runtime, a format ---------------------------------------------------
 
 
-def test_a_device_may_be_of_a_new_kind_on_a_new_transport(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_device_file_may_say_comes_from_the_registries(tmp_path: Path) -> None:
     path = tmp_path / "pi.yaml"
     path.write_text("kind: toaster\ntransport: pigeon\naddress: loft\n")
     with pytest.raises(ConfigError) as caught:
@@ -554,28 +304,64 @@ def test_a_device_may_be_of_a_new_kind_on_a_new_transport(
         f"{path}:1: kind: 'toaster' is not one of linux, jetson, android, macos",
         f"{path}:2: transport: 'pigeon' is not one of local, ssh, adb",
     ]
-    toaster: Any = types.ModuleType("toaster")
-    toaster.SPEC = KindSpec("toaster", "Toaster", "/bench", ("slot",), {})
-    slot: Any = types.ModuleType("slot")
-    slot.lacks = lambda facts: None if facts.arch == "x86_64" else "no slot"
-    pigeon = object()
-    monkeypatch.setitem(kinds.REGISTRY, "toaster", lambda: toaster)  # type: ignore[misc]
-    monkeypatch.setitem(runtimes.REGISTRY, "slot", lambda: slot)  # type: ignore[misc]
-    monkeypatch.setitem(transports.REGISTRY, "pigeon", lambda: lambda target: pigeon)  # type: ignore[misc]
-    device = config.read_device(path)
-    assert (device.kind, device.transport) == ("toaster", "pigeon")
-    assert transports.connect(device) is pigeon
-    facts = DeviceFacts("toaster", "x86_64", "Toast 1")
-    offered = kinds.find("toaster").SPEC.runtimes
-    assert [name for name in offered if runtimes.find(name).lacks(facts) is None] == ["slot"]
 
 
-def test_a_format_is_planned_with_its_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: Any = types.ModuleType("clay")
-    made.SPEC = FormatSpec(
-        "clay", "Clay tablet", ".clay", {"fp32": "carved"}, "clay", "clay", "clay",
-        lacks={"fp16": "half a tablet breaks"}, converted_on="device",
-    )  # fmt: skip
-    monkeypatch.setitem(formats.REGISTRY, "clay", made)  # type: ignore[misc]
-    assert plan.formats()["clay"].converted_on == "device"
-    assert "clay" in plan.known_names((), ())["formats"]
+@pytest.fixture(scope="module")
+def abroad(world: World) -> Iterator[Run]:
+    """The same scenario with the made-up format, on this machine and on the made-up device."""
+    loft = world.root / "devices/loft.yaml"
+    loft.write_text(
+        f"kind: toaster\ntransport: pigeon\naddress: {world.root}/loft\nsteady: [browning]\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        registries: list[tuple[Any, str, Any]] = [
+            (formats.REGISTRY, "clay", CLAY),
+            (kinds.REGISTRY, "toaster", lambda: TOASTER),
+            (runtimes.REGISTRY, "slot", lambda: SLOT),
+            (transports.REGISTRY, "pigeon", lambda: Pigeon),
+        ]
+        for registry, name, thing in registries:
+            patch.setitem(registry, name, thing)
+        # the one file would be hashed
+        patch.setattr("harness.steps.convert.format_sha256", lambda name: f"file of {name}")
+        yield world.run("r2", "pytorch, clay", "devices: [local, loft]\n")
+    loft.unlink()
+
+
+def test_a_format_runs_on_a_device_of_a_new_kind_behind_a_new_transport(abroad: Run) -> None:
+    made = {(r.cell.format, r.cell.device, r.cell.precision): r for r in abroad.results}
+    there = made["clay", "loft", "fp32"]
+    assert there.status == "ok"
+    assert there.image
+    assert (there.image.engine, there.image.digest) == ("slot", "sha256:slot")
+    assert there.scores
+    assert there.scores.values == {"count_error": 0.0, "count_worst": 0.0}
+    here = made["clay", "local", "fp32"]
+    assert here.image
+    assert here.image.engine == "docker"
+    assert here.artifact
+    assert there.artifact
+    assert here.artifact.path != there.artifact.path  # each has converted it for itself
+
+
+def test_what_they_cannot_do_is_skipped_with_their_own_words(abroad: Run) -> None:
+    reasons = {
+        (s.cell.format, s.cell.device, s.cell.precision): s.reason for s in abroad.plan.skipped
+    }
+    assert reasons["clay", "loft", "int8"] == "a tablet has no int8"
+    said = "PyTorch does not run on toaster here, only on linux and android"
+    assert reasons["pytorch", "loft", "fp32"] == said
+
+
+def test_the_device_and_the_format_are_on_the_pages(
+    world: World, abroad: Run, tmp_path: Path
+) -> None:
+    index = build_run(abroad.folder, tmp_path / "report")
+    assert "clay" in index.read_text()
+    page = (tmp_path / "report/devices/loft.html").read_text()
+    assert "toaster" in page
+    assert "Crumb" in page
+    rows = list(csv.DictReader(io.StringIO(export.as_csv(abroad).decode())))
+    assert {(r["format"], r["device"]) for r in rows if r["p50_ms"]} == {
+        ("pytorch", "local"), ("clay", "local"), ("clay", "loft"),
+    }  # fmt: skip

@@ -234,21 +234,27 @@ class DockerEngine:
 
 
 def blind() -> str | None:
-    """Why the daemon cannot mount our folders; None when it can, or does not answer.
+    """Why the daemon cannot mount our folders; None when it can, or when nobody can tell.
 
     It is asked for a container of no image with a folder of ours, and looks for the folder first.
+    Whoever uses a daemon that does not answer, or a cache that cannot be written, gets its error.
     """
-    cache_root().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="docker-sees-", dir=cache_root()) as folder:
-        try:
-            with closing(_client().api) as api:
-                mounts = [_bind(Mount(Path(folder), "/mnt"))]
-                api.create_container(NO_IMAGE, host_config=api.create_host_config(mounts=mounts))
-        except APIError as error:
-            if "mount config" in str(error.explanation or error):
-                return daemon.elsewhere(daemon.endpoint(), cache_root())
-        except (DockerException, requests.RequestException):
-            return None  # whoever uses it is told
+    try:
+        cache_root().mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="docker-sees-", dir=cache_root()))
+    except OSError:
+        return None
+    try:
+        with closing(_client().api) as api:
+            mounts = [_bind(Mount(folder, "/mnt"))]
+            api.create_container(NO_IMAGE, host_config=api.create_host_config(mounts=mounts))
+    except APIError as error:
+        if "mount config" in str(error.explanation or error):
+            return daemon.elsewhere(daemon.endpoint(), cache_root())
+    except (DockerException, requests.RequestException):
+        return None
+    finally:
+        folder.rmdir()
     return None
 
 

@@ -130,7 +130,7 @@ def _project() -> Finding:
 def _cache() -> Finding:
     root = cache_root()
     existing = next(p for p in (root, *root.parents) if p.exists())
-    if not os.access(existing, os.W_OK):
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         return Finding(
             "missing",
             "cache",

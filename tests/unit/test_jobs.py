@@ -14,7 +14,7 @@ from harness import formats
 from harness.containers import CompletedJob, JobSpec, Mount
 from harness.errors import StepFailed
 from harness.records import Image, ModelSpec, TensorSpec
-from harness.runner.job import VERSION, Answer, Job
+from harness.runner.job import PROFILES, VERSION, Answer, Job
 from harness.steps import jobs
 from harness.steps.jobs import JobLimits, Place, last_words, run_job
 
@@ -87,12 +87,16 @@ def test_a_job_sees_its_paths_inside(folders: dict[str, Path]) -> None:
     assert engine.spec.env["OMP_NUM_THREADS"] == "1"
 
 
-@pytest.mark.parametrize(("mode", "policy"), [("predict", "PASSIVE"), ("trial", None)])
+@pytest.mark.parametrize(
+    ("mode", "profile", "policy"),
+    [("predict", None, "PASSIVE"), ("trial", "quick", None), ("trial", "smoke", "PASSIVE")],
+)
 def test_only_what_is_not_timed_waits_without_spinning(
-    folders: dict[str, Path], mode: Any, policy: str | None
+    folders: dict[str, Path], mode: Any, profile: str | None, policy: str | None
 ) -> None:
-    engine = FakeEngine(GOOD)
-    made = replace(job(folders, folders["artifacts"] / "model.onnx", "onnx"), mode=mode)
+    engine, rules = FakeEngine(GOOD), PROFILES[profile] if profile else None
+    plain = job(folders, folders["artifacts"] / "model.onnx", "onnx")
+    made = replace(plain, mode=mode, measure=rules)
     run_job(Place(engine, IMAGE), folders["job"], made, LIMITS, Answer)
     assert engine.spec is not None
     assert engine.spec.env.get("OMP_WAIT_POLICY") == policy

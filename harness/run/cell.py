@@ -275,17 +275,18 @@ def failure_of(error: Exception, step: Step, cell: Cell, recorder: Recorder) -> 
 
 
 def failed_result(
-    run_id: str, cell: Cell, failure: Failure, started_at: str, *, skipped: bool = False
+    run_id: str, cell: Cell, failure: Failure, started_at: str, *, emulated: bool
 ) -> CellResult:
     """The result of a cell that never reached its device."""
     return CellResult(
         run_id=run_id,
         cell=cell,
-        status="skipped" if skipped else "failed",
-        verdict=None if skipped else "invalid",
+        status="failed",
+        verdict="invalid",
         reasons=(failure.reason,),
         started_at=started_at,
         finished_at=now(),
         failure=failure,
         compute=REGISTRY[cell.format].SPEC.precisions[cell.precision],
+        emulated=emulated,
     )

@@ -65,7 +65,9 @@ def _fail_all(job: DeviceJob, recorder: Recorder, error: Exception) -> None:
         failure = Failure("deploy", report.line, f"Report it with the text in {path}.", "bug")
     for cell in job.cells:
         if cell.cell.id not in recorder.finished:
-            recorder.result(failed_result(job.run_id, cell.cell, failure, cell.started_at))
+            at, emulated = cell.started_at, job.device.emulated
+            result = failed_result(job.run_id, cell.cell, failure, at, emulated=emulated)
+            recorder.result(result)
 
 
 class DeviceWorker:

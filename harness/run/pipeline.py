@@ -84,7 +84,8 @@ def execute(request: RunRequest, on_event: OnEvent = ignore) -> Run:
     try:
         for skipped in request.plan.skipped:
             if skipped.cell.id not in done:
-                recorder.skip(skipped)
+                emulated = request.devices[skipped.cell.device].emulated
+                recorder.skip(skipped, emulated=emulated)
         todo = [cell for cell in request.plan.cells if cell.id not in done]
         preparation = _preparation(request, recorder, info)
         preparation.start(todo, request.devices)

@@ -90,7 +90,7 @@ class Preparation:
 
         None when no cell is left.
         """
-        made = [job for cell in cells if (job := self._cell_job(cell))]
+        made = [job for cell in cells if (job := self._cell_job(cell, device))]
         if device.transport == "local":
             for cell in cells:  # its own steps say what is wrong; here it is only waited for
                 image = self._images.get(REGISTRY[cell.format].SPEC.image)
@@ -127,7 +127,7 @@ class Preparation:
         image = self._images[REGISTRY[cell.format].SPEC.image]
         self._checks[key] = jobs.submit(check, [artifact, image, self._inputs[cell.model]])
 
-    def _cell_job(self, cell: Cell) -> CellJob | None:
+    def _cell_job(self, cell: Cell, device: DeviceSpec) -> CellJob | None:
         """What was made for the cell; a step that failed becomes its result."""
         spec = REGISTRY[cell.format].SPEC
         artifact = self._artifacts.get(_artifact_key(cell))
@@ -143,7 +143,9 @@ class Preparation:
             if isinstance(error, RunEnds) or not isinstance(error, Exception):
                 raise error
             failure = failure_of(error, step, cell, self._recorder)
-            self._recorder.result(failed_result(self._run_id, cell, failure, now()))
+            emulated = device.emulated
+            result = failed_result(self._run_id, cell, failure, now(), emulated=emulated)
+            self._recorder.result(result)
             return None
         return CellJob(cell, now(), artifact.result() if artifact else None)
 

@@ -110,7 +110,7 @@ class Recorder:
         """What is known of a device now."""
         self._run.write_device(device)
 
-    def skip(self, skipped: Skipped) -> None:
+    def skip(self, skipped: Skipped, *, emulated: bool) -> None:
         """A missing result that was known from the plan."""
         at = now()
         self.result(
@@ -123,6 +123,7 @@ class Recorder:
                 started_at=at,
                 finished_at=at,
                 failure=Failure("plan", skipped.reason),
+                emulated=emulated,
             )
         )
 

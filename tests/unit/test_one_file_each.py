@@ -312,6 +312,7 @@ def abroad(world: World) -> Iterator[Run]:
     loft = world.root / "devices/loft.yaml"
     loft.write_text(
         f"kind: toaster\ntransport: pigeon\naddress: {world.root}/loft\nsteady: [browning]\n"
+        "emulated: true\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         registries: list[tuple[Any, str, Any]] = [
@@ -351,6 +352,14 @@ def test_what_they_cannot_do_is_skipped_with_their_own_words(abroad: Run) -> Non
     assert reasons["clay", "loft", "int8"] == "a tablet has no int8"
     said = "PyTorch does not run on toaster here, only on linux and android"
     assert reasons["pytorch", "loft", "fp32"] == said
+
+
+def test_whatever_became_of_them_cells_of_an_emulated_device_are_marked(abroad: Run) -> None:
+    marks = {(r.cell.device, r.status, r.emulated) for r in abroad.results}
+    assert marks == {
+        ("local", "ok", False), ("local", "skipped", False),
+        ("loft", "ok", True), ("loft", "skipped", True),
+    }  # fmt: skip
 
 
 def test_the_device_and_the_format_are_on_the_pages(

@@ -57,7 +57,7 @@ def unreadable(name: str, error: Exception) -> str:
         return f"{name} holds Python objects ({found[1]}), which are never loaded: {ALONE}"
     if "TorchScript archive" in said:
         return f"{name} is a TorchScript archive, not a state dict: {ALONE}"
-    if isinstance(error, (pickle.UnpicklingError, EOFError)):
+    if isinstance(error, (pickle.UnpicklingError, EOFError, LookupError)):
         return f"{name} is damaged, or no PyTorch checkpoint ({type(error).__name__})"
     first = said.splitlines()[0] if said else ""
     return f"{name} cannot be read by torch.load: {type(error).__name__}: {first}"

@@ -46,8 +46,8 @@ def test_a_model_that_cannot_be_built_says_its_own_words(project: Project, tiny:
 def test_a_file_that_is_no_model_is_named(project: Project, tiny: Tiny) -> None:
     code, row, _ = run(project, tiny(weights=b"these are no weights"))
     assert (code, row["step"]) == (1, "convert")
-    said = "weights.pt is damaged, or no PyTorch checkpoint (UnpicklingError)"
-    assert row["reason"] == f"exit code 1: ValueError: {said}"
+    said = "weights.pt is damaged, or no PyTorch checkpoint"
+    assert str(row["reason"]).startswith(f"exit code 1: ValueError: {said}")
 
 
 def test_a_wrong_sha256_stops_before_anything_is_loaded(project: Project, tiny: Tiny) -> None:

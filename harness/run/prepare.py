@@ -6,10 +6,12 @@ fails. Cells of this machine are checked ahead, so that their own checks find al
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -21,7 +23,7 @@ from ..scenario.model import Model
 from ..scenario.scenario import ScoredOn
 from ..steps import datasets
 from ..steps.convert import check_weights, convert
-from ..steps.images import AT_ONCE
+from ..steps.images import AT_ONCE, heaviest_first
 from ..steps.infer import LoadedArtifact, infer
 from ..steps.jobs import JobLimits, Place, machine_cpus
 from ..steps.measure import IMAGES
@@ -59,7 +61,9 @@ class Preparation:
         self._models, self._rules, self._accuracy = models, rules, accuracy
         self._recorder, self._run_id, self._profile = recorder, run_id, profile
         self._place = images_here(recorder.engine, recorder.logs, self._log)
-        self._limits = JobLimits(machine_cpus(), rules.memory_bytes, rules.timeout_s)
+        self._shares: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
+        for share in shares(machine_cpus(), JOBS):
+            self._shares.put(share)
         self._images: dict[str, Future[Place]] = {}
         self._artifacts: dict[ArtifactKey, Future[Artifact]] = {}
         self._inputs: dict[str, Future[ModelInputs]] = {}
@@ -153,7 +157,8 @@ class Preparation:
         model = self._models[cell.model]
         place = self._images[spec.converter].result()
         cache, source = self._recorder.cache, model.folder
-        return convert(cache, place, model.spec, source, spec, cell.precision, self._limits)
+        with self._limits() as limits:
+            return convert(cache, place, model.spec, source, spec, cell.precision, limits)
 
     def _make_inputs(self, name: str) -> ModelInputs:
         """Packs of the model's dataset, and what its fp32 reference makes of them."""
@@ -168,10 +173,11 @@ class Preparation:
         )
         pack = cache / inputs.few_pack
         count = checks.parity_images(pack, self._rules)
-        outputs, _ = infer(cache, "outputs", reference, pack, count, self._limits)
         scores = None
-        if self._accuracy:
-            _, scores = checks.predict_and_score(cache, reference, inputs, self._limits)
+        with self._limits() as limits:
+            outputs, _ = infer(cache, "outputs", reference, pack, count, limits)
+            if self._accuracy:
+                _, scores = checks.predict_and_score(cache, reference, inputs, limits)
         there = str(outputs.relative_to(cache))
         return replace(inputs, reference_outputs=there, reference_scores=scores)
 
@@ -199,17 +205,26 @@ class Preparation:
 
     def _check_ahead(self, cell: Cell) -> None:
         """Fill the cache with what the cell's own checks on this machine will look for."""
-        cache, limits = self._recorder.cache, self._limits
-        inputs = self._inputs[cell.model].result()
+        cache, inputs = self._recorder.cache, self._inputs[cell.model].result()
         artifact = self._artifacts[_artifact_key(cell)].result()
         place = self._images[REGISTRY[cell.format].SPEC.image].result()
         loaded = load_from(cache, artifact, inputs, cell, place)
-        if not checks.check_parity(cache, loaded, inputs, self._rules, limits).ok:
-            return
-        if self._rules.profile_runs:
-            checks.profile_layers(cache, loaded, inputs, self._rules, limits)
-        if inputs.reference_scores:
-            checks.predict(cache, loaded, inputs, limits)
+        with self._limits() as limits:
+            if not checks.check_parity(cache, loaded, inputs, self._rules, limits).ok:
+                return
+            if self._rules.profile_runs:
+                checks.profile_layers(cache, loaded, inputs, self._rules, limits)
+            if inputs.reference_scores:
+                checks.predict(cache, loaded, inputs, limits)
+
+    @contextmanager
+    def _limits(self) -> Iterator[JobLimits]:
+        """Of one job, on CPUs of its own: two on the same ones take far more than twice as long."""
+        share = self._shares.get()
+        try:
+            yield JobLimits(share, self._rules.memory_bytes, self._rules.timeout_s)
+        finally:
+            self._shares.put(share)
 
     def _task(self, step: Step, name: str, work: Callable[[], T]) -> Callable[[], T]:
         """`work`, announced, timed and counted."""
@@ -241,13 +256,19 @@ class Preparation:
         self._recorder.event("log", line=line)
 
 
+def shares(cpus: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
+    """`cpus` in so many parts of about the same size; fewer CPUs than parts are shared."""
+    parts = [cpus[n::count] for n in range(count)]
+    return [part or cpus for part in parts]
+
+
 def _image_names(cells: Sequence[Cell], local: Sequence[Cell]) -> list[str]:
-    """Those of the reference, of converters, and of the runtimes of this machine's cells."""
+    """The reference's, then those of converters and of this machine's cells, heaviest first."""
     reference = REGISTRY[REFERENCE].SPEC.image
     specs = [REGISTRY[cell.format].SPEC for cell in cells]
     here = [spec.converter for spec in specs if spec.converted_on == "host"]
     run = [REGISTRY[cell.format].SPEC.image for cell in local]
-    return list(dict.fromkeys([reference, *here, *run]))
+    return list(dict.fromkeys([reference, *heaviest_first([*here, *run])]))
 
 
 def _artifact_key(cell: Cell) -> ArtifactKey:

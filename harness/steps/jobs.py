@@ -23,8 +23,10 @@ from ..serial import Malformed, dumps, loads
 
 Result = TypeVar("Result")
 
-#: every library that a runtime or numpy may thread with
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+#: what runtimes may thread with
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+#: numpy's own threads, in pre- and postprocessing: they spin, and take the runtime's CPUs from it
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 #: a waiting thread sleeps and does not spin: where others work beside it, as they do while devices
 #: are measured, PyTorch on all CPUs is several times faster so. What is timed keeps its defaults
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -98,6 +100,7 @@ def run_job(
         env={
             "PYTHONPATH": place.engine.locate(home),
             **{name: str(job.threads) for name in THREAD_VARIABLES},
+            **ONE_THREAD,
             **({} if _is_timed(job) else PATIENT),
         },
     )

@@ -285,3 +285,8 @@ def test_a_log_is_added_to_when_asked(tmp_path: Path) -> None:
         with to_file(tmp_path / "log.txt", append=append) as output:
             output.feed(b"x")
     assert (tmp_path / "log.txt").read_text() == "xxx"
+
+
+def test_images_with_the_longest_locks_are_built_first() -> None:
+    ordered = images.heaviest_first(["tflite-runtime", "onnx", "tflite", "no-such-image"])
+    assert ordered == ["tflite", "onnx", "tflite-runtime", "no-such-image"]

@@ -85,6 +85,7 @@ def test_a_job_sees_its_paths_inside(folders: dict[str, Path]) -> None:
     assert engine.spec is not None
     assert [m.target for m in engine.spec.mounts if m.writable] == ["/job"]
     assert engine.spec.env["OMP_NUM_THREADS"] == "1"
+    assert engine.spec.env["OPENBLAS_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import math
+import re
 import threading
 import types
 from typing import (
@@ -29,6 +30,11 @@ Record = TypeVar("Record")
 #: held while Python source is parsed, as numpy parses the header of each array: 3.11.7 and older
 #: raise SystemError where two threads do so at once (python/cpython#106905)
 PARSING = threading.RLock()
+
+#: how JSON writes half of a surrogate pair, and the halves of whole ones
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+#: values within values of what has no type
+_DEEPEST = 20
 
 #: what `X | None` is, where Python has it; what travels writes Optional
 _PIPE: Any = getattr(types, "UnionType", Union)
@@ -67,11 +73,57 @@ def from_json(kind: Type[Record], data: Any, where: str = "") -> Record:
 
 def loads(kind: Type[Record], text: Union[str, bytes], where: str = "") -> Record:
     """`from_json` of JSON text; text that is no JSON, or too deep, is Malformed too."""
+    return from_json(kind, parse(text, where or kind.__name__), where)
+
+
+def parse(text: Union[str, bytes], where: str) -> Any:
+    """JSON in UTF-8 as plain values, each of which can be written again and computed with.
+
+    Raises Malformed for others: depth, half a surrogate pair, numbers beyond int64 or double.
+    """
     try:
-        data = json.loads(text)
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        text.encode("utf-8")
+        data = _DECODER.decode(text)
+        if _HALF_PAIR.search(text):
+            _check_texts(data)
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"{where or kind.__name__}: not JSON: {error}") from None
-    return from_json(kind, data, where)
+        raise Malformed(f"{where}: not JSON: {error}") from None
+    return data
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not -(1 << 63) <= int(text) < 1 << 63:
+        raise ValueError(f"the number {text[:20]}... is beyond 64 bits")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is beyond a double")
+    return value
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_real, parse_constant=_no_number)
+
+
+def _check_texts(data: Any) -> None:
+    """Raises ValueError for a text that has no UTF-8."""
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            value.encode("utf-8")
+        elif isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
 
 
 @functools.lru_cache(maxsize=None)
@@ -81,7 +133,7 @@ def _hints(kind: Type[Any]) -> Dict[str, Any]:
 
 def _value(kind: Any, data: Any, where: str) -> Any:
     if kind is Any:
-        return data
+        return _plain(data, where, _DEEPEST)
     if dataclasses.is_dataclass(kind):
         return _record(kind, data, where)
     origin = get_origin(kind)
@@ -102,6 +154,15 @@ def _value(kind: Any, data: Any, where: str) -> Any:
             key: _value(get_args(kind)[1], item, f"{where}.{key}") for key, item in data.items()
         }
     return _scalar(kind, data, where)
+
+
+def _plain(data: Any, where: str, depth: int) -> Any:
+    if isinstance(data, (dict, list)):
+        if not depth:
+            raise Malformed(f"{where}: expected fewer values within values")
+        for value in data.values() if isinstance(data, dict) else data:
+            _plain(value, where, depth - 1)
+    return data
 
 
 def _record(kind: Any, data: Any, where: str) -> Any:
@@ -140,7 +201,7 @@ def _scalar(kind: Any, data: Any, where: str) -> Any:
         if data is None:
             return None
     elif kind is float:
-        if isinstance(data, (int, float)) and not isinstance(data, bool) and math.isfinite(data):
+        if isinstance(data, (int, float)) and not isinstance(data, bool) and _is_finite(data):
             return float(data)
     elif isinstance(data, kind) and not (kind is int and isinstance(data, bool)):
         return data
@@ -148,6 +209,16 @@ def _scalar(kind: Any, data: Any, where: str) -> Any:
     raise Malformed(f"{where}: expected {name}, got {_seen(data)}")
 
 
+def _is_finite(number: Union[int, float]) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
 def _seen(data: Any) -> str:
-    text = repr(data)
+    try:
+        text = repr(data)
+    except (RecursionError, ValueError):  # too deep; a number of too many digits
+        text = type(data).__name__
     return text if len(text) <= 60 else text[:57] + "..."

@@ -10,8 +10,6 @@ import fcntl
 import json
 import os
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,22 +19,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BenchError, RunEnds, UsageError
+from .errors import BenchError, RunEnds, StepFailed, UsageError
 from .records import Cell, CellResult, Plan, RunDevice, RunInfo, Trial
-from .serial import PARSING, Malformed, dumps, loads
+from .serial import Malformed, dumps, loads
+from .untrusted import files, results
 
-#: what numpy raises for a truncated or altered npz
-DAMAGED = (
-    OSError,
-    ValueError,
-    TypeError,  # the bytes of a plain array, which is no archive
-    AttributeError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+#: of a file of a run
+LARGEST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -108,14 +97,13 @@ class RunFolder:
 def read_run(folder: Path) -> Run:
     """Raises BenchError that names the file and the value which is not as it should be."""
     try:
-        info = loads(RunInfo, (folder / "run.json").read_bytes(), "run.json")
-        plan = loads(Plan, (folder / "plan.json").read_bytes(), "plan.json")
-        results = {r.cell.id: r for r in _results(folder / "results.jsonl")}
+        info = loads(RunInfo, files.read(folder / "run.json", LARGEST_BYTES), "run.json")
+        plan = loads(Plan, files.read(folder / "plan.json", LARGEST_BYTES), "plan.json")
+        finished = {r.cell.id: r for r in _results(folder / "results.jsonl")}
         early = {r.cell.id: r for r in _results(folder / "provisional.jsonl")}
-    except OSError as error:
+    except StepFailed as error:
         raise UsageError(
-            f"{folder}: not a run: {error.filename}: {error.strerror}",
-            "Name a run; `bench runs` lists them.",
+            f"{folder}: not a run: {error.message}", "Name a run; `bench runs` lists them."
         ) from None
     except Malformed as error:
         raise BenchError(
@@ -127,8 +115,8 @@ def read_run(folder: Path) -> Run:
     def ordered(found: dict[str, CellResult]) -> tuple[CellResult, ...]:
         return tuple(sorted(found.values(), key=lambda r: place.get(r.cell.id, len(order))))
 
-    early = {cell: result for cell, result in early.items() if cell not in results}
-    return Run(folder, info, plan, ordered(results), ordered(early))
+    early = {cell: result for cell, result in early.items() if cell not in finished}
+    return Run(folder, info, plan, ordered(finished), ordered(early))
 
 
 def read_devices(folder: Path) -> dict[str, RunDevice]:
@@ -139,8 +127,9 @@ def read_devices(folder: Path) -> dict[str, RunDevice]:
     found = {}
     for path in sorted((folder / "devices").glob("*.json")):
         try:
-            device = loads(RunDevice, path.read_bytes(), f"devices/{path.name}")
-        except (OSError, Malformed) as error:
+            data = files.read(path, LARGEST_BYTES, folder)
+            device = loads(RunDevice, data, f"devices/{path.name}")
+        except (StepFailed, Malformed) as error:
             raise BenchError(
                 f"{folder}: {error}", "Restore the file, or use the bench that wrote it."
             ) from None
@@ -171,25 +160,16 @@ def find_run(runs: Path, name: str) -> Path:
 
 def read_samples(folder: Path, trial: Trial) -> dict[str, NDArray[np.int64]]:
     """Arrays of one trial, int64 ns; raises BenchError for a missing or damaged file."""
-    path = folder / trial.folder / "samples.npz"
     try:
-        with PARSING, path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in file.files}
-    except DAMAGED as error:
-        raise BenchError(
-            f"{path}: damaged samples: {error}", "Remove the trial's folder and --resume."
-        ) from None
-    if any(a.dtype.kind not in "iu" or a.ndim != 1 for a in arrays.values()) or not len(
-        arrays.get("latency_ns", ())
-    ):
-        raise BenchError(f"{path}: no samples in it", "Remove the trial's folder and --resume.")
-    return {name: array.astype(np.int64) for name, array in arrays.items()}
+        return results.read_samples(folder / trial.folder / "samples.npz", folder)
+    except StepFailed as error:
+        raise BenchError(error.message, "Remove the trial's folder and --resume.") from None
 
 
 def _results(path: Path) -> list[CellResult]:
     if not path.exists():
         return []
-    *whole, torn = path.read_bytes().split(b"\n")
+    *whole, torn = files.read(path, LARGEST_BYTES).split(b"\n")
     lines = [(i + 1, line) for i, line in enumerate(whole) if line.strip()]
     found = [loads(CellResult, line, f"results.jsonl:{i}") for i, line in lines]
     if torn.strip():

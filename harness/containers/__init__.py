@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from ..errors import StepFailed, UsageError
 from ..records import Image
+from ..untrusted.budget import Leaf
 
 EngineName = Literal["docker", "venv"]
 OnLine = Callable[[str], None]
@@ -31,7 +32,8 @@ class Mount:
 class JobSpec:
     """One process: `argv` follows the interpreter, `log` gets all of its output.
 
-    No `cpus` means any; paths in `argv` and `env` are those of `ContainerEngine.locate`.
+    No `cpus` means any; paths in `argv` and `env` are those of `ContainerEngine.locate`. `leaves`
+    are what is wanted of the writable mount when it has ended.
     """
 
     argv: tuple[str, ...]
@@ -41,6 +43,7 @@ class JobSpec:
     memory_bytes: int = 4 << 30
     timeout_s: float = 600.0
     env: Mapping[str, str] = field(default_factory=dict)
+    leaves: tuple[Leaf, ...] = ()
 
 
 @dataclass(frozen=True)

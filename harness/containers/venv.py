@@ -20,6 +20,7 @@ from typing import Final, Literal
 
 from ..errors import JobTimeout, OutOfMemory, StepFailed, UsageError
 from ..records import Image
+from ..untrusted.removal import remove
 from ..workspace import cache_root
 from . import Built, CompletedJob, JobSpec, Mount, OnLine, platforms, recipe
 from . import venv_build as making
@@ -107,7 +108,8 @@ class VenvEngine:
 
     @contextmanager
     def _started(self, venv: Path, job: JobSpec) -> Iterator[subprocess.Popen[bytes]]:
-        with tempfile.TemporaryDirectory(prefix="bench-") as home:
+        home = tempfile.mkdtemp(prefix="bench-")
+        try:
             process = _start(_argv(venv, job), _environment(venv, home, job.env), home)
             self._running.add(process)
             with process:
@@ -116,6 +118,8 @@ class VenvEngine:
                 finally:
                     _kill(process)
                     self._running.discard(process)
+        finally:
+            remove(Path(home))
 
 
 def _check_platform(platform: str | None) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from ..records import Reading, Watched
-from ..serial import Malformed, dumps, from_json, loads, to_json
+from ..serial import Malformed, dumps, from_json, loads, parse, to_json
 
 VERSION = 1
 
@@ -27,10 +26,7 @@ def read(path: Path) -> Watched:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     if not lines:
         raise Malformed(f"{path.name}: empty")
-    try:
-        head = json.loads(lines[0])
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"{path.name}:1: not JSON: {error}") from None
+    head = parse(lines[0], f"{path.name}:1")
     version = head.get("version") if isinstance(head, dict) else None
     if version != VERSION:
         raise Malformed(f"{path.name}:1: version {version!r}, this bench reads {VERSION}")

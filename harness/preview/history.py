@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from ..errors import StepFailed
+from ..serial import Malformed, parse
+from ..untrusted import files
+from ..untrusted.text import RECORD_BYTES, read_objects
 
 #: so many of the newest runs are read
 RUNS: Final = 10
@@ -68,25 +73,14 @@ def _id(cell: dict[str, Any]) -> str:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        raw = path.read_bytes().splitlines()
-    except OSError:
-        return
-    for line in raw:
-        yield _parsed(line)
+    with suppress(StepFailed):
+        yield from read_objects(path)
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return _parsed(path.read_bytes())
-    except OSError:
-        return {}
-
-
-def _parsed(raw: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(raw)
-    except ValueError:
+        found = parse(files.read(path, RECORD_BYTES), path.name)
+    except (StepFailed, Malformed):
         return {}
     return found if isinstance(found, dict) else {}
 

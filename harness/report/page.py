@@ -102,7 +102,9 @@ class Report:
         """Readings of every trial by cell id, in the order of `samples`."""
         folder = self.run.folder
         return {
-            e.cell.id: tuple(read_states(folder / t.folder, t.affinity) for t in e.result.trials)
+            e.cell.id: tuple(
+                read_states(folder / t.folder, t.affinity, folder) for t in e.result.trials
+            )
             for e in self.entries
             if e.result
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +11,16 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import StepFailed
 from harness.metrics import outlines
 from harness.metrics.coco_entries import ImageEntry
 from harness.metrics.truth import Truth, read
 from harness.records import Cell
-from harness.serial import PARSING
 from harness.steps.image_files import decode
 from harness.steps.image_paths import ImageFolder
 from harness.tasks.detections import Detections, unpack
+from harness.untrusted.files import is_inside
+from harness.untrusted.results import read_predictions as read_arrays
 
 #: pictures on a cell's page, and the score that a detection needs to be drawn
 SHOWN: Final = 4
@@ -102,7 +103,7 @@ class CocoPictures:
     def predictions(self, cell: Cell) -> Path | None:
         """In the cell's folder of the run."""
         path = self.run / "cells" / cell.id / "predictions.npz"
-        return path if path.is_file() else None
+        return path if is_inside(path, self.run) else None
 
 
 def _outlines(segmentation: object) -> list[Polygon]:
@@ -125,9 +126,8 @@ def read_predictions(path: Path | None) -> dict[int, Detections]:
     if path is None:
         return {}
     try:
-        with PARSING, path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            rows = unpack({name: arrays[name] for name in arrays.files})
-    except (OSError, ValueError, KeyError, EOFError, IndexError, zipfile.BadZipFile):
+        rows = unpack(read_arrays(path))
+    except StepFailed:
         return {}
     return {image_id: _sure(found) for image_id, _, found in rows}
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from harness.errors import StepFailed
 from harness.records import Cell, Layer, Placement
 from harness.report.numbers import figures
-from harness.serial import Malformed, from_json
+from harness.serial import Malformed, from_json, parse
+from harness.untrusted import files
+from harness.untrusted.text import RECORD_BYTES
 
 FILE: Final = "layers.json"
 SHOWN: Final = 30
@@ -100,16 +102,16 @@ def layers(run: Path, cell: Cell, timed: bool) -> LayersShown | None:
     if path is None:
         return None
     try:
-        found = _read(path)
-    except (OSError, ValueError, Malformed) as error:
+        found = _read(path, run)
+    except (StepFailed, Malformed) as error:
         why = f"{path.relative_to(folder)} cannot be read: {type(error).__name__}"
         return LayersShown((), "", False, why)
     return _shown(found, timed) if found else None
 
 
-def _read(path: Path) -> list[Layer]:
+def _read(path: Path, run: Path) -> list[Layer]:
     """A list of layers, alone or under the key `layers`."""
-    read: Any = json.loads(path.read_bytes())
+    read = parse(files.read(path, RECORD_BYTES, run), FILE)
     rows = read.get("layers", ()) if isinstance(read, dict) else read
     if not isinstance(rows, (list, tuple)):
         raise Malformed("no list of layers")

@@ -5,7 +5,6 @@ One line is one `records.Reading`; a line that is none, and a value that is no n
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness.errors import StepFailed
+from harness.untrusted.text import read_objects
 
 FILE: Final = "state.jsonl"
 #: what a sensor on a working device can show; the rest (4095, -273) is a fault of the sensor
@@ -52,16 +54,16 @@ class States:
         return key in self.values and bool(np.isfinite(self.values[key]).any())
 
 
-def read_states(folder: Path, cpus: Sequence[int] = ()) -> States | None:
-    """The readings in a trial's folder; None where there are none.
+def read_states(folder: Path, cpus: Sequence[int] = (), run: Path | None = None) -> States | None:
+    """The readings in a trial's folder of `run`; None where there are none.
 
     Clocks are the mean of `cpus`, those that the trial could use; of all when none are named.
     """
     try:
-        lines = (folder / FILE).read_bytes().splitlines()
-    except OSError:
+        lines = read_objects(folder / FILE, run)
+        seen = [line for line in lines if _number(line.get("at_s")) is not None]
+    except StepFailed:
         return None
-    seen = [line for line in map(_line, lines) if line is not None]
     if not seen:
         return None
     seen.sort(key=lambda line: float(line["at_s"]))
@@ -70,14 +72,6 @@ def read_states(folder: Path, cpus: Sequence[int] = ()) -> States | None:
     if not np.isfinite(values["power_w"]).any():
         values["power_w"] = _counted(seen, at_s)
     return States(at_s, values)
-
-
-def _line(raw: bytes) -> dict[str, Any] | None:
-    try:
-        line = json.loads(raw)
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) and _number(line.get("at_s")) is not None else None
 
 
 def _column(

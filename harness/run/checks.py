@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from .. import tasks
 from ..errors import StepFailed
 from ..records import Parity, Scores
-from ..serial import PARSING
 from ..steps import parity
-from ..steps.infer import LoadedArtifact, infer
+from ..steps.infer import LoadedArtifact, infer, read_outputs
 from ..steps.jobs import JobLimits
 from ..steps.score import score
 from ..tasks.pack import open_pack
@@ -39,7 +35,8 @@ def check_parity(
     geometries = [task.preprocess(image, inputs.spec)[1] for _, image in images]
     seen, _ = infer(cache, "outputs", loaded, pack, count, limits)
     reference, candidate = (
-        parity.split(_arrays(path)) for path in (cache / inputs.reference_outputs, seen)
+        parity.split(read_outputs(inputs.spec, count, path))
+        for path in (cache / inputs.reference_outputs, seen)
     )
     return parity.compare(inputs.spec, loaded.precision, reference, candidate, geometries)
 
@@ -77,8 +74,3 @@ def check_accuracy(loaded: LoadedArtifact, scores: Scores, reference: Scores) ->
             "Try a higher precision or calibrated int8; an inaccurate model is not timed.",
         )
     return ratio
-
-
-def _arrays(path: Path) -> dict[str, Any]:
-    with PARSING, np.load(path, allow_pickle=False) as file:
-        return {name: np.asarray(file[name]) for name in file.files}

@@ -6,7 +6,6 @@ Files are appended to under a lock of the file itself, so several processes may 
 from __future__ import annotations
 
 import datetime
-import shutil
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from ..containers import ContainerEngine
 from ..errors import BenchError, RunEnds
 from ..records import Cell, CellResult, Failure, RunDevice, Skipped, Step
 from ..store import RunFolder
+from ..untrusted.files import copy_file
 
 OnEvent = Callable[..., None]
 
@@ -143,7 +143,7 @@ class Recorder:
         folder = self._run.cell_folder(cell)
         for name, path in files.items():
             if path is not None and not (folder / name).exists():
-                shutil.copyfile(path, folder / name)
+                copy_file(path, folder / name)
 
     def bug(self, cell: Cell, text: str) -> Path:
         """Keep the report of an unexpected exception in the cell's folder; the file."""

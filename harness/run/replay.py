@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import __version__
 from ..analysis.compare_runs import Pair, compare_cells
 from ..cache import digest, tree_sha256
-from ..errors import BenchError, UsageError
+from ..errors import BenchError, StepFailed, UsageError
 from ..formats import REGISTRY
 from ..payload import payload
 from ..records import Artifact, Cell, CellResult, Plan, RunInfo, Trial
@@ -22,13 +22,13 @@ from ..runner.job import VERSION, Job, MeasureOptions
 from ..scenario import config
 from ..scenario.mistakes import neighbours
 from ..scenario.model import Model
-from ..serial import Malformed, loads
 from ..steps import datasets, measure
 from ..steps.convert import check_weights
 from ..steps.infer import LoadedArtifact
 from ..steps.jobs import Place
 from ..store import Run, RunFolder, read_run
 from ..targets.target import Target
+from ..untrusted import files, text
 from .pipeline import git_state, new_run_id
 from .recorder import now
 from .trial import TrialContext, measure_trial, summarise_cell
@@ -66,7 +66,7 @@ def read_original(cell: Path) -> Original:
     if not result.trials or result.artifact is None or result.status != "ok":
         why = "; ".join(result.reasons) or result.status
         raise BenchError(f"{cell.name} was not measured: {why}", "There is nothing to repeat.")
-    job = _job(run.folder / result.trials[0].folder / "job.json")
+    job = _job(run.folder, result.trials[0])
     assert job.measure
     measuring = config.read_scenario(run.folder / "scenario.yaml").measuring
     return Original(run, result, result.artifact, job.measure, measuring.memory_bytes)
@@ -116,6 +116,7 @@ def find_artifact(original: Original, cache: Path) -> Path:
     again = f"`bench run {scenario} --only {original.result.cell.id}` converts it again"
     if not path.exists():
         raise BenchError(f"{path}: the artifact is gone from the cache", again)
+    files.check(path)
     seen = tree_sha256(path)
     if seen != known.sha256:
         what = f"{path}: sha256 is {seen}, the run measured {known.sha256}"
@@ -123,13 +124,14 @@ def find_artifact(original: Original, cache: Path) -> Path:
     return path
 
 
-def _job(path: Path) -> Job:
+def _job(run: Path, trial: Trial) -> Job:
+    path = run / trial.folder / "job.json"
     try:
-        job = loads(Job, path.read_bytes(), "job.json")
-    except OSError as error:
-        raise BenchError(f"{path}: {error.strerror}", "The trial's folder is not whole.") from None
-    except Malformed as error:
-        raise BenchError(f"{path}: {error}", "It was changed, or is of another version.") from None
+        job = text.read_record(Job, path, run)
+    except StepFailed as error:
+        raise BenchError(
+            f"{path}: {error.message}", "It was changed, or is of another version."
+        ) from None
     if job.version != VERSION or job.measure is None:
         what = f"{path}: a {job.mode} job of version {job.version}; this bench runs {VERSION}"
         raise BenchError(what, "Replay it with the bench that made it.")
@@ -140,7 +142,7 @@ def _model(original: Original, models: dict[str, Model]) -> Model:
     name = original.result.cell.model
     if name not in models:
         raise UsageError(f"no model '{name}'{neighbours(name, list(models))}")
-    job = _job(original.run.folder / original.result.trials[0].folder / "job.json")
+    job = _job(original.run.folder, original.result.trials[0])
     if job.model != models[name].spec:
         raise BenchError(
             f"{name}: its model.yaml is not that of the run any more",
@@ -183,8 +185,8 @@ def _create(original: Original, cell: Cell, place: Place, runs: Path) -> RunFold
             f"repeats {before.id} of {old.run_id}; parity, accuracy and placement are that run's",
         ),
     )
-    text = (original.run.folder / "scenario.yaml").read_text(encoding="utf-8")
-    return RunFolder.create(runs / info.run_id, info, plan, text)
+    scenario = files.read(original.run.folder / "scenario.yaml", text.RECORD_BYTES)
+    return RunFolder.create(runs / info.run_id, info, plan, scenario.decode("utf-8"))
 
 
 def _result(

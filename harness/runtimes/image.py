@@ -8,7 +8,6 @@ watcher on the device ends the container when its client is gone.
 from __future__ import annotations
 
 import itertools
-import json
 import platform
 import secrets
 import time
@@ -22,6 +21,7 @@ from ..containers import EngineName
 from ..errors import StepFailed
 from ..ondevice import store
 from ..records import DeviceFacts, Image
+from ..serial import Malformed, parse
 from ..transports import Transport
 from . import DeviceMount, OnLine, RuntimeRequest, running
 
@@ -194,9 +194,18 @@ def _found(transport: Transport, image: Image, layers: tuple[str, ...]) -> str |
             ("docker", "image", "inspect", "--format", form, name), timeout_s=ASK_S
         )
         word, _, text = done.text.strip().partition(" ")
-        if done.exit_code == 0 and tuple(json.loads(text)) == layers:
+        if done.exit_code == 0 and _listed(text) == layers:
             return word
     return None
+
+
+def _listed(text: str) -> tuple[object, ...]:
+    """Of a JSON list; nothing of what is none."""
+    try:
+        found = parse(text, "layers")
+    except Malformed:
+        return ()
+    return tuple(found) if isinstance(found, list) else ()
 
 
 def _is_rootless(transport: Transport) -> bool:

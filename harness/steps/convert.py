@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Final
 
 from ..cache import digest, file_sha256, get_or_create, tree_bytes, tree_sha256
 from ..errors import BenchError, StepFailed
 from ..payload import format_sha256, source_sha256
 from ..records import Artifact, FormatSpec, ModelSpec, Precision
 from ..runner.job import VERSION, Answer, Job
-from ..serial import loads
-from .jobs import JobLimits, Place, run_job
+from ..untrusted import files, text
+from ..untrusted.budget import Budget, Leaf
+from .jobs import ANSWER, JobLimits, Output, Place, run_job, written
+
+#: of a converted model: a file, or a folder of some
+LARGEST: Final = Budget(16 << 30, files=10_000)
 
 
 def check_weights(model: ModelSpec, source: Path) -> None:
@@ -46,6 +51,7 @@ def convert(
     """
     check_weights(model, source)
     key = artifact_key(place, model, source, spec, precision)
+    name = f"model{spec.suffix}"
 
     def make(part: Path) -> None:
         job = Job(
@@ -56,13 +62,14 @@ def convert(
             threads=len(limits.cpus),
             model=model,
             source=str(source),
-            artifact=str(part / f"model{spec.suffix}"),
+            artifact=str(written(part, name)),
         )
-        run_job(place, part, job, limits, Answer, keep=[f"model{spec.suffix}"])
+        run_job(place, part, job, limits, Answer, [Output(Leaf(name, LARGEST), files.check)])
 
     folder, cached = get_or_create(cache, "artifacts", key, make)
-    path = folder / f"model{spec.suffix}"
-    answer = loads(Answer, (folder / "result.json").read_bytes(), "result.json")
+    path = folder / name
+    files.check(path)
+    answer = text.read_record(Answer, folder / ANSWER.name)
     return Artifact(
         path=str(path),
         sha256=tree_sha256(path),
@@ -102,9 +109,9 @@ def copy_out(artifact: Artifact, out: Path) -> Path:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, out, dirs_exist_ok=True)
+            shutil.copytree(source, out, dirs_exist_ok=True, symlinks=True)
         else:
-            shutil.copyfile(source, out)
+            shutil.copyfile(source, out, follow_symlinks=False)
     except OSError as error:
         raise BenchError(f"{out}: {error.strerror or error}") from None
     return out

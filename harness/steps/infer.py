@@ -5,17 +5,25 @@ All are cached by all that decides them: the artifact, the image, the runner's c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
+
+from numpy.typing import NDArray
 
 from ..cache import digest, get_or_create
 from ..formats import REGISTRY
 from ..payload import payload, source_sha256
-from ..records import ModelSpec, Placement, Precision
+from ..records import Layer, ModelSpec, Placement, Precision
 from ..runner.job import VERSION, Answer, Job, ProfileAnswer
-from ..serial import loads
-from .jobs import JobLimits, Place, run_job
+from ..untrusted import results
+from ..untrusted.arrays import LARGEST_BYTES
+from ..untrusted.budget import Budget, Leaf
+from ..untrusted.results import read_predictions
+from ..untrusted.text import RECORD_BYTES, read_record, read_records
+from .jobs import ANSWER, JobLimits, Output, Place, run_job
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,23 @@ class LoadedArtifact:
 
 
 Mode = Literal["outputs", "predict", "profile"]
-FILES = {"outputs": "outputs.npz", "predict": "predictions.npz", "profile": "layers.json"}
+FILES: Final[dict[Mode, Leaf]] = {
+    "outputs": Leaf("outputs.npz", Budget(LARGEST_BYTES)),
+    "predict": Leaf("predictions.npz", Budget(LARGEST_BYTES)),
+    "profile": Leaf("layers.json", Budget(RECORD_BYTES)),
+}
 ANSWERS: dict[Mode, type[Answer] | type[ProfileAnswer]] = {
     "outputs": Answer,
     "predict": Answer,
     "profile": ProfileAnswer,
+}
+
+
+#: what refuses a file of a mode, for so many images
+CHECKS: Final[dict[Mode, Callable[[ModelSpec, int], Callable[[Path], object]]]] = {
+    "outputs": lambda model, images: partial(read_outputs, model, images),
+    "predict": lambda model, images: partial(read_predictions, images=images),
+    "profile": lambda model, images: partial(read_records, Layer),
 }
 
 
@@ -77,10 +97,11 @@ def infer(
             pack=str(pack),
             images=images,
         )
-        run_job(loaded.place, part, job, limits, ANSWERS[mode], keep=[FILES[mode]])
+        output = Output(FILES[mode], CHECKS[mode](loaded.model, images))
+        run_job(loaded.place, part, job, limits, ANSWERS[mode], [output])
 
     folder, cached = get_or_create(cache, mode, key, make)
-    return folder / FILES[mode], cached
+    return folder / FILES[mode].name, cached
 
 
 def pass_key(mode: Mode, loaded: LoadedArtifact, pack: str, images: int) -> str:
@@ -100,5 +121,9 @@ def pass_key(mode: Mode, loaded: LoadedArtifact, pack: str, images: int) -> str:
 
 def placement_of(layers: Path) -> Placement:
     """What a pass of mode `profile` says of what ran where; `layers` is the file that it left."""
-    answer = layers.with_name("result.json").read_bytes()
-    return loads(ProfileAnswer, answer, "result.json").placement
+    return read_record(ProfileAnswer, layers.with_name(ANSWER.name)).placement
+
+
+def read_outputs(model: ModelSpec, images: int, path: Path) -> dict[str, NDArray[Any]]:
+    """The file of a pass of mode `outputs` over so many images. Raises StepFailed."""
+    return results.read_outputs(path, model.outputs, images * model.input.shape[0])

@@ -1,15 +1,18 @@
-"""Runs one job of the runner inside a format's image and reads its answer.
+"""Runs one job of the runner inside a format's image and takes over what it leaves.
 
-The job's folder is all that it can write. A job without `result.json` did not finish.
+A job writes into a folder of its own below its job's folder, and nowhere else. What is wanted of
+that is copied out when it has ended, and checked; the rest is removed. Nothing of ours is written
+there but the job itself. A job without `result.json` did not finish.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from ..containers import CompletedJob, JobSpec, Mount, OnLine
 from ..errors import StepFailed
@@ -18,10 +21,23 @@ from ..payload import payload
 from ..printable import printable
 from ..records import Image
 from ..runner.job import Job
+from ..runner.loadgen import LOGS
 from ..runner.threads import allowed
-from ..serial import Malformed, dumps, loads
+from ..serial import dumps
+from ..untrusted import files, text
+from ..untrusted.budget import Budget, Leaf
+from ..untrusted.removal import remove
 
 Result = TypeVar("Result")
+
+#: of a job's folder, the part that the job writes
+OUT: Final = "out"
+ANSWER: Final = Leaf("result.json", Budget(text.RECORD_BYTES))
+#: what a job leaves beside its answer and what it was asked for
+EXTRAS: Final = (
+    Leaf("events.jsonl", Budget(16 << 20), required=False),
+    Leaf(LOGS, Budget(256 << 20, files=32), required=False),
+)
 
 #: what runtimes may thread with
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -39,6 +55,14 @@ class JobLimits:
     cpus: tuple[int, ...]
     memory_bytes: int
     timeout_s: float
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a job is run for, and what refuses it where it is malformed."""
+
+    leaf: Leaf
+    check: Callable[[Path], object]
 
 
 class JobRunner(Protocol):
@@ -75,24 +99,63 @@ def run_job(
     job: Job,
     limits: JobLimits,
     answer: type[Result],
-    keep: Sequence[str] = (),
+    outputs: Sequence[Output] = (),
 ) -> Result:
     """Run `job` in `folder` (an existing, empty one); its paths are this machine's.
 
-    `keep` names files that the job must have left. Raises StepFailed with the job's last words,
-    JobTimeout, OutOfMemory.
+    What comes back is in `folder`, checked. Raises StepFailed, JobTimeout, OutOfMemory.
     """
+    leaves = (ANSWER, *(output.leaf for output in outputs), *EXTRAS)
+    with _workplace(folder) as out:
+        spec = _prepared(place, folder, job, limits, leaves)
+        done = place.engine.run(place.image, spec)
+        hint = f"All that it printed: {spec.log}"
+        if done.exit_code:
+            raise StepFailed(last_words(done.output, done.exit_code), hint)
+        try:
+            files.take(leaves, out, folder)
+        except StepFailed as error:
+            raise StepFailed(error.message, hint) from None
+    try:
+        found = text.read_record(answer, folder / ANSWER.name)
+        for output in outputs:
+            output.check(folder / output.leaf.name)
+    except StepFailed as error:
+        raise StepFailed(f"{job.mode} job: {error.message}", hint) from None
+    return found
+
+
+def written(folder: Path, name: str) -> Path:
+    """Where the job of `folder` writes its file `name`."""
+    return folder / OUT / name
+
+
+@contextmanager
+def _workplace(folder: Path) -> Iterator[int]:
+    """The folder that the job writes, open from before it begins; removed whatever happens."""
+    out = folder / OUT
+    out.mkdir()
+    try:
+        with files.handle(out) as opened:
+            yield opened
+    finally:
+        remove(out)
+
+
+def _prepared(
+    place: Place, folder: Path, job: Job, limits: JobLimits, leaves: tuple[Leaf, ...]
+) -> JobSpec:
     mounts = _mounts(folder, job)
     # a rootless container may have no cpuset, and nobody else limits memory on a device
     memory = limits.memory_bytes if place.where else 0
     job = dataclasses.replace(job, cpus=limits.cpus, memory_bytes=memory)
-    seen = _as_seen(job, folder, {m.host: place.engine.locate(m) for m in mounts})
-    (folder / "job.json").write_text(dumps(seen, indent=1), encoding="utf-8")
-    log = folder / "log.txt"
+    asked = dumps(_as_seen(job, {m.host: place.engine.locate(m) for m in mounts}), indent=1)
+    for path in (folder / "job.json", written(folder, "job.json")):  # the job may spoil its own
+        path.write_text(asked, encoding="utf-8")
     home = Mount(payload().folder, "/bench")
-    spec = JobSpec(
+    return JobSpec(
         argv=("-m", _runner(job), place.engine.locate(mounts[0])),
-        log=log,
+        log=folder / "log.txt",
         mounts=(home, *mounts),
         cpus=limits.cpus,
         memory_bytes=limits.memory_bytes,
@@ -103,17 +166,8 @@ def run_job(
             **ONE_THREAD,
             **({} if _is_timed(job) else PATIENT),
         },
+        leaves=leaves,
     )
-    done = place.engine.run(place.image, spec)
-    if done.exit_code:
-        raise StepFailed(last_words(done.output, done.exit_code), f"All that it printed: {log}")
-    missing = [name for name in ("result.json", *keep) if not (folder / name).exists()]
-    if missing:
-        raise StepFailed(f"the job left no {missing[0]}", f"All that it printed: {log}")
-    try:
-        return loads(answer, (folder / "result.json").read_bytes(), "result.json")
-    except Malformed as error:
-        raise StepFailed(f"{job.mode} job: {error}", f"See {folder}") from None
 
 
 def last_words(output: str, exit_code: int) -> str:
@@ -134,8 +188,8 @@ def last_words(output: str, exit_code: int) -> str:
 
 def _mounts(folder: Path, job: Job) -> list[Mount]:
     """The model's own code is there only for a job that reads it."""
-    mounts = [Mount(folder.resolve(), "/job", writable=True)]
-    source, artifact = Path(job.source).resolve(), Path(job.artifact).resolve()
+    mounts = [Mount(_absolute(folder / OUT), "/job", writable=True)]
+    source, artifact = Path(job.source).resolve(), _absolute(job.artifact)
     if _reads_source(job):
         mounts.append(Mount(source, "/model"))
     if job.mode != "convert" and not (_reads_source(job) and artifact.is_relative_to(source)):
@@ -151,6 +205,11 @@ def _is_timed(job: Job) -> bool:
     return job.mode == "profile" or (job.mode == "trial" and not smoke)
 
 
+def _absolute(path: Path | str) -> Path:
+    """Without links up to it; it may have been made by a job, and is not followed itself."""
+    return Path(path).parent.resolve() / Path(path).name
+
+
 def _runner(job: Job) -> str:
     return "harness.runner" if job.mode == "convert" else REGISTRY[job.format].SPEC.runner
 
@@ -159,19 +218,18 @@ def _reads_source(job: Job) -> bool:
     return job.mode == "convert" or REGISTRY[job.format].SPEC.needs_source
 
 
-def _as_seen(job: Job, folder: Path, seen: dict[Path, str]) -> Job:
+def _as_seen(job: Job, seen: dict[Path, str]) -> Job:
     """The job with its paths as they are inside."""
 
-    def inside(path: str) -> str:
-        real = Path(path).resolve()
+    def inside(real: Path) -> str:
         for host in sorted(seen, key=lambda h: len(h.parts), reverse=True):
             if real == host or real.is_relative_to(host):
                 return str(Path(seen[host]) / real.relative_to(host))
-        raise ValueError(f"{path} is under no mount")
+        raise ValueError(f"{real} is under no mount")
 
     return dataclasses.replace(
         job,
-        source=inside(job.source) if _reads_source(job) else "",
-        artifact=inside(job.artifact),
-        pack=inside(job.pack) if job.pack else "",
+        source=inside(Path(job.source).resolve()) if _reads_source(job) else "",
+        artifact=inside(_absolute(job.artifact)),
+        pack=inside(Path(job.pack).resolve()) if job.pack else "",
     )

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import random
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..cache import digest
+from ..errors import StepFailed
 from ..payload import payload
 from ..records import Cell, Trial
 from ..runner.job import VERSION, Job, MeasureOptions, TrialAnswer
 from ..runner.patterns import longest_loop_s
-from ..serial import Malformed, dumps, loads
+from ..serial import dumps
+from ..untrusted.arrays import LARGEST_BYTES
+from ..untrusted.budget import Budget, Leaf
+from ..untrusted.removal import remove
+from ..untrusted.results import check_samples
+from ..untrusted.text import read_record
 from .infer import LoadedArtifact
-from .jobs import JobLimits, run_job
+from .jobs import JobLimits, Output, run_job
 
 #: pictures that a trial rotates through, at most
 IMAGES = 16
@@ -56,7 +61,7 @@ def run_trial(
     """
     relative = f"cells/{cell.id}/trial-{index}"
     folder = run / relative
-    shutil.rmtree(folder, ignore_errors=True)  # an unfinished one of an interrupted run
+    remove(folder)  # an unfinished one of an interrupted run
     folder.mkdir(parents=True)
     job = Job(
         version=VERSION,
@@ -72,7 +77,8 @@ def run_trial(
         measure=rules,
     )
     began = time.monotonic()
-    answer = run_job(loaded.place, folder, job, limits, TrialAnswer, keep=["samples.npz"])
+    samples = Output(Leaf("samples.npz", Budget(LARGEST_BYTES)), check_samples)
+    answer = run_job(loaded.place, folder, job, limits, TrialAnswer, [samples])
     trial = _record(index, relative, answer, time.monotonic() - began)
     return replace(trial, made_of=made_of(loaded, pack, rules))
 
@@ -91,9 +97,8 @@ def keep_trial(run: Path, trial: Trial) -> Trial:
 def finished_trial(run: Path, cell: Cell, index: int, made_of: str) -> Trial | None:
     """A trial that an interrupted run already has, whole and of the same things; else None."""
     try:
-        path = run / f"cells/{cell.id}/trial-{index}/trial.json"
-        trial = loads(Trial, path.read_bytes())
-    except (OSError, Malformed):
+        trial = read_record(Trial, run / f"cells/{cell.id}/trial-{index}/trial.json", run)
+    except StepFailed:
         return None
     return trial if trial.made_of == made_of else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -23,6 +24,7 @@ from ..runtimes import DeviceMount, InstalledRuntime, RuntimeRequest
 from ..steps.jobs import Place
 from ..transports import Transport
 from ..transports.manifest import read as read_manifest
+from ..untrusted.budget import Leaf
 from .target import chosen, in_order
 
 #: what a shell says of a process that was killed by signal 9
@@ -44,6 +46,14 @@ for p in /proc/[0-9]*; do
   fi
 done
 exit 0
+"""
+
+
+#: which of the names `$2`… are in the folder `$1`
+LEFT = """\
+cd "$1" || exit
+shift
+for name in "$@"; do [ ! -e "$name" ] || printf '%s\\n' "$name"; done
 """
 
 
@@ -183,10 +193,11 @@ class DeviceRunner:
         try:
             self._transport.push(own.host, theirs[own].path)
             exit_code, output = self._execute(job, tuple(theirs.values()), on_line)
-            self._transport.pull(theirs[own].path, own.host)
+            job.log.write_bytes(output)
+            if exit_code == 0:
+                self._pull(job.leaves, theirs[own].path, own.host)
         finally:
             self._remove(theirs[own].path)
-        job.log.write_bytes(output)
         self._check(job, exit_code)
         text = output[-(1 << 16) :].decode("utf-8", "backslashreplace")
         return CompletedJob(exit_code, text, time.monotonic() - began)
@@ -197,6 +208,15 @@ class DeviceRunner:
         command = self._ready.command(job.argv, mounts, job.env, job.cpus, job.memory_bytes)
         done = self._transport.run(command, timeout_s=job.timeout_s, on_line=on_line)
         return done.exit_code, done.stdout + done.stderr
+
+    def _pull(self, leaves: Sequence[Leaf], there: PurePosixPath, here: Path) -> None:
+        """What is wanted, by name; one that is not there is for others to miss."""
+        names = [leaf.name for leaf in leaves]
+        asked = self._transport.run(["sh", "-c", LEFT, "sh", str(there), *names], timeout_s=60.0)
+        left = asked.text.split("\n")
+        for leaf in leaves:
+            if leaf.name in left:
+                self._transport.pull(there / leaf.name, here / leaf.name, leaf.budget)
 
     def _there(self, mount: Mount) -> DeviceMount:
         if mount.writable:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 from ..errors import UsageError
+from ..untrusted.budget import USUAL, Budget
 
 OnLine = Callable[[str], None]
 
@@ -59,10 +60,11 @@ class Transport(Protocol):
         """
         ...
 
-    def pull(self, remote: PurePosixPath, local: Path) -> Transfer:
+    def pull(self, remote: PurePosixPath, local: Path, budget: Budget = USUAL) -> Transfer:
         """Make `local` the device's file or folder, whole or not at all.
 
-        Raises StepFailed (no such file, permission denied, disk full), DeviceLost.
+        Only regular files, and folders of them, within the budget. Raises StepFailed (anything
+        else; no such file, permission denied, disk full), JobTimeout, DeviceLost.
         """
         ...
 

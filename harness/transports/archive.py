@@ -1,11 +1,10 @@
-"""A tar archive as a stream of blocks, made while it is sent and unpacked while it arrives."""
+"""A tar archive as a stream of blocks, made while it is sent; `untrusted.tar` takes them apart."""
 
 from __future__ import annotations
 
-import io
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import StepFailed
@@ -65,38 +64,3 @@ def _record(manifest: Manifest, marker: str, now: int) -> bytes:
         made += _header(FileEntry(f"{marker}/{name}", Path(), 0o644, len(data), ""), now)
         made += data + bytes(-len(data) % _BLOCK)
     return bytes(made)
-
-
-class _Arriving(io.RawIOBase):
-    """Blocks of a stream as the file that `tarfile` reads from."""
-
-    def __init__(self, more: Callable[[], bytes]) -> None:
-        self._more, self._rest = more, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if not self._rest:
-            self._rest = self._more()
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
-
-
-def unpack(more: Callable[[], bytes], folder: Path) -> None:
-    """Everything of an archive into `folder`, and nothing outside of it; `more` gives b"" last.
-
-    Raises StepFailed for an archive that is cut short or has a member that would get out.
-    """
-    stream = io.BufferedReader(_Arriving(more), CHUNK_BYTES)
-    try:
-        with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as archive:
-            archive.extractall(folder, filter="data")
-    except tarfile.FilterError as error:
-        raise StepFailed(f"{folder.name}: the device sent {error}") from error
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:  # odd numbers, too
-        raise StepFailed(f"{folder.name}: the device's archive is broken: {error}") from error
-    while stream.read(CHUNK_BYTES):
-        pass

@@ -10,10 +10,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import JobTimeout, StepFailed
+from ..untrusted import files
+from ..untrusted.budget import USUAL, Allowance, Budget
+from ..untrusted.names import NotTaken
 from . import Addressed, Completed, OnLine, Transfer
 from .failures import refused
 from .lines import Lines
@@ -35,8 +38,14 @@ class LocalTransport:
     def push(self, local: Path, remote: PurePosixPath) -> Transfer:
         return copy(local, Path(remote), f"push {local} to {remote}")
 
-    def pull(self, remote: PurePosixPath, local: Path) -> Transfer:
-        return copy(Path(remote), local, f"pull {remote} to {local}")
+    def pull(self, remote: PurePosixPath, local: Path, budget: Budget = USUAL) -> Transfer:
+        source, allowance = Path(remote), Allowance(budget)
+
+        def take(part: Path) -> None:
+            with files.handle(source.parent) as theirs, files.handle(part.parent) as ours:
+                files.copy(source.name, theirs, part.name, ours, allowance)
+
+        return _placed(take, local, f"pull {remote} to {local}")
 
     def run(
         self, argv: Sequence[str], *, timeout_s: float, on_line: OnLine | None = None
@@ -116,24 +125,35 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def copy(source: Path, target: Path, action: str) -> Transfer:
-    """A file or folder, through a temporary name beside the target; StepFailed when refused."""
-    began = time.monotonic()
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    """A file or folder of ours, with its links; StepFailed when refused."""
+
+    def take(part: Path) -> None:
         if source.is_dir():
             shutil.copytree(source, part, symlinks=True)
         else:
             shutil.copy(source, part)
-        files, size = measure(part)
+
+    return _placed(take, target, action)
+
+
+def _placed(take: Callable[[Path], None], target: Path, action: str) -> Transfer:
+    """What `take` makes, through a temporary name beside the target."""
+    began = time.monotonic()
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        take(part)
+        count, size = measure(part)
         put_in_place(part, target)
     except shutil.Error as error:
         raise refused(action, str(error.args[0][0][2])) from error
+    except NotTaken as error:
+        raise refused(action, error.message) from None
     except OSError as error:
         raise refused(action, str(error)) from error
     finally:
         discard(part)
-    return Transfer(files, size, time.monotonic() - began)
+    return Transfer(count, size, time.monotonic() - began)
 
 
 def measure(path: Path) -> tuple[int, int]:

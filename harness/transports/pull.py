@@ -7,15 +7,21 @@ import secrets
 import time
 from pathlib import Path, PurePosixPath
 
-from ..errors import StepFailed
-from . import Transfer, archive, scripts
+from ..errors import JobTimeout, StepFailed
+from ..untrusted import files, tar
+from ..untrusted.budget import Allowance, Budget
+from ..untrusted.names import NotTaken, shown
+from . import Transfer, scripts
 from .channel import STALL_S, Channel, Connection, Exited
 from .failures import lost, refused
 from .local import discard, measure, put_in_place
 from .started import start
 
+#: what a device says of an error is kept up to so many bytes
+SAID_BYTES = 1 << 16
 
-def pull(connection: Connection, remote: PurePosixPath, local: Path) -> Transfer:
+
+def pull(connection: Connection, remote: PurePosixPath, local: Path, budget: Budget) -> Transfer:
     """See `Transport.pull`."""
     began = time.monotonic()
     action = f"pull {connection.name}:{remote} to {local}"
@@ -25,23 +31,25 @@ def pull(connection: Connection, remote: PurePosixPath, local: Path) -> Transfer
         local.parent.mkdir(parents=True, exist_ok=True)
         channel = start(connection, scripts.PULL, path)
         try:
-            _receive(_Source(connection.name, channel, action), part)
+            source = _Source(connection.name, channel, action, Allowance(budget))
+            _receive(source, remote.name, part)
         finally:
             channel.close()
-        files, size = measure(part)
+        count, size = measure(part)
         put_in_place(part, local)
     except OSError as error:
         raise refused(action, str(error)) from error
     finally:
         discard(part)
-    return Transfer(files, size, time.monotonic() - began)
+    return Transfer(count, size, time.monotonic() - began)
 
 
 class _Source:
     """The standard output of a command; at its end, its exit code decides."""
 
-    def __init__(self, name: str, channel: Channel, action: str) -> None:
-        self._name, self._channel, self._action = name, channel, action
+    def __init__(self, name: str, channel: Channel, action: str, allowance: Allowance) -> None:
+        self._name, self._channel, self.action = name, channel, action
+        self.allowance = allowance
         self._said = bytearray()
         self._rest = b""
         self._over = False
@@ -52,8 +60,10 @@ class _Source:
         while b"\n" not in head:
             data = self.more()
             if not data:
-                raise refused(self._action, "the device sent nothing")
+                raise refused(self.action, "the device sent nothing")
             head += data
+            if len(head) > SAID_BYTES:
+                raise refused(self.action, "the device sent no file")
         line, _, self._rest = head.partition(b"\n")
         if not re.fullmatch(rb"D|F [0-7]{3}", line):
             self._drain(head)
@@ -65,43 +75,70 @@ class _Source:
             data, self._rest = self._rest, b""
             return data
         while not self._over:
-            event = self._channel.receive(STALL_S)
-            if event is None:
+            patience_s = min(STALL_S, self._left_s())
+            event = self._channel.receive(patience_s)
+            if event is None and patience_s == STALL_S:
                 raise lost(self._name, "in the middle of a pull", f"no answer for {STALL_S:g} s")
+            if event is None:
+                continue
             if isinstance(event, Exited):
                 self._end(event.code)
             elif event.is_error:
                 self._said += event.data
+                del self._said[:-SAID_BYTES]
             else:
                 return event.data
         return b""
 
+    def drain(self, head: bytes = b"") -> None:
+        """What follows, up to a limit: a device with one output says there what is wrong."""
+        said = bytearray(head)
+        while len(said) < SAID_BYTES and (data := self.more()):
+            said += data
+        self._said += said
+
+    def _left_s(self) -> float:
+        try:
+            return self.allowance.left_s
+        except JobTimeout as error:
+            raise JobTimeout(f"{self.action}: {error.message}") from None
+
     def _end(self, code: int) -> None:
         self._over = True
         if code:
-            raise refused(self._action, self._said.decode("utf-8", "backslashreplace"))
+            raise refused(self.action, self._said.decode("utf-8", "backslashreplace"))
 
     def _drain(self, head: bytes) -> None:
         """A device with one output for all: what is no file is an error message."""
-        self._said += head
         self._rest = b""
-        while data := self.more():
-            self._said += data
-        raise refused(self._action, self._said.decode("utf-8", "backslashreplace"))
+        self.drain(head)
+        raise refused(self.action, self._said.decode("utf-8", "backslashreplace"))
 
 
-def _receive(source: _Source, part: Path) -> None:
+def _receive(source: _Source, name: str, part: Path) -> None:
     header = source.header()
-    if header == "D":
-        part.mkdir()
-        try:
-            archive.unpack(source.more, part)
-        except StepFailed:
-            while source.more():  # what the device says of it is the better reason
-                pass
-            raise
-        return
-    with open(part, "wb") as file:
+    try:
+        if header == "D":
+            source.allowance.folder(name)
+            _receive_folder(source, part)
+        else:
+            _receive_file(source, name, part, int(header.split()[1], 8))
+    except tar.Broken as error:
+        source.drain()  # what the device says of it is the better reason
+        what = f"{source.action}: the device's archive is broken: {error.message}"
+        raise StepFailed(what) from None
+    except NotTaken as error:
+        raise StepFailed(f"{source.action}: {error.message}") from None
+
+
+def _receive_folder(source: _Source, part: Path) -> None:
+    part.mkdir()
+    with files.handle(part) as folder:
+        tar.unpack(source.more, folder, source.allowance)
+
+
+def _receive_file(source: _Source, name: str, part: Path, mode: int) -> None:
+    with files.handle(part.parent) as folder, files.created(part.name, mode, folder) as file:
         while data := source.more():
-            file.write(data)
-    part.chmod(int(header.split()[1], 8))
+            source.allowance.spend(shown(name), len(data))
+            files.write(file, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from ..untrusted.budget import USUAL, Budget
 from . import Completed, OnLine, Transfer
 from .channel import Connection
 from .execute import execute
@@ -25,8 +26,8 @@ class RemoteTransport:
     def push(self, local: Path, remote: PurePosixPath) -> Transfer:
         return push(self._connection, local, remote)
 
-    def pull(self, remote: PurePosixPath, local: Path) -> Transfer:
-        return pull(self._connection, remote, local)
+    def pull(self, remote: PurePosixPath, local: Path, budget: Budget = USUAL) -> Transfer:
+        return pull(self._connection, remote, local, budget)
 
     def run(
         self, argv: Sequence[str], *, timeout_s: float, on_line: OnLine | None = None

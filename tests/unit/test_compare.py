@@ -95,7 +95,7 @@ def test_truncated_samples_leave_their_cell_out(tmp_path: Path) -> None:
     path = tmp_path / "new" / new.results[0].trials[2].folder / "samples.npz"
     path.write_bytes(path.read_bytes()[:100])
     left_out = compare_runs(old, new).pairs[0].left_out
-    assert left_out.startswith(f"{path}: damaged samples: ")
+    assert left_out.startswith(f"{path}: cannot be read: ")
 
 
 def test_samples_of_a_clock_that_went_backwards_are_not_compared(tmp_path: Path) -> None:
@@ -106,17 +106,20 @@ def test_samples_of_a_clock_that_went_backwards_are_not_compared(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "arrays",
-    [{"latency_ns": np.array([], np.int64)}, {}, {"latency_ns": np.array([[1, 2]])}],
-    ids=["no samples", "no array", "a table"],
+    ("arrays", "why"),
+    [
+        ({"latency_ns": np.array([], np.int64)}, "no samples in it"),
+        ({}, "cannot be read: it lacks latency_ns"),
+        ({"latency_ns": np.array([[1, 2]])}, "cannot be read: latency_ns has shape (1, 2)"),
+    ],
 )
 def test_a_file_without_samples_leaves_its_cell_out(
-    tmp_path: Path, arrays: dict[str, np.ndarray]
+    tmp_path: Path, arrays: dict[str, np.ndarray], why: str
 ) -> None:
     old, new = write(tmp_path / "old", {OK: 10.0}), write(tmp_path / "new", {OK: 10.0})
     path = tmp_path / "new" / new.results[0].trials[1].folder / "samples.npz"
     np.savez(path, **arrays)  # type: ignore[arg-type]
-    assert compare_runs(old, new).pairs[0].left_out == f"{path}: no samples in it"
+    assert compare_runs(old, new).pairs[0].left_out == f"{path}: {why}"
 
 
 def few(result: CellResult) -> CellResult:

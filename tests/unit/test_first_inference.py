@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_datasets import make
 from test_jobs import MODEL
@@ -23,11 +24,10 @@ from harness.targets.first_inference import FirstRun
 from harness.transports import Transport, connect
 
 LOCAL = DeviceSpec("local", "linux", "local")
-LEAVES = {"convert": "model.tflite", "outputs": "outputs.npz"}
 
 
 class Engine:
-    """Builds a name; a job leaves ten bytes under the name that its mode owes."""
+    """Builds a name; a job leaves what its mode owes."""
 
     name = "docker"
 
@@ -43,7 +43,10 @@ class Engine:
     def run(self, image: Image, job: JobSpec, on_line: Any = None) -> CompletedJob:
         folder = next(mount.host for mount in job.mounts if mount.writable)
         self.jobs.append(loads(Job, (folder / "job.json").read_bytes()))
-        (folder / LEAVES[self.jobs[-1].mode]).write_bytes(b"0123456789")
+        if self.jobs[-1].mode == "convert":
+            (folder / "model.tflite").write_bytes(b"0123456789")
+        else:
+            np.savez(folder / "outputs.npz", o=np.zeros((1, 5), np.float32))
         (folder / "result.json").write_text(dumps(Answer(1.0, "1.0")))
         return CompletedJob(0, "", 0.1)
 
@@ -73,7 +76,7 @@ def test_the_runtime_and_one_inference_are_told(start: Start) -> None:
     first, engine, transport = start()
     facts: Any = None  # this machine's own are read by its site
     assert first.runtime(transport, LOCAL, facts) == "TFLite (LiteRT) as docker bench/tflite:1"
-    assert first.infer(transport, LOCAL, facts) == "m on one picture: 10 bytes of outputs"
+    assert first.infer(transport, LOCAL, facts) == "m on one picture: 282 bytes of outputs"
     assert [(job.mode, job.images) for job in engine.jobs] == [("convert", 0), ("outputs", 1)]
 
 

@@ -16,7 +16,9 @@ from harness.errors import StepFailed
 from harness.records import Image, ModelSpec, TensorSpec
 from harness.runner.job import PROFILES, VERSION, Answer, Job
 from harness.steps import jobs
-from harness.steps.jobs import JobLimits, Place, last_words, run_job
+from harness.steps.jobs import JobLimits, Output, Place, last_words, run_job, written
+from harness.untrusted import files
+from harness.untrusted.budget import Budget, Leaf
 
 MODEL = ModelSpec(
     "m", "detection", "n.py", "b", "w.pt", "0", TensorSpec("i", (1, 3, 8, 8)), ("o",), ("c",)
@@ -40,6 +42,7 @@ class FakeEngine:
     def run(self, image: Image, job: JobSpec) -> CompletedJob:
         self.spec = job
         writable = next(m.host for m in job.mounts if m.writable)
+        self.asked = json.loads((writable / "job.json").read_text())
         for name, text in self.leaves.items():
             (writable / name).write_text(text)
         return CompletedJob(self.exit_code, self.output, 0.1)
@@ -67,7 +70,8 @@ def run(
     format: str = "onnx",
 ) -> Answer:
     asked = job(folders, artifact, format)
-    return run_job(Place(engine, IMAGE), folders["job"], asked, LIMITS, Answer, keep)
+    outputs = [Output(Leaf(name, Budget(100)), files.check) for name in keep]
+    return run_job(Place(engine, IMAGE), folders["job"], asked, LIMITS, Answer, outputs)
 
 
 GOOD = {"result.json": '{"seconds": 1.5, "runtime_version": "1", "images": 2}'}
@@ -77,6 +81,7 @@ def test_a_job_sees_its_paths_inside(folders: dict[str, Path]) -> None:
     engine = FakeEngine(GOOD)
     assert run(engine, folders, folders["artifacts"] / "model.onnx").seconds == 1.5
     seen = json.loads((folders["job"] / "job.json").read_text())
+    assert engine.asked == seen
     assert (seen["source"], seen["artifact"], seen["pack"]) == (
         "",
         "/artifact/model.onnx",
@@ -127,6 +132,19 @@ def test_a_job_that_did_not_finish_is_a_failed_step(
     assert raised.value.message.startswith(message)
 
 
+def test_a_job_writes_into_a_folder_of_its_own_of_which_only_what_is_wanted_is_left(
+    folders: dict[str, Path],
+) -> None:
+    engine = FakeEngine({**GOOD, "events.jsonl": "{}", "model": "m", "log.txt": "not the job's"})
+    run(engine, folders, folders["artifacts"] / "m", ("model",))
+    assert engine.spec is not None
+    (writable,) = (mount.host for mount in engine.spec.mounts if mount.writable)
+    assert writable == folders["job"] / "out"
+    assert engine.spec.log == folders["job"] / "log.txt"
+    left = sorted(path.name for path in folders["job"].iterdir())
+    assert left == ["events.jsonl", "job.json", "model", "result.json"]
+
+
 @pytest.mark.parametrize(
     ("output", "words"),
     [
@@ -154,7 +172,9 @@ def test_a_format_with_a_runner_of_its_own_is_run_by_it_and_converted_by_ours(
     monkeypatch.setattr(formats.REGISTRY["onnx"], "SPEC", spec)
     for mode, module in (("trial", "native.runner"), ("convert", "harness.runner")):
         engine = FakeEngine(GOOD)
-        made = replace(job(folders, folders["job"] / "model.onnx", "onnx"), mode=mode)
-        run_job(Place(engine, IMAGE), folders["job"], made, LIMITS, Answer)
+        folder = folders["job"] / mode
+        folder.mkdir()
+        made = replace(job(folders, written(folder, "model.onnx"), "onnx"), mode=mode)
+        run_job(Place(engine, IMAGE), folder, made, LIMITS, Answer)
         assert engine.spec is not None
         assert engine.spec.argv == ("-m", module, "/job")

@@ -20,7 +20,8 @@ CLI = (
 #: from the ground up; a package imports nothing of its own floor or of one above
 FLOORS = (
     (SHARED,),
-    ("containers", "formats", "tasks", "transports"),
+    ("formats", "tasks", "untrusted"),
+    ("containers", "store", "transports"),
     ("bundling", "lab", "metrics", "ondevice", "runner"),
     ("analysis", "export", "kinds", "steps"),
     ("monitor", "report", "runtimes", "scenario"),

@@ -231,9 +231,12 @@ def test_a_cell_is_measured_again_on_another_device(
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({"latency_ns": np.array([], np.int64)}, "no samples in it"),
-        ({"start_ns": np.arange(5)}, "no samples in it"),
-        ({"latency_ns": np.array([1.5, 2.5])}, "no samples in it"),
+        ({"latency_ns": np.array([], int), "start_ns": np.array([], int)}, "no samples in it"),
+        ({"start_ns": np.arange(5)}, "cannot be read: it lacks latency_ns"),
+        (
+            {"latency_ns": np.array([1.5, 2.5]), "start_ns": np.arange(2)},
+            "cannot be read: latency_ns has values of type float64",
+        ),
     ],
 )
 def test_a_trial_without_samples_ends_the_replay_with_its_file(

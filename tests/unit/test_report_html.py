@@ -192,10 +192,10 @@ def test_the_command_repeats_the_cell(run: ExampleRun) -> None:
 
 
 def test_a_log_is_cut_to_its_end_without_control_codes() -> None:
-    log = tail("log.txt", b"\x1b[31mred\x1b[0m\r\n\xff\x00" + b"line\n" * 300)
+    log = tail("log.txt", b"\x1b[31mred\x1b[0m\r\n\xff\x00" + b"line\n" * 300, 2000)
     assert log.cut
     assert log.text == "\n".join(["line"] * 200)
-    assert tail("log.txt", b"\x1b[31mred\x1b[0m\r\n").text == "red"
+    assert tail("log.txt", b"\x1b[31mred\x1b[0m\r\n", 14).text == "red"
 
 
 def test_many_samples_are_thinned_and_the_page_says_so() -> None:

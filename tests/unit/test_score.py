@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from harness.errors import StepFailed
 from harness.records import ModelSpec, Scores, TensorSpec
-from harness.steps.score import read_predictions, score
+from harness.steps.score import score
 from harness.tasks import Detections, rle
 from harness.tasks.detections import pack
+from harness.untrusted.results import read_predictions
 
 SPEC = ModelSpec(
     name="rio",
@@ -71,9 +72,8 @@ def test_a_damaged_file_is_a_failed_step(tmp_path: Path) -> None:
     path = tmp_path / "predictions.npz"
     for content in (b"", b"PK", b"no archive"):
         path.write_bytes(content)
-        with pytest.raises(StepFailed, match=r"predictions\.npz: cannot be read: ") as caught:
+        with pytest.raises(StepFailed, match=r"predictions\.npz: cannot be read: it is no archive"):
             read_predictions(path)
-        assert caught.value.hint == "run the cell again"
 
 
 def test_missing_and_uneven_columns_are_named(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_missing_and_uneven_columns_are_named(tmp_path: Path) -> None:
     np.savez(path, **{name: arrays[name] for name in ("image_id", "box", "score")})
     with pytest.raises(StepFailed) as caught:
         read_predictions(path)
-    assert caught.value.message == f"{path}: lacks label, image_size"
+    assert caught.value.message == f"{path}: cannot be read: it lacks label, image_size"
     np.savez(path, **{**arrays, "score": np.zeros(2, np.float32)})
     with pytest.raises(StepFailed, match="columns differ in length: .*'score': 2"):
         read_predictions(path)

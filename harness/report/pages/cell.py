@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import StepFailed
 from harness.printable import printable
 from harness.records import Cell, Parity, RunInfo
 from harness.report import celltables as tables
@@ -22,6 +23,7 @@ from harness.report.page import Chart, Maker, Page, Report, cell_href, device_hr
 from harness.report.panels import Drawn, PanelRow, draw
 from harness.report.patterns import PatternShown, pattern
 from harness.report.placement import LayersShown, PlacementShown, layers, placement
+from harness.untrusted.text import read_end
 
 _LOG_LINES, _LOG_BYTES = 200, 64_000
 
@@ -192,22 +194,20 @@ def _scenario(info: RunInfo) -> str:
 def _logs(folder: Path, cell: Cell) -> Iterable[Log]:
     """The ends of the cell's logs; a cell id that would leave the run's folder has none."""
     place = folder / "cells" / cell.id
-    if not place.resolve().is_relative_to(folder.resolve()):
-        return
     for path in (place / "log.txt", place / "convert.log", *sorted(place.glob("trial-*/log.txt"))):
         try:
-            raw = path.read_bytes()
-        except OSError:
+            raw, size = read_end(path, _LOG_BYTES, folder)
+        except StepFailed:
             continue
         if raw.strip():
-            yield tail(path.relative_to(place).as_posix(), raw)
+            yield tail(path.relative_to(place).as_posix(), raw, size)
 
 
-def tail(name: str, raw: bytes) -> Log:
-    """The last lines as text, without a terminal's control codes."""
-    text = printable(raw[-_LOG_BYTES:].decode("utf-8", "replace").replace("\r\n", "\n"))
+def tail(name: str, raw: bytes, size: int) -> Log:
+    """The last lines of a log of so many bytes, without a terminal's control codes."""
+    text = printable(raw.decode("utf-8", "replace").replace("\r\n", "\n"))
     lines = text.splitlines()
-    cut = len(raw) > _LOG_BYTES or len(lines) > _LOG_LINES
+    cut = size > len(raw) or len(lines) > _LOG_LINES
     return Log(name, "\n".join(lines[-_LOG_LINES:]), cut)
 
 

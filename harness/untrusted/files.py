@@ -1,0 +1,217 @@
+"""Files are opened below a handle of their folder; links are not followed, copies are new files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePath
+from typing import Final
+
+from .budget import DEEPEST, Allowance, Leaf
+from .names import SETUID, NotTaken, kind, not_regular, shown
+
+CHUNK_BYTES: Final = 1 << 20
+#: a pipe that nobody writes to does not hold us
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def handle(path: Path | str, below: int | None = None) -> Iterator[int]:
+    """An open folder; it stays the same one, whatever is put in its place. Raises OSError.
+
+    Below another handle a link is not followed; how a path of ours leads to its folder is ours.
+    """
+    opened = os.open(path, _FOLDER if below is None else _FOLDER | os.O_NOFOLLOW, dir_fd=below)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def regular(name: str, below: int, path: Path | None = None) -> Iterator[int]:
+    """A regular file of the folder `below`, open to be read. Raises StepFailed for anything else.
+
+    `path` is that of one that lies where no job writes: it may have other names and any mode.
+    """
+    said, ours = str(path or name), path is not None
+    with _refused(said):
+        _check(said, os.stat(name, dir_fd=below, follow_symlinks=False), ours)
+        opened = os.open(name, _FILE, dir_fd=below)
+    try:
+        _check(said, os.fstat(opened), ours)  # it may have been exchanged
+        yield opened
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def inside(path: Path, root: Path | None = None) -> Iterator[int]:
+    """A regular file, to which no link leads from `root` on, its folder or one above that.
+
+    Raises StepFailed, also for a path that leads out of `root`.
+    """
+    root = root or path.parent
+    parts = _parts(root, path)
+    with ExitStack() as stack:
+        with _refused(str(path)):
+            folder = stack.enter_context(handle(root))
+            for part in parts[:-1]:
+                folder = stack.enter_context(handle(part, folder))
+        yield stack.enter_context(regular(parts[-1], folder, path))
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether it is there, and as `inside` wants it."""
+    try:
+        with inside(path, root):
+            return True
+    except NotTaken:
+        return False
+
+
+def read(path: Path, most: int, root: Path | None = None) -> bytes:
+    """All of a file, see `inside`. Raises StepFailed for one of more than `most` bytes, too."""
+    with inside(path, root) as file:
+        if os.fstat(file).st_size > most:
+            raise NotTaken(f"{path}: has more than the {most:,} bytes that are read of it")
+        with open(file, "rb", closefd=False) as stream:
+            return stream.read(most)
+
+
+def take(leaves: Sequence[Leaf], source: int, folder: Path) -> None:
+    """Copy what a job left in `source`, an open folder, into `folder`, where none of it is yet.
+
+    Raises StepFailed for a leaf that is missing, or is what may not be taken over; OSError.
+    """
+    with handle(folder) as target:
+        for leaf in leaves:
+            if _is_there(leaf.name, source):
+                copy(leaf.name, source, leaf.name, target, Allowance(leaf.budget))
+            elif leaf.required:
+                raise NotTaken(f"the job left no {leaf.name}")
+
+
+def copy(
+    name: str, source: int, new: str, target: int, allowance: Allowance, depth: int = 0
+) -> None:
+    """The regular file or the folder `name` of `source`, as `new` in `target`.
+
+    Raises StepFailed, and OSError for what `target` does not take.
+    """
+    allowance.entry(shown(name), depth)
+    with _refused(name):
+        seen = os.stat(name, dir_fd=source, follow_symlinks=False)
+    if not stat.S_ISDIR(seen.st_mode):
+        with regular(name, source) as file, created(new, seen.st_mode, target) as made:
+            _pour(name, file, made, allowance)
+        return
+    allowance.folder(name)
+    with ExitStack() as stack:
+        with _refused(name):
+            inner = stack.enter_context(handle(name, source))
+            found = stack.enter_context(os.scandir(inner))
+        os.mkdir(new, 0o755, dir_fd=target)
+        made = stack.enter_context(handle(new, target))
+        for entry in found:
+            copy(entry.name, inner, entry.name, made, allowance, depth + 1)
+
+
+def check(path: Path) -> None:
+    """Raises StepFailed unless it is a regular file, or a folder of such files and folders."""
+    with _refused(str(path)), handle(path.parent) as folder:
+        _check_below(path.name, folder, str(path), 0)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """A regular file as a new one. Raises StepFailed, and OSError for what cannot be written."""
+    with (
+        inside(source) as file,
+        handle(target.parent) as folder,
+        created(target.name, 0o644, folder) as made,
+    ):
+        while data := os.read(file, CHUNK_BYTES):
+            write(made, data)
+
+
+@contextmanager
+def created(name: str, mode: int, below: int) -> Iterator[int]:
+    """A new file of ours, open to be written, with a harmless mode. Raises OSError."""
+    opened = os.open(name, _NEW, 0o600, dir_fd=below)
+    try:
+        yield opened
+        os.fchmod(opened, mode & 0o755 | 0o600)
+    finally:
+        os.close(opened)
+
+
+def write(file: int, data: bytes) -> None:
+    """All of `data`. Raises OSError."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def _pour(name: str, source: int, target: int, allowance: Allowance) -> None:
+    """A file that grows meanwhile, or says that it is larger than it is, costs its budget alone."""
+    size = os.fstat(source).st_size
+    allowance.spend(shown(name), size)
+    while data := os.read(source, CHUNK_BYTES):
+        allowance.spend(shown(name), max(0, len(data) - size))
+        size = max(0, size - len(data))
+        write(target, data)
+
+
+def _check_below(name: str, folder: int, path: str, depth: int) -> None:
+    seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISDIR(seen.st_mode) or depth > DEEPEST:
+        _check(path, seen, ours=True)
+        return
+    with handle(name, folder) as inner, os.scandir(inner) as found:
+        for entry in found:
+            _check_below(entry.name, inner, f"{path}/{entry.name}", depth + 1)
+
+
+def _check(name: str, seen: os.stat_result, ours: bool) -> None:
+    if not stat.S_ISREG(seen.st_mode):
+        raise not_regular(name, kind(seen.st_mode))
+    if ours:
+        return
+    if seen.st_nlink > 1:
+        raise not_regular(name, "a hard link to another file")
+    if seen.st_mode & (stat.S_ISUID | stat.S_ISGID):
+        raise not_regular(name, SETUID)
+
+
+def _is_there(name: str, below: int) -> bool:
+    try:
+        os.stat(name, dir_fd=below, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _refused(name: str) -> Iterator[None]:
+    """Not to be had is StepFailed: what others have left is no fault of this machine."""
+    try:
+        yield
+    except OSError as error:
+        raise NotTaken(f"{shown(name)}: {error.strerror or error}") from None
+    except ValueError as error:  # a zero byte, a lone surrogate
+        raise NotTaken(f"{shown(name)}: {error}") from None
+
+
+def _parts(root: Path, path: Path) -> tuple[str, ...]:
+    """Of `path` relative to `root`. Raises StepFailed for one that leads out of it."""
+    try:
+        parts = PurePath(path).relative_to(root).parts
+    except ValueError:
+        parts = ()
+    if not parts or ".." in parts:
+        raise NotTaken(f"{shown(str(path))}: lies outside of {root}")
+    return parts

@@ -1,0 +1,110 @@
+"""The files that jobs of each mode leave, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import StepFailed
+from .arrays import Column, read_arrays
+
+Arrays = dict[str, NDArray[Any]]
+
+STAMPS: Final = ("latency_ns", "start_ns")
+_OTHERS: Final = ("scheduled_ns", "turn_ns", "warmup_ns", "pre_ns", "infer_ns", "post_ns", "e2e_ns")
+SAMPLES: Final = {name: Column("iu", required=name in STAMPS) for name in (*STAMPS, *_OTHERS)}
+#: what an older or a newer bench may have written
+KNOWN_SAMPLES: Final = {name: Column("iu", required=name == STAMPS[0]) for name in SAMPLES}
+PREDICTIONS: Final = {
+    "image_id": Column("i"),
+    "box": Column("f", (None, 4)),
+    "score": Column("f"),
+    "label": Column("i"),
+    "image_size": Column("i", (None, 3)),
+    "rle": Column("u", required=False),
+    "rle_end": Column("i", required=False),
+}
+#: pixels a side of a picture
+LONGEST_SIDE: Final = 1 << 20
+
+
+def read_samples(
+    path: Path, root: Path | None = None, columns: Mapping[str, Column] = KNOWN_SAMPLES
+) -> Arrays:
+    """Times of a trial, int64 ns, at least one. Raises StepFailed."""
+    arrays = read_arrays(path, columns, root, others=columns is KNOWN_SAMPLES)
+    if not len(arrays["latency_ns"]):
+        raise StepFailed(f"{path}: no samples in it")
+    for name, array in arrays.items():
+        if array.dtype.kind == "u" and array.size and int(array.max()) >= 1 << 63:
+            raise StepFailed(f"{path}: {name} has values beyond int64")
+    return {name: array.astype(np.int64, copy=False) for name, array in arrays.items()}
+
+
+def check_samples(path: Path) -> None:
+    """Of a trial that has just ended: nothing is missing, and nothing else is there."""
+    arrays = read_samples(path, columns=SAMPLES)
+    lengths = {name: len(arrays[name]) for name in STAMPS}
+    if len(set(lengths.values())) > 1:
+        raise StepFailed(f"{path}: columns differ in length: {lengths}")
+
+
+def read_outputs(path: Path, names: Collection[str], rows: int) -> Arrays:
+    """Raw outputs by name, `rows` of each; they may be NaN. Raises StepFailed."""
+    arrays = read_arrays(path, dict.fromkeys(names, Column("biuf", None, nan=True)))
+    for name, array in arrays.items():
+        if len(array) != rows:
+            raise StepFailed(f"{path}: {ascii(name)} has {len(array):,} rows, expected {rows:,}")
+    return arrays
+
+
+def read_predictions(path: Path, root: Path | None = None, *, images: int | None = None) -> Arrays:
+    """What was found on `images` pictures; see docs/reference/run-folder.md. Raises StepFailed."""
+    arrays = read_arrays(path, PREDICTIONS, root)
+    lengths = {name: len(arrays[name]) for name in ("image_id", "box", "score", "label")}
+    if "rle_end" in arrays:
+        lengths["rle_end"] = len(arrays["rle_end"])
+    if len(set(lengths.values())) > 1:
+        raise StepFailed(f"{path}: columns differ in length: {lengths}")
+    for wrong in (_wrong_pictures(arrays, images), _wrong_masks(arrays)):
+        if wrong:
+            raise StepFailed(f"{path}: {wrong}")
+    return arrays
+
+
+def _wrong_pictures(arrays: Arrays, images: int | None) -> str:
+    ids, sizes = arrays["image_size"][:, 0], arrays["image_size"][:, 1:]
+    if images is not None and len(ids) != images:
+        return f"is of {len(ids):,} pictures, expected {images:,}"
+    if len(np.unique(ids)) != len(ids):
+        return "a picture comes twice"
+    if sizes.size and not (sizes.min() > 0 and sizes.max() <= LONGEST_SIDE):
+        return "a picture has no size"
+    if (np.diff(arrays["image_id"]) < 0).any() or not np.isin(arrays["image_id"], ids).all():
+        return "detections are not in the order of their pictures"
+    if arrays["label"].size and arrays["label"].min() < 0:
+        return "a label is negative"
+    return ""
+
+
+def _wrong_masks(arrays: Arrays) -> str:
+    """Runs of each mask cover its picture, to the pixel: a scorer in C counts on it."""
+    if ("rle" in arrays) != ("rle_end" in arrays):
+        return "has masks without their ends"
+    if "rle" not in arrays:
+        return ""
+    runs, ends = arrays["rle"], arrays["rle_end"]
+    last = int(ends[-1]) if len(ends) else 0
+    if last != len(runs) or (np.diff(ends, prepend=0) <= 0).any():
+        return "the ends of its masks are not in order"
+    order = np.argsort(arrays["image_size"][:, 0])
+    rows = order[np.searchsorted(arrays["image_size"][order, 0], arrays["image_id"])]
+    height, width = arrays["image_size"][rows, 1], arrays["image_size"][rows, 2]
+    if runs.size and int(runs.max()) >= 1 << 31:
+        return "a mask is larger than its picture"
+    covered = np.diff(np.append(0, np.cumsum(runs, dtype=np.int64))[ends], prepend=0)
+    return "" if (covered == height * width).all() else "a mask does not cover its picture"

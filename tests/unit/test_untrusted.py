@@ -1,0 +1,504 @@
+"""What others have made is read or refused in one line, whatever it is."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import time
+import tracemalloc
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.errors import StepFailed
+from harness.records import Cell, Layer
+from harness.serial import dumps
+from harness.untrusted import files, results, tar, text
+from harness.untrusted.arrays import LARGEST_BYTES, Column, read_arrays
+from harness.untrusted.budget import Allowance, Budget, Leaf
+from harness.untrusted.names import shown
+from harness.untrusted.removal import remove
+
+COLUMNS = {"a": Column("iu"), "b": Column("f", (None, 2), required=False)}
+
+
+def npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def packed(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def header(shape: str, descr: str = "'<i8'", fortran: str = "False") -> bytes:
+    said = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
+    said += b" " * (-len(said) - 11 & 63) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(said)) + said
+
+
+def archive(content: bytes, method: int = zipfile.ZIP_STORED, name: str = "a.npy") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as made:
+        made.writestr(name, content)
+    return file.getvalue()
+
+
+def claiming(size: int) -> bytes:
+    """A directory that says so of a member of a hundred bytes."""
+    data = bytearray(archive(header("(12,)") + bytes(96), zipfile.ZIP_DEFLATED))
+    at = data.index(b"PK\1\2") + 24
+    data[at : at + 4] = struct.pack("<I", size)
+    return bytes(data)
+
+
+def read(tmp_path: Path, data: bytes) -> dict[str, Any]:
+    path = tmp_path / "x.npz"
+    path.write_bytes(data)
+    return read_arrays(path, COLUMNS)
+
+
+# ---- arrays ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("save", [npz, packed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_are_read_as_numpy_wrote_them(
+    tmp_path: Path, save: Callable[..., bytes], order: Any
+) -> None:
+    arrays = {"a": np.arange(7, dtype=np.uint16), "b": np.ones((3, 2), np.float32, order=order)}
+    arrays["b"][1] = 5
+    found = read(tmp_path, save(**arrays))
+    assert list(found) == ["a", "b"]
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        assert (found[name] == array).all()
+        assert found[name].flags.writeable
+    assert read(tmp_path, npz(a=np.zeros(0, int)))["a"].shape == (0,)
+
+
+def test_what_is_true_is_true_whatever_its_byte(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(archive(header("(3,)", "'|b1'") + b"\0\1\7"))
+    found = read_arrays(path, {"a": Column("b")})["a"]
+    assert found.dtype == bool
+    assert found.tolist() == [False, True, True]
+
+
+NO_ARCHIVE = "it is no archive of arrays, or cut short"
+MALFORMED: dict[str, bytes] = {
+    NO_ARCHIVE: b"",
+    f"{NO_ARCHIVE} ": b"PK",
+    f"{NO_ARCHIVE}  ": npz(a=np.arange(5))[:-1],
+    f"{NO_ARCHIVE}   ": npz(a=np.arange(5)) + b"\0",
+    f"{NO_ARCHIVE}    ": io.BytesIO(header("(1,)") + bytes(8)).getvalue(),
+    "it lacks a": npz(b=np.ones((1, 2))),
+    "nobody asked for its array c": npz(a=np.arange(5), c=np.arange(5)),
+    "nobody asked for its array \\x1b]0;x\\x07": npz(**{"a": np.arange(5), "\x1b]0;x\x07": [1]}),
+    "a has values of type float64": npz(a=np.ones(5)),
+    "a has shape (2, 2)": npz(a=np.ones((2, 2), int)),
+    "a has shape ()": npz(a=np.int64(5)),
+    "b has shape (2, 3)": npz(a=np.arange(5), b=np.ones((2, 3))),
+    "b has shape (0,)": npz(a=np.arange(5), b=np.ones(0)),
+    "b has NaN": npz(a=np.arange(5), b=np.full((1, 2), np.nan)),
+    "a.npy is no array of plain numbers": npz(a=np.array([print], object)),
+    "a.npy is no array of plain numbers ": npz(a=np.array(["text"])),
+    "a.npy is no array of plain numbers  ": npz(a=np.array([1 + 1j])),
+    "a.npy is no array of plain numbers   ": npz(a=np.zeros(2, [("x", int)])),
+    "a.npy is no array of plain numbers    ": npz(a=np.arange(3).astype(">i8")),
+    "a.npy is no array of plain numbers     ": archive(header("(" * 200 + ")" * 200)),
+    "a.npy is no array of plain numbers      ": archive(header("(-1,)")),
+    "a.npy is no array of plain numbers       ": archive(b"not numpy's"),
+    "a.npy is no array of plain numbers        ": archive(b""),
+    f"a.npy claims shape ({10**12},) and has 8 bytes": archive(header(f"({10**12},)") + bytes(8)),
+    "a.npy claims shape (2,) and has 8 bytes": archive(header("(2,)") + bytes(8)),
+    "a.npy claims shape (1,) and has 16 bytes": archive(header("(1,)") + bytes(16)),
+    f"a.npy claims shape ({10**12}, 0) and has 0 bytes": archive(header(f"({10**12}, 0)")),
+    "a.npy claims shape (1, 1, 1, 1, 1, 1, 1, 1, 1) and has 8 bytes": archive(
+        header(f"({'1, ' * 9})".replace(", )", ")")) + bytes(8)
+    ),
+    "compression 12 is not one that numpy uses": archive(header("(0,)"), zipfile.ZIP_BZIP2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", MALFORMED)
+def test_an_archive_that_is_malformed_is_refused_in_one_line(tmp_path: Path, why: str) -> None:
+    with pytest.raises(StepFailed) as caught:
+        read(tmp_path, MALFORMED[why])
+    assert caught.value.message == f"{tmp_path}/x.npz: cannot be read: {why.rstrip()}"
+
+
+def test_a_member_that_claims_more_than_its_bytes_can_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StepFailed, match="bytes cannot be the 4,000,000,000 that they claim$"):
+        read(tmp_path, claiming(4_000_000_000))
+
+
+def test_a_bomb_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    """Three gigabytes of zeros, as an archive of three megabytes."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    piece, content = bytes(1 << 24), bytearray()
+    head, count = header(f"({3 << 27},)"), (3 << 30) // (1 << 24)
+    content += deflate.compress(head)
+    crc = zlib.crc32(head)
+    for _ in range(count):
+        content += deflate.compress(piece)
+        crc = zlib.crc32(piece, crc)
+    content += deflate.flush()
+    size = len(head) + (3 << 30)
+    local = b"PK\3\4" + struct.pack("<H", 20)
+    local += struct.pack("<HHHHIIIHH", 0, 8, 0, 0, crc, len(content), size, 5, 0) + b"a.npy"
+    central = b"PK\1\2" + struct.pack(
+        "<HHHHHHIIIHHHHHII", 20, 20, 0, 8, 0, 0, crc, len(content), size, 5, 0, 0, 0, 0, 0, 0
+    )
+    central += b"a.npy"
+    end = struct.pack("<HHHHIIH", 0, 0, 1, 1, len(central), len(local) + len(content), 0)
+    path = tmp_path / "x.npz"
+    path.write_bytes(local + content + central + b"PK\5\6" + end)
+    assert size > LARGEST_BYTES
+    assert path.stat().st_size < 4 << 20
+    tracemalloc.start()
+    with pytest.raises(StepFailed, match=r"its arrays would have 3,221,225,\d\d\d bytes$"):
+        read_arrays(path, COLUMNS)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_an_archive_of_very_many_files_is_not_even_listed(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w") as made:
+        for number in range(5000):
+            made.writestr(str(number), b"")
+    with pytest.raises(StepFailed, match="in 5,000 arrays are too many$"):
+        read_arrays(path, COLUMNS)
+
+
+def test_an_array_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(npz(a=np.arange(2), b=np.ones((1, 2))).replace(b"b.npy", b"a.npy"))
+    with pytest.raises(StepFailed, match="cannot be read: an array comes twice$"):
+        read_arrays(path, COLUMNS)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_to_an_archive_is_more_than_one_line(tmp_path: Path, data: st.DataObject) -> None:
+    good = bytearray(packed(a=np.arange(200), b=np.ones((3, 2))))
+    for _ in range(data.draw(st.integers(1, 6))):
+        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(len(good) - 30, len(good)))
+    try:
+        read(tmp_path, bytes(good[:cut]))
+    except StepFailed as error:
+        assert "\n" not in error.message
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_header_of_an_array_is_more_than_one_line(tmp_path: Path, said: bytes) -> None:
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(said)) + said
+    with pytest.raises(StepFailed):
+        read(tmp_path, archive(content))
+
+
+# ---- what jobs leave ---------------------------------------------------------------------------
+
+
+def found(**other: Any) -> dict[str, Any]:
+    """Two pictures of 2 x 3 pixels, three detections, each with a mask."""
+    arrays = {
+        "image_id": np.array([4, 4, 9]),
+        "box": np.ones((3, 4), np.float32),
+        "score": np.ones(3, np.float32),
+        "label": np.zeros(3, np.int32),
+        "image_size": np.array([(9, 2, 3), (4, 2, 3)]),
+        "rle": np.array([6, 2, 4, 1, 5], np.uint32),
+        "rle_end": np.array([1, 3, 5]),
+    }
+    return {name: value for name, value in {**arrays, **other}.items() if value is not None}
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "columns differ in length: ": {"score": np.ones(2, np.float32)},
+    "a picture comes twice": {"image_size": np.array([(4, 2, 3), (4, 2, 3)])},
+    "is of 3 pictures, expected 2": {"image_size": np.array([(4, 2, 3), (9, 2, 3), (1, 1, 1)])},
+    "a picture has no size": {"image_size": np.array([(4, 2, 3), (9, 0, 3)])},
+    "a picture has no size ": {"image_size": np.array([(4, 2, 1 << 62), (9, 2, 3)])},
+    "detections are not in the order of their pictures": {"image_id": np.array([9, 4, 4])},
+    "detections are not in the order of their pictures ": {"image_id": np.array([4, 5, 9])},
+    "a label is negative": {"label": np.array([0, -1, 0], np.int32)},
+    "has masks without their ends": {"rle_end": None},
+    "the ends of its masks are not in order": {"rle_end": np.array([1, 5, 3])},
+    "the ends of its masks are not in order ": {"rle_end": np.array([1, 3, 1 << 60])},
+    "the ends of its masks are not in order  ": {"rle_end": np.array([1, 1, 5])},
+    "a mask is larger than its picture": {"rle": np.array([6, 2, 4, 1, 1 << 31], np.uint32)},
+    "a mask does not cover its picture": {"rle": np.array([6, 2, 4, 1, 4], np.uint32)},
+    "cannot be read: box has NaN": {"box": np.full((3, 4), np.nan, np.float32)},
+    "cannot be read: label has values of type float64": {"label": np.zeros(3)},
+}
+
+
+@pytest.mark.parametrize("why", WRONG)
+def test_predictions_that_contradict_themselves_are_refused(tmp_path: Path, why: str) -> None:
+    path = tmp_path / "predictions.npz"
+    np.savez(path, **found())
+    assert len(results.read_predictions(path, images=2)["rle"]) == 5
+    np.savez(path, **found(**WRONG[why]))
+    with pytest.raises(StepFailed) as caught:
+        results.read_predictions(path, images=2)
+    assert caught.value.message.startswith(f"{path}: {why.rstrip()}")
+
+
+def test_outputs_have_a_row_an_image(tmp_path: Path) -> None:
+    path = tmp_path / "outputs.npz"
+    np.savez(path, x=np.full((4, 3), np.nan, np.float32), n=np.arange(4))
+    assert results.read_outputs(path, ("x", "n"), 4)["x"].shape == (4, 3)
+    with pytest.raises(StepFailed, match="'x' has 4 rows, expected 2$"):
+        results.read_outputs(path, ("x", "n"), 2)
+    with pytest.raises(StepFailed, match="nobody asked for its array n$"):
+        results.read_outputs(path, ("x",), 4)
+
+
+def test_samples_beyond_int64_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "samples.npz"
+    np.savez(path, latency_ns=np.array([1 << 63], np.uint64))
+    with pytest.raises(StepFailed, match="latency_ns has values beyond int64$"):
+        results.read_samples(path)
+    np.savez(path, latency_ns=np.array([5], np.uint32), of_a_newer_bench=np.ones(3))
+    assert results.read_samples(path)["latency_ns"].dtype == np.int64
+    with pytest.raises(StepFailed, match="it lacks start_ns$"):
+        results.check_samples(path)
+
+
+# ---- records and lines -------------------------------------------------------------------------
+
+
+def test_layers_are_a_list_of_records(tmp_path: Path) -> None:
+    path = tmp_path / "layers.json"
+    path.write_text(dumps([Layer("a", "Conv", "CPU")]))
+    assert text.read_records(Layer, path) == [Layer("a", "Conv", "CPU")]
+    for content, message in {
+        "{}": "layers.json: expected a list",
+        "[1]": "layers.json[0]: expected an object, got 1",
+        f'[{{"ms": 1{"0" * 400}}}]': "layers.json: not JSON: the number 10000000000000000000... is",
+    }.items():
+        path.write_text(content)
+        with pytest.raises(StepFailed) as caught:
+            text.read_records(Layer, path)
+        assert message in caught.value.message
+
+
+def test_lines_that_are_no_object_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "state.jsonl"
+    lines = [b'{"a": 1}', b"[1]", b"\xff", b"{" * 2000, b'{"a": 1e999}', b'{"a": "\\ud800"}', b""]
+    path.write_bytes(b"\n".join([*lines, b'{"b": 2}', b'{"torn']))
+    assert list(text.read_objects(path)) == [{"a": 1}, {"b": 2}]
+
+
+def test_the_end_of_a_long_log_is_read_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(0, os.SEEK_END)
+        file.write(b"end")
+    assert text.read_end(path, 4) == (b"\0end", (1 << 40) + 3)
+
+
+def test_a_record_of_many_megabytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(StepFailed) as caught:
+        text.read_record(Cell, path)
+    assert caught.value.message == f"{path}: has more than the 4,194,304 bytes that are read of it"
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("root", "outside"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "outside" / "secret").write_text("secret")
+    (tmp_path / "root" / "here").write_text("here")
+    return tmp_path / "root", tmp_path / "outside"
+
+
+def test_no_link_below_the_root_is_followed(folders: tuple[Path, Path]) -> None:
+    root, outside = folders
+    (root / "link").symlink_to(outside)
+    (root / "file").symlink_to(outside / "secret")
+    (root / "self").symlink_to(root / "here")
+    assert files.read(root / "here", 10, root) == b"here"
+    for path in (root / "link" / "secret", root / "file", root / "self"):
+        with pytest.raises(StepFailed, match=r"Not a directory|is a symbolic link|Too many levels"):
+            files.read(path, 10, root)
+        assert not files.is_inside(path, root)
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside/secret", "x/../../outside/secret", "/etc/passwd", "."]
+)
+def test_no_path_leads_out_of_the_root(folders: tuple[Path, Path], path: str) -> None:
+    root, _ = folders
+    with pytest.raises(StepFailed, match=f": lies outside of {root}$"):
+        files.read(root / path, 10**6, root)
+
+
+def test_a_path_that_no_file_can_have_is_refused(folders: tuple[Path, Path]) -> None:
+    root, _ = folders
+    for name in ("a\0b", "\ud800", "x" * 300):
+        with pytest.raises(StepFailed):
+            files.read(root / name, 10, root)
+
+
+def test_a_root_may_be_reached_through_links(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(folders[0])
+    assert files.read(tmp_path / "way" / "here", 10, tmp_path / "way") == b"here"
+
+
+def test_what_is_taken_is_a_new_file_with_a_harmless_mode(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source, target):
+        folder.mkdir()
+    (source / "a").write_bytes(b"x" * 3_000_000)
+    (source / "a").chmod(0o1777)
+    leaves = [Leaf("a", Budget(3_000_000)), Leaf("b", Budget(1), required=False)]
+    with files.handle(source) as opened:
+        files.take(leaves, opened, target)
+        with pytest.raises(StepFailed, match="^the job left no b$"):
+            files.take([Leaf("b", Budget(1))], opened, target)
+        with pytest.raises(StepFailed, match="^a: is more than the 2,999,999 bytes"):
+            files.take([Leaf("a", Budget(2_999_999))], opened, target)
+        with pytest.raises(FileExistsError):
+            files.take(leaves, opened, target)
+    assert stat.S_IMODE((target / "a").stat().st_mode) == 0o755
+    assert (target / "a").stat().st_ino != (source / "a").stat().st_ino
+
+
+def test_a_file_that_grows_while_it_is_copied_costs_its_budget_alone(tmp_path: Path) -> None:
+    """Nothing says how long it is: a file of /proc has size 0."""
+    with (
+        files.handle("/proc/self") as source,
+        files.handle(tmp_path) as target,
+        pytest.raises(StepFailed, match="^maps: is more than the 100 bytes"),
+    ):
+        files.copy("maps", source, "maps", target, Allowance(Budget(100)))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a b", "a b"),
+        ("two\nlines", "two\\nlines"),
+        ("\x1b[31m", "\\x1b[31m"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_any_name_is_one_line(name: str, said: str) -> None:
+    assert shown(name) == said
+    assert shown("x" * 1000) == "…" + "x" * 299
+
+
+# ---- removal -----------------------------------------------------------------------------------
+
+
+def test_whatever_was_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "out", tmp_path / "outside"
+    for place in (folder, outside):
+        place.mkdir()
+    (outside / "mine").write_text("stays")
+    (folder / "link").symlink_to(outside)
+    os.mkfifo(folder / "pipe")
+    (folder / "closed" / "inner").mkdir(parents=True)
+    (folder / "closed" / "inner" / "link").symlink_to(outside / "mine")
+    (folder / "closed" / "inner").chmod(0)
+    (folder / "closed").chmod(0)
+    home = Path.cwd()
+    os.chdir(folder)
+    for _ in range(2000):
+        os.mkdir("deep")  # noqa: PTH102 – deeper than a path may be long
+        os.chdir("deep")
+    os.chdir(home)
+    folder.chmod(0)
+    remove(folder)
+    assert not folder.exists()
+    assert (outside / "mine").read_text() == "stays"
+    remove(folder)
+
+
+def test_of_a_link_only_the_link_is_removed(folders: tuple[Path, Path]) -> None:
+    root, outside = folders
+    (root / "link").symlink_to(outside)
+    remove(root / "link")
+    assert (outside / "secret").exists()
+    assert not os.path.lexists(root / "link")
+
+
+# ---- archives ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_to_a_stream_gets_out_or_is_more_than_one_line(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    good = bytearray(stream())
+    for _ in range(data.draw(st.integers(0, 4))):
+        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        mend(good)
+    pieces = [bytes(good[at : at + 700]) for at in range(0, len(good), 700)]
+    place, allowance = tmp_path / "place", Allowance(Budget(10**6, 9))
+    remove(place)
+    (place / "into").mkdir(parents=True)
+    try:
+        with files.handle(place / "into") as folder:
+            tar.unpack(lambda: pieces.pop(0) if pieces else b"", folder, allowance)
+    except StepFailed as error:
+        assert "\n" not in error.message
+    except OSError as error:
+        assert error.strerror == "File name too long"
+    assert [path.name for path in place.iterdir()] == ["into"]
+
+
+def stream() -> bytes:
+    import tarfile
+
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as made:
+        for name in ("a", "folder/" + "b" * 200, "ü"):
+            info = tarfile.TarInfo(name)
+            info.size = 5
+            made.addfile(info, io.BytesIO(b"12345"))
+    return file.getvalue()[:6144]
+
+
+def mend(data: bytearray) -> None:
+    """Make every block's checksum right, as a device would that lies on purpose."""
+    for at in range(0, len(data) - 511, 512):
+        block = data[at : at + 512]
+        block[148:156] = b" " * 8
+        if block[257:262] == b"ustar":
+            data[at + 148 : at + 156] = b"%06o\0 " % sum(block)
+
+
+def test_a_deadline_is_over_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.untrusted.budget.PATIENCE_S", 0.05)
+    allowance = Allowance(Budget(0))
+    assert 0 < allowance.left_s <= 0.05
+    time.sleep(0.06)
+    with pytest.raises(StepFailed, match="^it took longer than 0 s$"):
+        _ = allowance.left_s

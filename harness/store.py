@@ -186,17 +186,25 @@ def raise_if_full(error: OSError) -> None:
 
 
 @contextmanager
-def _full_disk_ends_the_run() -> Iterator[None]:
+def _told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise_if_full(error)
+        if error.errno == errno.ELOOP:
+            what = f"{error.filename}: is a symbolic link, and a run's files are none"
+            raise BenchError(what, "Remove it.") from None
         raise
+
+
+def _not_linked(path: str, flags: int) -> int:
+    """Opens a file to be written; a run folder that was sent has no say in where that lies."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _write(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
-    with _full_disk_ends_the_run(), part.open("w", encoding="utf-8") as file:
+    with _told(), open(part, "w", encoding="utf-8", opener=_not_linked) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -204,7 +212,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _append(path: Path, line: str, sync: bool = False) -> None:
-    with _full_disk_ends_the_run(), path.open("ab+") as file:
+    with _told(), open(path, "ab+", opener=_not_linked) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # other threads and processes append to it, too
         _cut_torn_line(file)
         file.write(line.encode() + b"\n")

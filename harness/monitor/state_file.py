@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..records import Reading, Watched
 from ..serial import Malformed, dumps, from_json, loads, parse, to_json
+from ..untrusted import files
+from ..untrusted.text import LINES_BYTES
 
 VERSION = 1
 
@@ -22,8 +24,8 @@ def write(path: Path, watched: Watched) -> None:
 
 
 def read(path: Path) -> Watched:
-    """What `write` wrote. Raises Malformed with the line that is not as it should be, OSError."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    """What `write` wrote. Raises Malformed with the line that is wrong, StepFailed."""
+    lines = files.read(path, LINES_BYTES).decode("utf-8", "replace").splitlines()
     if not lines:
         raise Malformed(f"{path.name}: empty")
     head = parse(lines[0], f"{path.name}:1")

@@ -114,7 +114,7 @@ def find_artifact(original: Original, cache: Path) -> Path:
     path = cache / "artifacts" / known.key / Path(known.path).name
     scenario = original.run.folder / "scenario.yaml"
     again = f"`bench run {scenario} --only {original.result.cell.id}` converts it again"
-    if not path.exists():
+    if not path.exists() or Path(known.key).name != known.key:
         raise BenchError(f"{path}: the artifact is gone from the cache", again)
     files.check(path)
     seen = tree_sha256(path)

@@ -220,7 +220,7 @@ class DeviceRunner:
 
     def _there(self, mount: Mount) -> DeviceMount:
         if mount.writable:
-            token = hashlib.sha256(str(mount.host.resolve()).encode()).hexdigest()[:16]
+            token = hashlib.sha256(str(mount.host).encode()).hexdigest()[:16]
             return DeviceMount(self._workdir / "jobs" / token, mount.target, writable=True)
         return DeviceMount(place_of(self._workdir, mount.host, _key(mount.host)), mount.target)
 
@@ -244,4 +244,4 @@ class DeviceRunner:
 
 
 def _key(path: Path) -> str:
-    return read_manifest(path.resolve()).content[:32]
+    return read_manifest(path).content[:32]

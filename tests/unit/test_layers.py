@@ -38,6 +38,14 @@ OWNERS = {
     "typer": {f"cli/{name}.py" for name in CLI},
     "yaml": {"scenario/yaml_lines.py"},
     "duckdb": {"export.py"},
+    # these only make archives; bundling unpacks wheels that a lock has the hashes of
+    "tarfile": {
+        "bundling/pack.py",
+        "containers/base.py",
+        "containers/docker_build.py",
+        "transports/archive.py",
+    },
+    "zipfile": {"bundling/wheels.py", "untrusted/arrays.py"},
     "hotcoco": {"metrics/coco_map.py"},
 }
 
@@ -57,6 +65,86 @@ def test_each_library_has_one_owner(library: str) -> None:
         if any(name.split(".")[0] == library for name in imports(path))
     }
     assert users == OWNERS[library]
+
+
+#: what opens, follows or copies a file
+READS = frozenset(
+    "open read_bytes read_text resolve readlink copy2 copyfile copytree extract extractall"
+    " unpack_archive".split()
+)
+#: modules that handle what a job, a device or another's run folder has left
+HANDLE = (
+    "store.py", "export.py", "steps/convert.py", "steps/infer.py", "steps/jobs.py",
+    "steps/measure.py", "steps/parity.py", "steps/score.py", "run/*.py", "targets/*.py",
+    "transports/pull.py", "transports/remote.py", "report/**/*.py", "monitor/*.py",
+    "analysis/*.py", "preview/*.py", "runtimes/*.py",
+)  # fmt: skip
+#: where they do so themselves: what is read there is ours or the user's
+OWN_FILES = {
+    "analysis/compare_runs.py": {"compare_cells"},  # are two runs one?
+    "analysis/host_noise.py": {"_text"},  # of /sys
+    "analysis/noise_floor.py": {"load"},  # of our cache
+    "export.py": {"as_parquet"},  # what DuckDB has just written
+    "report/build.py": {"_made", "_static", "_style_id"},  # the page; Plotly's script
+    "run/pipeline.py": {"_open"},  # the user's scenario
+    "run/replay.py": {"read_original"},  # the folder that the user names
+    "runtimes/venv.py": {"_packages"},  # of our cache
+    "steps/convert.py": {"copy_out"},  # after `files.check`, to where the user says
+    "steps/jobs.py": {"_absolute", "_as_seen", "_mounts"},  # folders, of the user's and ours
+    "store.py": {"_append", "_not_linked", "_write"},  # to be written
+    "targets/discover.py": {"write"},  # the user's devices
+}
+
+
+def test_what_others_left_is_opened_by_untrusted_alone() -> None:
+    found: dict[str, set[str]] = {}
+    for pattern in HANDLE:
+        for path in PACKAGE.glob(pattern):
+            if functions := callers(ast.parse(path.read_text()), READS):
+                found[str(path.relative_to(PACKAGE))] = functions
+    assert found == OWN_FILES
+
+
+def callers(node: ast.AST, names: frozenset[str], function: str = "") -> set[str]:
+    """The outermost functions in which something of these names is called."""
+    found = set()
+    if isinstance(node, ast.Call):
+        called = getattr(node.func, "attr", "") or getattr(node.func, "id", "")
+        found = {function} if called in names else set()
+    for child in ast.iter_child_nodes(node):
+        own = child.name if isinstance(child, ast.FunctionDef) and not function else function
+        found |= callers(child, names, own)
+    return found
+
+
+def attributes(owners: set[str], names: set[str]) -> set[str]:
+    """Modules that use `owner.name`."""
+    return {
+        str(path.relative_to(PACKAGE))
+        for path in files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in owners
+        and node.attr in names
+    }
+
+
+def test_only_serial_parses_json_of_others() -> None:
+    assert attributes({"json"}, {"load", "loads", "JSONDecoder"}) == {
+        "serial.py",
+        "containers/daemon.py",  # the docker command's own settings
+        "formats/litert_c.py", "formats/onnx.py", "runner/loadgen.py",  # in the job itself
+        "lab/control.py", "lab/daemon.py", "lab/guest.py", "lab/upkeep.py",  # between our processes
+        "metrics/truth.py", "steps/datasets.py",  # a dataset's files
+        "transports/manifest.py",  # hashes in our cache
+    }  # fmt: skip
+
+
+def test_numpy_itself_loads_only_packs() -> None:
+    """Which this machine has made, on both sides."""
+    loads = {"load", "loads", "fromfile", "memmap", "loadtxt", "genfromtxt"}
+    assert attributes({"np", "numpy", "pickle", "marshal"}, loads) == {"tasks/pack.py"}
 
 
 def test_only_cli_and_console_print() -> None:

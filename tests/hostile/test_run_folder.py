@@ -1,0 +1,186 @@
+"""A run folder that somebody sent: its files lead elsewhere, or are not what they should be."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Host, one_line
+from test_model import npz
+
+from harness.errors import BenchError
+from harness.preview.history import read_history
+from harness.records import Artifact, Cell, Trial
+from harness.report.pages.cell import _logs
+from harness.report.pictures import CocoPictures, read_predictions
+from harness.report.placement import layers
+from harness.report.readings import read_states
+from harness.store import Run, RunFolder, read_run, read_samples
+
+CELL = Cell("rio", "onnx", "fp32", "local")
+
+
+@pytest.fixture
+def sent(host: Host) -> Run:
+    """A good run."""
+    from records_for_tests import write_run
+
+    return read_run(write_run(host.run / "sent").folder)
+
+
+def trial(run: Run, folder: str) -> Trial:
+    return replace(run.results[0].trials[0], folder=folder)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["../../home/keys", "{home}/keys", "cells/../../../home/keys", "", "/", "a\0b", "\ud800"],
+)
+def test_a_trial_s_folder_does_not_lead_outside(host: Host, sent: Run, folder: str) -> None:
+    (host.home / "keys" / "samples.npz").write_bytes(npz(latency_ns=np.arange(1, 5)))
+    try:
+        with pytest.raises(BenchError) as caught:
+            read_samples(sent.folder, trial(sent, folder.format(home=host.home)))
+        one_line(caught.value)
+        states = read_states(sent.folder / folder.replace("\0", ""), run=sent.folder)
+        assert states is None
+    finally:
+        (host.home / "keys" / "samples.npz").unlink()
+
+
+def linked(path: Path, target: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+
+
+def test_no_file_of_a_run_is_a_link_to_somewhere_else(host: Host, sent: Run) -> None:
+    cell = sent.folder / "cells" / CELL.id
+    samples = host.run.parent / "samples.npz"
+    samples.write_bytes(npz(latency_ns=np.arange(1, 5)))
+    linked(cell / "trial-0" / "samples.npz", samples)
+    with pytest.raises(BenchError, match=r"trial-0/samples\.npz: is a symbolic link; only regular"):
+        read_samples(sent.folder, sent.results[0].trials[0])
+    for name in ("log.txt", "convert.log", "layers.json", "predictions.npz", "trial-0/log.txt"):
+        linked(cell / name, host.private)
+    linked(cell / "trial-0" / "state.jsonl", host.private)
+    assert list(_logs(sent.folder, CELL)) == []
+    assert read_states(cell / "trial-0", run=sent.folder) is None
+    shown = layers(sent.folder, CELL, True)
+    assert shown is not None
+    assert (shown.lines, shown.missing) == ((), "layers.json cannot be read: NotTaken")
+    pictures = CocoPictures.of(host.run / "data", sent.folder)
+    assert pictures.predictions(CELL) is None
+    for path in sent.folder.rglob("*"):
+        if path.is_symlink():
+            path.unlink()
+    samples.unlink()
+
+
+def test_no_folder_of_a_run_is_a_link_to_somewhere_else(host: Host, sent: Run) -> None:
+    cell = sent.folder / "cells" / CELL.id
+    cell.rename(host.run.parent / "elsewhere")
+    cell.symlink_to(host.run.parent / "elsewhere")
+    (cell / "log.txt").write_text("a log")
+    try:
+        with pytest.raises(BenchError, match=r"samples\.npz: Not a directory$"):
+            read_samples(sent.folder, sent.results[0].trials[0])
+        assert list(_logs(sent.folder, CELL)) == []
+    finally:
+        cell.unlink()
+
+
+@pytest.mark.parametrize("name", ["run.json", "plan.json", "results.jsonl"])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda p: p.symlink_to("/dev/zero")])
+def test_a_run_whose_files_are_none_is_no_run_and_nobody_waits_for_it(
+    sent: Run, name: str, make: Callable[[Path], None]
+) -> None:
+    (sent.folder / name).unlink()
+    make(sent.folder / name)
+    with pytest.raises(BenchError, match=f"not a run: .*{name}: is a ") as caught:
+        read_run(sent.folder)
+    one_line(caught.value)
+    if (sent.folder / name).is_dir():
+        (sent.folder / name).rmdir()
+    else:
+        (sent.folder / name).unlink()
+
+
+def test_a_run_of_numbers_without_end_is_one_line(sent: Run) -> None:
+    for said in ("1" * 400, "1e999", "NaN", "[" * 5000, '"\\ud800"'):
+        info = json.loads((sent.folder / "run.json").read_text())
+        text = json.dumps({**info, "wall_s": {"images": 0}})
+        text = text.replace('"images": 0', f'"images": {said}')
+        (sent.folder / "run.json").write_text(text)
+        with pytest.raises(BenchError) as caught:
+            read_run(sent.folder)
+        one_line(caught.value)
+        (sent.folder / "run.json").write_text(json.dumps(info))
+
+
+def test_what_earlier_runs_say_of_time_is_passed_over_where_it_is_none(
+    host: Host, sent: Run
+) -> None:
+    deep = "[" * 100_000
+    (sent.folder / "events.jsonl").write_text(f'{deep}\n{{"event": {"1" * 5000}}}\n')
+    linked(sent.folder / "results.jsonl", host.private)
+    assert read_history(host.run).tasks == {}
+    (sent.folder / "results.jsonl").unlink()
+
+
+def test_readings_with_numbers_without_end_are_left_out(host: Host, sent: Run) -> None:
+    path = sent.folder / "cells" / CELL.id / "trial-0" / "state.jsonl"
+    lines = [f'{{"at_s": 1{"0" * 400}}}', '{"at_s": 2, "power_w": {"a": 3}}', "[" * 5000, "\ud7ff"]
+    path.write_text("\n".join(lines))
+    states = read_states(path.parent, run=sent.folder)
+    assert states is not None
+    assert states.at_s.tolist() == [2.0]
+
+
+def test_predictions_that_contradict_themselves_are_not_drawn(host: Host, sent: Run) -> None:
+    path = sent.folder / "cells" / CELL.id / "predictions.npz"
+    arrays = {
+        "image_id": np.array([5, 1]), "box": np.ones((2, 4)), "score": np.ones(2),
+        "label": np.zeros(2, int), "image_size": np.array([(1, 1 << 40, 8), (5, 8, 8)]),
+    }  # fmt: skip
+    path.write_bytes(npz(**arrays))
+    assert read_predictions(path) == {}
+
+
+def test_an_artifact_s_key_does_not_lead_out_of_the_cache(host: Host, sent: Run) -> None:
+    from harness.run.replay import Original, find_artifact
+    from harness.runner.job import PROFILES
+
+    (host.cache / "artifacts").mkdir()
+    for key in ("../../home/keys", str(host.home / "keys")):
+        known = Artifact("x/id_rsa", "ab", 1, key, 1.0, False, "")
+        original = Original(sent, sent.results[0], known, PROFILES["quick"], 1)
+        with pytest.raises(BenchError, match="the artifact is gone from the cache$"):
+            find_artifact(original, host.cache)
+
+
+def test_a_run_that_is_written_to_does_not_write_through_links(host: Host, sent: Run) -> None:
+    run = RunFolder(sent.folder)
+    linked(sent.folder / "run.json.part", host.startup)
+    with pytest.raises(BenchError, match=r"run\.json\.part: is a symbolic link, and a run's files"):
+        run.write_info(sent.info)
+    linked(sent.folder / "results.jsonl", host.startup)
+    with pytest.raises(BenchError, match=r"results\.jsonl: is a symbolic link, and a run's files"):
+        run.add(sent.results[0])
+    for name in ("run.json.part", "results.jsonl"):
+        (sent.folder / name).unlink()
+
+
+def test_a_log_of_a_terabyte_is_read_at_its_end(sent: Run) -> None:
+    path = sent.folder / "cells" / CELL.id / "log.txt"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\x1b]0;title\x07the end")
+    (log,) = _logs(sent.folder, CELL)
+    assert (log.text, log.cut) == ("the end", True)
+    path.unlink()

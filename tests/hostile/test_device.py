@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from conftest import Host, one_line
 
 from harness.containers import JobSpec, Mount
 from harness.errors import DeviceLost, JobTimeout, StepFailed
@@ -24,6 +23,8 @@ from harness.transports.channel import CommandOutput, Exited
 from harness.transports.local import LocalTransport
 from harness.transports.pull import pull
 from harness.untrusted.budget import USUAL, Budget, Leaf
+
+from .conftest import Host, one_line
 
 #: what a shell says before the script's own output, to the mark that it was given
 Events = Callable[[bytes], Iterable[CommandOutput | Exited | None]]

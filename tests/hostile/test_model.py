@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import subprocess
 import sys
 import time
@@ -16,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Host, one_line
 
 from harness.cache import file_sha256
-from harness.containers import CompletedJob, ContainerEngine, JobSpec, Mount, OnLine
+from harness.containers import CompletedJob, JobSpec, Mount, OnLine
 from harness.containers.venv import VenvEngine
 from harness.errors import StepFailed
 from harness.formats import REGISTRY
@@ -32,6 +30,8 @@ from harness.steps.infer import LoadedArtifact, infer
 from harness.steps.jobs import JobLimits, Place
 from harness.steps.measure import keep_trial, run_trial
 from harness.store import read_samples
+
+from .conftest import Host, one_line
 
 CELL = Cell("m", "onnx", "fp32", "local")
 LIMITS = JobLimits((0,), 2 << 30, 60.0)
@@ -87,33 +87,13 @@ class Hostile:
         return done
 
 
-def docker(folder: Path) -> tuple[ContainerEngine, Image]:
-    """An engine with an image that has nothing but Python."""
-    from test_container_engines import fetch_uv, make_recipe, make_wheel
-
-    from harness.containers.docker import DockerEngine
-
-    line = make_wheel(folder / "wheels")
-    make_recipe(folder / "dockerfiles", "tiny", line)
-    fetch_uv(folder)
-    os.environ["PIP_FIND_LINKS"], os.environ["PIP_NO_INDEX"] = str(folder / "wheels"), "1"
-    engine = DockerEngine(folder / "dockerfiles")
-    return engine, engine.build("tiny", folder / "build.log")
-
-
 @pytest.fixture(scope="module")
 def in_docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Image]]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("PIP_FIND_LINKS", "PIP_NO_INDEX"):
-            patch.setenv(name, "")
-        folder = tmp_path_factory.mktemp("engine")
-        patch.setenv("BENCH_CACHE", str(folder / "cache"))
-        engine, image = docker(folder)
-        yield engine, image
-        for built in engine.built():
-            if built.name == "tiny":
-                engine.remove(built)
-        engine.close()
+    from harness.containers.docker import DockerEngine
+
+    engine = DockerEngine()
+    yield engine, engine.build("tflite-runtime", tmp_path_factory.mktemp("image") / "log.txt")
+    engine.close()
 
 
 HERE = Image("tiny", "venv", sys.prefix, "sha256:aa", True, 0.0)

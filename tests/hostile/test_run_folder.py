@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Host, one_line
-from test_model import npz
+from example_run.run import example
 
 from harness.errors import BenchError
 from harness.preview.history import read_history
@@ -20,7 +19,11 @@ from harness.report.pages.cell import _logs
 from harness.report.pictures import CocoPictures, read_predictions
 from harness.report.placement import layers
 from harness.report.readings import read_states
+from harness.serial import dumps
 from harness.store import Run, RunFolder, read_run, read_samples
+
+from .conftest import Host, one_line
+from .test_model import npz
 
 CELL = Cell("rio", "onnx", "fp32", "local")
 
@@ -28,9 +31,14 @@ CELL = Cell("rio", "onnx", "fp32", "local")
 @pytest.fixture
 def sent(host: Host) -> Run:
     """A good run."""
-    from records_for_tests import write_run
-
-    return read_run(write_run(host.run / "sent").folder)
+    folder = host.run / "sent"
+    made = example(folder, ("local",), ("onnx", "pytorch"), samples=70, trials=1, rich=False)
+    store = RunFolder(folder)
+    store.write_info(made.info)
+    (folder / "plan.json").write_text(dumps(made.plan))
+    for result in made.results:
+        store.add(result)
+    return read_run(folder)
 
 
 def trial(run: Run, folder: str) -> Trial:

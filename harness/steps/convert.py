@@ -68,8 +68,11 @@ def convert(
 
     folder, cached = get_or_create(cache, "artifacts", key, make)
     path = folder / name
-    files.check(path)
-    answer = text.read_record(Answer, folder / ANSWER.name)
+    try:
+        files.check(path)
+        answer = text.read_record(Answer, folder / ANSWER.name)
+    except StepFailed as error:
+        raise StepFailed(error.message, f"Remove {folder}: it is made again.") from None
     return Artifact(
         path=str(path),
         sha256=tree_sha256(path),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from transport_servers.sshd import Sshd
 from harness.errors import DeviceLost, JobTimeout, StepFailed
 from harness.records import DeviceSpec
 from harness.transports import Transport, adb_messages, channel, connect, execute
-from harness.transports.local import LocalTransport
+from harness.untrusted.budget import Budget
 
 SERVED = ("ssh", "adb", "adb-plain", "adb-server")
 ALL = ("local", *SERVED)
@@ -267,15 +268,21 @@ def test_odd_names(transport: Transport, tmp_path: Path, there: Path, name: str)
     assert (tmp_path / "back" / name).read_bytes() == source.read_bytes()
 
 
+LINKS = {
+    "link": "sub dir/ü",
+    "link to folder": "sub dir",
+    "link to nothing": "no/such file",
+    "link to no utf-8": "\udcff",
+}
+
+
 def make_tree(folder: Path) -> Path:
     for name in NAMES:
         (folder / "sub dir" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "sub dir" / name).write_bytes(b"content of " + os.fsencode(name))
     (folder / "empty").mkdir()
-    (folder / "link").symlink_to("sub dir/ü")
-    (folder / "link to folder").symlink_to("sub dir")
-    (folder / "link to nothing").symlink_to("no/such file")
-    (folder / "link to no utf-8").symlink_to("\udcff")
+    for name, target in LINKS.items():
+        (folder / name).symlink_to(target)
     (folder / "program").write_text("#!/bin/sh\necho works")
     (folder / "program").chmod(0o755)
     return folder
@@ -289,26 +296,44 @@ def same(one: Path, other: Path) -> bool:
 def test_folders_go_both_ways(transport: Transport, tmp_path: Path, there: Path) -> None:
     tree = make_tree(tmp_path / "tree")
     transport.push(tree, remote(there / "to" / "tree"))
-    transport.pull(remote(there / "to" / "tree"), tmp_path / "back")
     assert same(tree, there / "to" / "tree")
+    for folder, name in itertools.product((tree, there / "to" / "tree"), LINKS):
+        (folder / name).unlink()
+    transport.pull(remote(there / "to" / "tree"), tmp_path / "back")
     assert same(tree, tmp_path / "back")
     run = transport.run([str(there / "to" / "tree" / "program")], timeout_s=30)
     assert run.stdout == b"works\n"
 
 
-def test_a_link_that_leads_out_of_a_folder_is_pushed_and_not_pulled(
-    transport: Transport, tmp_path: Path, there: Path
+@pytest.mark.parametrize("target", ["/etc/passwd", "mine"])
+def test_a_link_is_pushed_and_not_pulled(
+    transport: Transport, tmp_path: Path, there: Path, target: str
 ) -> None:
     (tmp_path / "tree").mkdir()
-    (tmp_path / "tree" / "out").symlink_to("/etc/passwd")
+    (tmp_path / "tree" / "mine").write_text("mine")
+    (tmp_path / "tree" / "out").symlink_to(target)
     transport.push(tmp_path / "tree", remote(there / "tree"))
-    assert os.readlink(there / "tree" / "out") == "/etc/passwd"  # noqa: PTH115
-    if not isinstance(transport, LocalTransport):
-        with pytest.raises(
-            StepFailed, match="the device sent './out' is a link to an absolute path"
-        ):
-            transport.pull(remote(there / "tree"), tmp_path / "back")
-        assert not (tmp_path / "back").exists()
+    assert os.readlink(there / "tree" / "out") == target  # noqa: PTH115
+    with pytest.raises(StepFailed, match="out: is a symbolic link; only regular files are taken"):
+        transport.pull(remote(there / "tree"), tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_pull_is_cut_off_at_its_budget(transport: Transport, tmp_path: Path, there: Path) -> None:
+    (there / "tree").mkdir()
+    for name in ("one", "two"):
+        (there / "tree" / name).write_bytes(bytes(600_000))
+    for source, budget, most in (
+        ("tree/one", Budget(500_000), "500,000 bytes"),
+        ("tree", Budget(1_000_000, files=5), "1,000,000 bytes"),
+        ("tree", Budget(10**9, files=2), "2 files"),
+    ):
+        with pytest.raises(StepFailed, match=f"is more than the {most} that are taken over$"):
+            transport.pull(remote(there / source), tmp_path / "back", budget)
+    with pytest.raises(StepFailed, match="tree: is a folder; only regular files are taken over$"):
+        transport.pull(remote(there / "tree"), tmp_path / "back", Budget(10**9))
+    transport.pull(remote(there / "tree"), tmp_path / "back", Budget(1_200_000, files=3))
+    assert (tmp_path / "back" / "two").stat().st_size == 600_000
 
 
 def test_a_pushed_folder_leaves_other_files_alone(

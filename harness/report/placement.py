@@ -101,8 +101,8 @@ def layers(run: Path, cell: Cell, timed: bool) -> LayersShown | None:
         return None
     try:
         found = _read(path, run)
-    except (StepFailed, Malformed) as error:
-        why = f"{path.relative_to(folder)} cannot be read: {type(error).__name__}"
+    except (StepFailed, Malformed):
+        why = f"{path.relative_to(folder)} cannot be read: it is damaged"
         return LayersShown((), "", False, why)
     return _shown(found, timed) if found else None
 

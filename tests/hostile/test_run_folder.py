@@ -80,7 +80,7 @@ def test_no_file_of_a_run_is_a_link_to_somewhere_else(host: Host, sent: Run) -> 
     assert read_states(cell / "trial-0", run=sent.folder) is None
     shown = layers(sent.folder, CELL, True)
     assert shown is not None
-    assert (shown.lines, shown.missing) == ((), "layers.json cannot be read: NotTaken")
+    assert (shown.lines, shown.missing) == ((), "layers.json cannot be read: it is damaged")
     pictures = CocoPictures.of(host.run / "data", sent.folder)
     assert pictures.predictions(CELL) is None
     for path in sent.folder.rglob("*"):

@@ -27,6 +27,7 @@ from ..serial import dumps
 from ..untrusted import files, text
 from ..untrusted.budget import Budget, Leaf
 from ..untrusted.removal import remove
+from ..untrusted.takeover import take_over
 
 Result = TypeVar("Result")
 
@@ -113,7 +114,7 @@ def run_job(
         if done.exit_code:
             raise StepFailed(last_words(done.output, done.exit_code), hint)
         try:
-            files.take(leaves, out, folder)
+            take_over(leaves, out, folder)
         except StepFailed as error:
             raise StepFailed(error.message, hint) from None
     try:

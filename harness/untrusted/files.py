@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePath
 from typing import Final
 
-from .budget import DEEPEST, Allowance, Leaf
+from .budget import DEEPEST, Allowance
 from .names import SETUID, NotTaken, kind, not_regular, shown
 
 CHUNK_BYTES: Final = 1 << 20
@@ -83,19 +83,6 @@ def read(path: Path, most: int, root: Path | None = None) -> bytes:
             return stream.read(most)
 
 
-def take(leaves: Sequence[Leaf], source: int, folder: Path) -> None:
-    """Copy what a job left in `source`, an open folder, into `folder`, where none of it is yet.
-
-    Raises StepFailed for a leaf that is missing, or is what may not be taken over; OSError.
-    """
-    with handle(folder) as target:
-        for leaf in leaves:
-            if _is_there(leaf.name, source):
-                copy(leaf.name, source, leaf.name, target, Allowance(leaf.budget))
-            elif leaf.required:
-                raise NotTaken(f"the job left no {leaf.name}")
-
-
 def copy(
     name: str, source: int, new: str, target: int, allowance: Allowance, depth: int = 0
 ) -> None:
@@ -107,8 +94,11 @@ def copy(
     with _refused(name):
         seen = os.stat(name, dir_fd=source, follow_symlinks=False)
     if not stat.S_ISDIR(seen.st_mode):
-        with regular(name, source) as file, created(new, seen.st_mode, target) as made:
-            _pour(name, file, made, allowance)
+        with regular(name, source) as file:
+            size = os.fstat(file).st_size
+            allowance.spend(shown(name), size)
+            with created(new, seen.st_mode, target) as made:
+                _pour(name, size, file, made, allowance)
         return
     allowance.folder(name)
     with ExitStack() as stack:
@@ -156,10 +146,8 @@ def write(file: int, data: bytes) -> None:
         left = left[os.write(file, left) :]
 
 
-def _pour(name: str, source: int, target: int, allowance: Allowance) -> None:
-    """A file that grows meanwhile, or says that it is larger than it is, costs its budget alone."""
-    size = os.fstat(source).st_size
-    allowance.spend(shown(name), size)
+def _pour(name: str, size: int, source: int, target: int, allowance: Allowance) -> None:
+    """A file that is longer than the `size` that it said is held to the budget all the same."""
     while data := os.read(source, CHUNK_BYTES):
         allowance.spend(shown(name), max(0, len(data) - size))
         size = max(0, size - len(data))
@@ -185,14 +173,6 @@ def _check(name: str, seen: os.stat_result, ours: bool) -> None:
         raise not_regular(name, "a hard link to another file")
     if seen.st_mode & (stat.S_ISUID | stat.S_ISGID):
         raise not_regular(name, SETUID)
-
-
-def _is_there(name: str, below: int) -> bool:
-    try:
-        os.stat(name, dir_fd=below, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 @contextmanager

@@ -70,9 +70,8 @@ def read_predictions(path: Path, root: Path | None = None, *, images: int | None
         lengths["rle_end"] = len(arrays["rle_end"])
     if len(set(lengths.values())) > 1:
         raise StepFailed(f"{path}: columns differ in length: {lengths}")
-    for wrong in (_wrong_pictures(arrays, images), _wrong_masks(arrays)):
-        if wrong:
-            raise StepFailed(f"{path}: {wrong}")
+    if wrong := _wrong_pictures(arrays, images) or _wrong_masks(arrays):
+        raise StepFailed(f"{path}: {wrong}")
     return arrays
 
 

@@ -76,7 +76,7 @@ def test_the_runtime_and_one_inference_are_told(start: Start) -> None:
     first, engine, transport = start()
     facts: Any = None  # this machine's own are read by its site
     assert first.runtime(transport, LOCAL, facts) == "TFLite (LiteRT) as docker bench/tflite:1"
-    assert first.infer(transport, LOCAL, facts) == "m on one picture: 282 bytes of outputs"
+    assert first.infer(transport, LOCAL, facts) == "m on one picture: 276 bytes of outputs"
     assert [(job.mode, job.images) for job in engine.jobs] == [("convert", 0), ("outputs", 1)]
 
 

@@ -1,0 +1,40 @@
+"""What a job was run for leaves the folder that it wrote; nothing else does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from .budget import Allowance, Leaf
+from .files import copy, handle
+from .names import NotTaken
+from .removal import remove
+
+
+def take_over(leaves: Sequence[Leaf], source: int, folder: Path) -> None:
+    """Copy what a job left in `source`, an open folder, into `folder`, all of it or nothing.
+
+    Raises StepFailed for a leaf that is missing, or is what may not be taken over; OSError.
+    """
+    made: list[Path] = []
+    try:
+        with handle(folder) as target:
+            for leaf in (leaf for leaf in leaves if _is_there(leaf, source)):
+                made.append(folder / leaf.name)
+                copy(leaf.name, source, leaf.name, target, Allowance(leaf.budget))
+    except NotTaken:
+        for path in made:
+            remove(path)
+        raise
+
+
+def _is_there(leaf: Leaf, source: int) -> bool:
+    """Raises StepFailed where it has to be."""
+    try:
+        os.stat(leaf.name, dir_fd=source, follow_symlinks=False)
+    except FileNotFoundError:
+        if leaf.required:
+            raise NotTaken(f"the job left no {leaf.name}") from None
+        return False
+    return True

@@ -129,21 +129,21 @@ def test_an_archive_with_anything_but_files_in_its_folder_is_refused(
     assert list(host.run.iterdir()) == []
 
 
-@pytest.mark.parametrize("depth", [1, 2, 40])
-def test_a_link_through_links_that_a_filter_takes_for_harmless_leads_nowhere(
-    host: Host, depth: int
+def test_a_link_through_links_that_tarfile_s_filter_takes_for_harmless_leads_nowhere(
+    host: Host,
 ) -> None:
-    """Its path is so long that `realpath` gives up on it, and so did tarfile's filter."""
-    name = "d" * 247
+    """The path is too long for `realpath` to follow, so that it looked as if it stayed inside."""
+    name, path = "d" * 247, ""
     members = []
-    path = ""
-    for letter in "abcdefghijklmnop"[:depth]:
-        members.append(member(f"{path}{name}", type=FOLDER))
-        members.append(member(f"{path}{letter}", type=LINK, linkname=name))
+    for letter in "abcdefghijklmnop":
+        members.append(member(path + name, type=FOLDER, mode=0o755))
+        members.append(member(path + letter, type=LINK, linkname=name))
         path += f"{letter}/"
-    members.append(member("escape", type=LINK, linkname=f"{path}{'../' * 20}"))
+    up = path + "l" * 254
+    members.append(member(up, type=LINK, linkname="../" * 16))
+    members.append(member("escape", type=LINK, linkname=f"{up}/../.."))
     members.append(member("escape/home/.profile", b"evil"))
-    with pytest.raises(StepFailed, match=": is a symbolic link; only regular files"):
+    with pytest.raises(StepFailed, match=": a: is a symbolic link; only regular files are taken"):
         get(host, sent(folder(*members)))
     assert list(host.run.iterdir()) == []
 

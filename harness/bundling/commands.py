@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..containers.output import JobOutput
+from ..containers.output import JobOutput, follow
 from ..errors import StepFailed
 
 
@@ -33,8 +33,6 @@ def run(
     except FileNotFoundError:
         raise StepFailed(f"{message}: there is no {argv[0]} on this machine", hint) from None
     with process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            output.feed(line)
-    if process.returncode:
+        code = follow(process, output)
+    if code:
         raise StepFailed(f"{message}:\n{output.last_lines()}", hint)

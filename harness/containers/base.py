@@ -14,7 +14,7 @@ from typing import Final
 
 from ..errors import StepFailed
 from ..workspace import cache_root
-from .output import JobOutput
+from .output import JobOutput, follow
 from .platforms import architecture, need_emulator
 
 SUITE: Final = "bookworm"
@@ -61,12 +61,10 @@ def _debootstrap(root: Path, packages: list[str], output: JobOutput, platform: s
     include = f"--include={','.join(packages)}"
     argv = ["debootstrap", "--variant=minbase", *arch, include, SUITE, str(root)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            output.feed(line)
-    if process.returncode:
+        code = follow(process, output)
+    if code:
         raise StepFailed(
-            f"debootstrap ended with exit code {process.returncode}:\n{output.last_lines()}",
+            f"debootstrap ended with exit code {code}:\n{output.last_lines()}",
             f"it needs a Debian mirror, as apt does; {ELSEWHERE}",
         )
 

@@ -1,15 +1,30 @@
-"""What a build or a job prints: all of it to a file, lines to a callback, its end in memory."""
+"""What a build or a job prints: a log up to a limit, lines for a callback, its end in memory."""
 
 from __future__ import annotations
 
-import codecs
+import os
+import select
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-TAIL_BYTES: Final = 64 * 1024
+from ..lines import Lines
+
+TAIL_BYTES: Final = 64 << 10
+CHUNK_BYTES: Final = 64 << 10
+#: how often it is looked whether a silent process has ended, and how long what it left in its pipe
+#: may take to be read
+LOOK_S: Final = 0.1
+DRAIN_S: Final = 2.0
 LAST_LINES: Final = 15
+#: characters of each of them
+LONGEST_SHOWN: Final = 500
+#: a log has no more; the end of the output is still in memory
+LOG_BYTES: Final = 64 << 20
+CUT: Final = f"\n… the output went on: a log has at most {LOG_BYTES >> 20} MB\n".encode()
 
 
 class JobOutput:
@@ -17,24 +32,21 @@ class JobOutput:
 
     def __init__(self, file: BinaryIO, on_line: Callable[[str], None] | None = None) -> None:
         self._file = file
-        self._on_line = on_line
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._line = ""
+        self._room = max(0, LOG_BYTES - file.tell())
+        self._is_cut = not self._room
+        self._lines = Lines(on_line)
         self._tail = bytearray()
 
     def feed(self, chunk: bytes) -> None:
         """Keep a piece of output; it may end in the middle of a line or a character."""
-        self._file.write(chunk)
-        self._file.flush()
+        self._log(chunk)
         self._tail += chunk
         del self._tail[:-TAIL_BYTES]
-        *lines, self._line = (self._line + self._decoder.decode(chunk)).split("\n")
-        self._tell(lines)
+        self._lines.feed(chunk)
 
     def finish(self) -> None:
         """Tell of a last line that has no end."""
-        self._tell([self._line] if self._line else [])
-        self._line = ""
+        self._lines.end()
 
     def text(self) -> str:
         """The last 64 KB."""
@@ -43,12 +55,35 @@ class JobOutput:
     def last_lines(self) -> str:
         """The last 15 lines, indented, as an error message shows them."""
         lines = self.text().rstrip().splitlines()[-LAST_LINES:]
-        return "\n".join(f"    {line}" for line in lines)
+        return "\n".join(f"    {line[:LONGEST_SHOWN]}" for line in lines)
 
-    def _tell(self, lines: list[str]) -> None:
-        if self._on_line:
-            for line in lines:
-                self._on_line(line.rstrip("\r"))
+    def _log(self, chunk: bytes) -> None:
+        if self._is_cut:
+            return
+        self._is_cut = len(chunk) > self._room
+        self._file.write(chunk[: self._room] + CUT if self._is_cut else chunk)
+        self._file.flush()
+        self._room -= len(chunk)
+
+
+def follow(process: subprocess.Popen[bytes], output: JobOutput) -> int:
+    """What a process prints, as it comes; its exit code.
+
+    When it has ended, others that it has started may hold its output open: they are not waited for.
+    """
+    assert process.stdout is not None
+    poll, over_at = select.poll(), float("inf")
+    poll.register(process.stdout, select.POLLIN)
+    while time.monotonic() < over_at:
+        is_ready = poll.poll(LOOK_S * 1e3)
+        if is_ready:
+            chunk = os.read(process.stdout.fileno(), CHUNK_BYTES)
+            if not chunk:
+                break
+            output.feed(chunk)
+        if process.poll() is not None:
+            over_at = min(over_at, time.monotonic() + (DRAIN_S if is_ready else 0.0))
+    return process.wait()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from ..untrusted.removal import remove
 from ..workspace import cache_root
 from . import Built, CompletedJob, JobSpec, Mount, OnLine, platforms, recipe
 from . import venv_build as making
-from .output import JobOutput, to_file
+from .output import JobOutput, follow, to_file
 
 #: what a runtime says that may not have more memory
 NO_MEMORY: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
@@ -73,7 +73,7 @@ class VenvEngine:
             self._started(Path(image.reference), job) as process,
             _deadline(process, job.timeout_s, late),
         ):
-            exit_code = _follow(process, output)
+            exit_code = follow(process, output)
         _check(job, exit_code, output, late.is_set())
         return CompletedJob(exit_code, output.text(), time.perf_counter() - started)
 
@@ -171,13 +171,6 @@ def _environment(venv: Path, home: str, more: Mapping[str, str]) -> dict[str, st
         "PYTHONUNBUFFERED": "1",
         **more,
     }
-
-
-def _follow(process: subprocess.Popen[bytes], output: JobOutput) -> int:
-    assert process.stdout is not None
-    while chunk := os.read(process.stdout.fileno(), 65536):
-        output.feed(chunk)
-    return process.wait()
 
 
 @contextmanager

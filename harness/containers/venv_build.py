@@ -16,7 +16,7 @@ from typing import Final
 from uv import find_uv_bin
 
 from ..errors import StepFailed
-from .output import JobOutput
+from .output import JobOutput, follow
 from .recipe import Recipe, pip_settings, uv_settings
 
 #: the locks are for it
@@ -76,10 +76,7 @@ def _succeeds(argv: Sequence[str], output: JobOutput) -> bool:
     env = {**os.environ, **uv_settings(pip_settings(os.environ)), **UV}
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, env=env, stdout=pipe, stderr=subprocess.STDOUT) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            output.feed(line)
-    return process.returncode == 0
+        return follow(process, output) == 0
 
 
 def _python() -> str:

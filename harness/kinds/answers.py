@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..errors import StepFailed
+from ..printable import last_line
 from ..transports import Transport
 from . import KindSpec
 from .scripts import HOME, PRELUDE
@@ -45,10 +46,9 @@ def ask(transport: Transport, spec: KindSpec, *scripts: str, timeout_s: float) -
     done = transport.run(["sh", "-c", script, "sh", spec.workdir], timeout_s=timeout_s)
     readings = Readings(done.text)
     if readings.last("workdir") is None:
-        said = (done.stderr or done.stdout).decode("utf-8", "backslashreplace").strip()
         raise StepFailed(
             f"{transport.name}: a shell script there printed nothing of what it should "
-            f"(exit code {done.exit_code}): {said.splitlines()[-1] if said else 'no output'}",
+            f"(exit code {done.exit_code}): {last_line(done.stderr or done.stdout) or 'no output'}",
             "Give this user a POSIX sh there.",
         )
     return readings

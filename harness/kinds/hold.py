@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..errors import DeviceLost, JobTimeout, StepFailed
+from ..errors import BenchError, DeviceLost, StepFailed
+from ..printable import last_line
 from ..transports import Transport
 from . import KindSpec, hold_scripts
 
@@ -83,10 +84,10 @@ def _take(
                 f"{spec.measures.get(measure, 'it is needed for every measure')}",
             )
     if done.exit_code != 0:
-        said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
+        said = last_line(done.stderr)
         raise StepFailed(
             f"{transport.name} cannot be held steady: exit code {done.exit_code}"
-            + (f": {said[-1]}" if said else "")
+            + (f": {said}" if said else "")
         )
     return tuple(value for key, value in _pairs(done.text) if key == "held")
 
@@ -157,5 +158,5 @@ class _Beat:
             command = ["sh", "-c", hold_scripts.BEAT, "sh", self._folder, str(count)]
             try:
                 self._transport.run(command, timeout_s=self._beat_s)
-            except (DeviceLost, JobTimeout):
+            except BenchError:
                 continue  # the next one may arrive; whether enough did is seen at the end

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from types import TracebackType
 
 from ..errors import BenchError
+from ..printable import last_line
 from ..records import Reading, Watched
 from ..transports import Transport
 from .parse import Parser
@@ -138,10 +139,9 @@ class Watch:
                 self._command, timeout_s=self._deadline_s + GRACE_S, on_line=self._take
             )
             if done.exit_code or not self._parser.ended:
-                said = (done.stderr or done.stdout)[-200:].decode("utf-8", "backslashreplace")
-                reason = said.strip().splitlines()[-1:] or ["no output"]
+                reason = last_line(done.stderr or done.stdout) or "no output"
                 if not self._parser.notes:
-                    self._note(f"the sampler ended with code {done.exit_code}: {reason[0]}")
+                    self._note(f"the sampler ended with code {done.exit_code}: {reason}")
         except BenchError as error:
             self._note(f"the sampler was lost: {error.message}; state is unknown from there on")
         finally:

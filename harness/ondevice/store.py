@@ -18,6 +18,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from ..errors import StepFailed
+from ..printable import last_line
 from ..transports import Transport
 from . import store_scripts as scripts
 from .folder_hash import local_listing, sizes
@@ -230,9 +231,9 @@ def _ask(
     argv: Sequence[str] = ("sh", "-c", script, "sh", *map(str, arguments))
     done = transport.run(argv, timeout_s=timeout_s)
     if done.exit_code:
-        words = (done.stderr or done.stdout).decode("utf-8", "backslashreplace").strip()
+        said = last_line(done.stderr or done.stdout) or "failed without a word"
         raise StepFailed(
-            f"{transport.name}: {words.splitlines()[-1] if words else 'failed without a word'}",
+            f"{transport.name}: {said}",
             f"while working in {shlex.quote(str(arguments[0]))}",
         )
     return done.text

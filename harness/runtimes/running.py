@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .. import printable
 from ..transports import Completed
 from . import DeviceMount
 
@@ -21,5 +22,5 @@ def assignments(env: Mapping[str, str]) -> tuple[str, ...]:
 
 def last_line(done: Completed) -> str:
     """What a failed command said last."""
-    lines = (done.stderr or done.stdout).decode("utf-8", "backslashreplace").strip().splitlines()
-    return lines[-1].strip() if lines else f"exit code {done.exit_code}, without a word"
+    said = printable.last_line(done.stderr or done.stdout)
+    return said or f"exit code {done.exit_code}, without a word"

@@ -20,7 +20,9 @@ from ..containers import EngineName, docker_available
 from ..errors import BenchError, DeviceLost, StepFailed
 from ..formats import REGISTRY
 from ..kinds import KindSpec
+from ..kinds.answers import number
 from ..ondevice import lease
+from ..printable import last_line
 from ..records import DeviceFacts, DeviceSpec, DeviceState
 from ..transports import Transport
 from ..workspace import cache_root
@@ -361,9 +363,9 @@ def space(transport: Transport, facts: DeviceFacts, workdir: str) -> str:
         )
     done = transport.run(["sh", "-c", _TRY_OUT, "sh", workdir], timeout_s=30.0)
     if done.text.strip() != "runs":
-        said = (done.stderr + done.stdout).decode("utf-8", "backslashreplace").strip()
+        said = last_line(done.stderr + done.stdout) or "it says nothing"
         raise StepFailed(
-            f"a program in {workdir} does not run: {said or 'it says nothing'}",
+            f"a program in {workdir} does not run: {said}",
             "Let this user write there, and mount its file system without noexec.",
         )
     free = "" if facts.free_bytes is None else f", {facts.free_bytes / 1e9:.1f} GB free"
@@ -439,10 +441,9 @@ def _remove(transport: Transport, spec: DeviceSpec, workdir: str) -> tuple[tuple
     done = transport.run(["sh", "-c", _CLEAN, "sh", workdir, images], timeout_s=600.0)
     pairs = [line.partition("=")[::2] for line in done.text.splitlines()]
     if done.exit_code != 0:
-        said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
         raise StepFailed(
-            f"{spec.name}: not all of {workdir} could be removed: {said[-1] if said else ''}",
+            f"{spec.name}: not all of {workdir} could be removed: {last_line(done.stderr)}",
             "Remove the folder there as the user who owns it (a container's root?).",
         )
-    kib = next((int(value) for key, value in pairs if key == "kib"), 0)
-    return tuple(value for key, value in pairs if key == "removed"), kib * 1024
+    kib = next((number(value) for key, value in pairs if key == "kib"), None)
+    return tuple(value for key, value in pairs if key == "removed"), int(kib or 0) * 1024

@@ -15,6 +15,10 @@ from .failures import lost
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = 0, 1, 2, 3, 4
 _PACKET = struct.Struct("<BI")
+#: no adbd puts more into one than into one message
+LONGEST_PACKET = 1 << 20
+#: behind the marker of a command that is over: its exit code, and what a terminal adds
+_LONGEST_TAIL = 16
 
 
 class Stream(Protocol):
@@ -68,7 +72,10 @@ class _AdbChannel:
             self._way.check("in the middle of a command")
         except DeviceLost as error:
             return error
-        return lost(self._name, "in the middle of a command", "it ended without a status")
+        return self._broken("it ended without a status")
+
+    def _broken(self, why: str) -> DeviceLost:
+        return lost(self._name, "in the middle of a command", why)
 
 
 class ShellV2(_AdbChannel):
@@ -94,17 +101,23 @@ class ShellV2(_AdbChannel):
             if not data:
                 raise self._ended()
             self._buffer += data
+            if time.monotonic() >= until:
+                return self._packet()  # of packets that say nothing there may be any number
         return packet
 
     def _packet(self) -> CommandOutput | Exited | None:
         """The next event of what has arrived; output needs not wait for the rest of its packet."""
         while len(self._buffer) >= _PACKET.size:
             kind, size = _PACKET.unpack_from(self._buffer)
+            if size > LONGEST_PACKET:
+                raise self._broken(f"it sends a packet of {size:,} bytes")
             if len(self._buffer) < _PACKET.size + size:
                 return None
             data = bytes(memoryview(self._buffer)[_PACKET.size : _PACKET.size + size])
             del self._buffer[: _PACKET.size + size]
-            if kind == _EXIT and data:
+            if kind == _EXIT:
+                if not data:
+                    raise self._broken("it ended without a status")
                 return Exited(data[0])
             if data and kind in (_STDOUT, _STDERR):
                 return CommandOutput(data, is_error=kind == _STDERR)
@@ -138,6 +151,10 @@ class PlainExec(_AdbChannel):
             self._buffer += data
             if output := self._certain():
                 return CommandOutput(output)
+            if len(self._buffer) > len(self._marker) + _LONGEST_TAIL:
+                raise self._broken("it goes on after its end")
+            if time.monotonic() >= until:
+                return None
         return self._last()
 
     def _certain(self) -> bytes:

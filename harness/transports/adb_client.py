@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -84,21 +85,22 @@ def ask(server: Server, service: str) -> str:
 def block(made: socket.socket) -> str:
     """Text with its length before it. Raises OSError."""
     size = _exactly(made, 4)
-    try:
-        length = int(size, 16)
-    except ValueError:
-        raise ConnectionError(f"it answers {size!r} for a length") from None
-    return _exactly(made, length).decode("utf-8", "surrogateescape")
+    if not re.fullmatch(rb"[0-9a-fA-F]{4}", size):
+        raise ConnectionError(f"it answers {size!r} for a length")
+    return _exactly(made, int(size, 16)).decode("utf-8", "surrogateescape")
 
 
 def _exactly(made: socket.socket, size: int) -> bytes:
-    data = b""
+    data, until = bytearray(), time.monotonic() + ANSWER_S
     while len(data) < size:
+        if (left_s := until - time.monotonic()) <= 0:
+            raise TimeoutError(f"its answer is not whole after {ANSWER_S:g} s")
+        made.settimeout(left_s)
         more = made.recv(size - len(data))
         if not more:
             raise ConnectionError("it ended the connection without an answer")
         data += more
-    return data
+    return bytes(data)
 
 
 # ---- where it is -------------------------------------------------------------------------------

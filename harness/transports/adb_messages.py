@@ -20,6 +20,8 @@ VERSION = 0x01000001
 MAX_DATA = 1 << 20
 #: no device has ever taken less in one message
 SMALLEST = 1 << 12
+#: real ones have some hundred bytes
+LONGEST_BANNER = 1 << 14
 #: how long a device may take to answer while it is connected to, seconds
 ANSWER_S = 10.0
 #: how long somebody may take to accept our key on the screen, seconds
@@ -81,7 +83,7 @@ def shake_hands(name: str, messages: Messages) -> Greeting:
     try:
         messages.write(CNXN, VERSION, MAX_DATA, banner)
         answer = messages.read()
-        if answer[0] == AUTH:
+        if answer[:2] == (AUTH, constants.AUTH_TOKEN):
             guard.cancel()
             answer = _authorise(name, messages, answer[3])
     except OSError as error:
@@ -97,10 +99,16 @@ def shake_hands(name: str, messages: Messages) -> Greeting:
             "for Android's wireless debugging, `adb pair` and address: server:SERIAL",
         )
     messages.checksums = version < VERSION
-    greeting = Greeting(_state(data), min(max_data, MAX_DATA), _features(data))
-    if greeting.state != "device" or max_data < SMALLEST:
+    banner = data[:LONGEST_BANNER]
+    greeting = Greeting(_state(banner), min(max_data, MAX_DATA), _features(banner))
+    if greeting.state != "device":
         raise StepFailed(
             f"{name}: answers as a device in state {greeting.state}", advice(greeting.state)
+        )
+    if max_data < SMALLEST:
+        raise StepFailed(
+            f"{name}: takes messages of {max_data:,} bytes, and ADB's have at least {SMALLEST:,}",
+            "Check that this is an ADB port, and restart USB debugging on the device.",
         )
     return greeting
 
@@ -142,7 +150,10 @@ def _signed(name: str, key: CryptographySigner, token: bytes) -> bytes:
     try:
         return bytes(key.Sign(token))
     except ValueError as error:
-        raise StepFailed(f"{name}: cannot sign what the device sent: {error}") from error
+        raise StepFailed(
+            f"{name}: cannot sign a token of {len(token):,} bytes: adbd's have 20",
+            "Check that this is an ADB port.",
+        ) from error
 
 
 def _not_accepted(name: str) -> StepFailed:

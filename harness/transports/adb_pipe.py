@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import time
 from typing import Protocol
@@ -12,6 +13,8 @@ from . import endpoint
 from .failures import described
 
 CONNECT_S = 10.0
+#: how long a device may take to read one message, seconds
+WRITE_S = 60.0
 
 
 class Pipe(Protocol):
@@ -38,6 +41,8 @@ class TcpPipe:
                 "is the phone on, and adb over TCP (`adb tcpip 5555`) or wireless debugging too?",
             ) from error
         self._socket.settimeout(None)
+        self._writable = select.poll()
+        self._writable.register(self._socket, select.POLLOUT)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -56,11 +61,21 @@ class TcpPipe:
         return bytes(data)
 
     def write(self, head: bytes, data: bytes) -> None:
+        until = time.monotonic() + WRITE_S
         if len(data) < 4096:
-            self._socket.sendall(head + data)
+            self._send(head + data, until)
         else:
-            self._socket.sendall(head)
-            self._socket.sendall(data)
+            self._send(head, until)
+            self._send(data, until)
+
+    def _send(self, data: bytes, until: float) -> None:
+        """All of it; a device that reads nothing any more would else hold us for ever."""
+        left = memoryview(data)
+        while left:
+            if not self._writable.poll(max(0.0, until - time.monotonic()) * 1e3):
+                raise TimeoutError(f"it has not taken a message within {WRITE_S:g} s")
+            with contextlib.suppress(BlockingIOError):
+                left = left[self._socket.send(left, socket.MSG_DONTWAIT) :]
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

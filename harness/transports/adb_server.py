@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..errors import BenchError, DeviceLost, StepFailed
+from ..printable import one_line
 from . import adb_client
 from .adb_client import Refused, Server
 from .adb_states import advice
@@ -62,7 +63,8 @@ class ServedDevice:
         except (Refused, OSError) as error:
             raise self._translated(error) from error
         if state != "device":
-            raise StepFailed(f"{name}: adb says that {serial} is in state {state}", advice(state))
+            shown = one_line(state)
+            raise StepFailed(f"{name}: adb says that {serial} is in state {shown}", advice(state))
 
     def open(self, service: str, timeout_s: float) -> ServerStream:
         """Raises DeviceLost, StepFailed."""
@@ -113,7 +115,7 @@ class ServedDevice:
                 "unlock it and say Allow to 'Allow USB debugging?', then try again",
             )
         if isinstance(error, Refused):
-            first = next(iter(str(error).strip().splitlines()), "refused without a word")
+            first = one_line(next(iter(str(error).strip().splitlines()), "refused without a word"))
             return DeviceLost(
                 f"{self.name}: {self._where}: {first}", "`adb devices` shows what is there"
             )

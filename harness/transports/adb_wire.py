@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from typing import Final
 
-from ..errors import BenchError, StepFailed
+from ..errors import StepFailed
 from .adb_messages import CLSE, OKAY, OPEN, WRTE, Messages, shake_hands
 from .adb_pipe import Pipe
-from .failures import lost
+from .failures import described, lost
+
+#: what a device may send of a service before anybody takes it; it has to wait for our word after
+#: each message, so that real ones are never ahead by more than one
+AHEAD_BYTES: Final = 16 << 20
 
 
 class Stream:
@@ -23,7 +27,7 @@ class Stream:
     def __init__(self, wire: Wire, number: int) -> None:
         self._wire, self.number, self.remote = wire, number, 0
         self.changed = threading.Condition()
-        self.arrived: deque[bytes] = deque()
+        self.arrived = bytearray()
         self.ready = False  # the device wants more
         self.owed = False  # the device waits for our word before it sends more
         self.closed = False
@@ -42,7 +46,8 @@ class Stream:
             if not self.arrived:
                 self._wire.check("in the middle of a command")
                 return b"" if self.closed else None
-            data = self.arrived.popleft()
+            data = bytes(self.arrived)
+            self.arrived.clear()
         self._acknowledge()
         return data
 
@@ -88,7 +93,7 @@ class Wire:
         self._broken: str | None = None
         try:
             greeting = shake_hands(name, self._messages)
-        except BenchError:
+        except BaseException:
             pipe.close()
             raise
         self.max_data, self.features = greeting.max_data, greeting.features
@@ -146,6 +151,7 @@ class Wire:
 
     def _read(self) -> None:
         """Until the connection breaks: every message to its stream."""
+        why = "closed"
         try:
             while True:
                 command, first, second, data = self._messages.read()
@@ -153,8 +159,10 @@ class Wire:
                     stream = self._streams.get(second)
                 if stream is not None:
                     _deliver(stream, command, first, data)
-        except OSError as error:
-            self._break(str(error))
+        except Exception as error:  # whatever it is, nobody reads from here on
+            why = described(error)
+        finally:
+            self._break(why)
 
     def _break(self, why: str) -> None:
         with self._lock:
@@ -168,11 +176,14 @@ class Wire:
 
 
 def _deliver(stream: Stream, command: int, remote: int, data: bytes) -> None:
+    """Raises ConnectionError for more than anybody takes."""
     with stream.changed:
         if command == OKAY:
             stream.remote, stream.ready = remote, True
         elif command == WRTE:
-            stream.arrived.append(data)
+            if len(stream.arrived) + len(data) > AHEAD_BYTES:
+                raise ConnectionError(f"it sends {AHEAD_BYTES >> 20} MB that nobody has asked for")
+            stream.arrived += data
             stream.owed = True
         elif command == CLSE:
             stream.closed = True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 #: a transfer that has not moved for so long is a lost device, seconds
 STALL_S = 30.0
+#: an answer that is not over by then is none, though more of it comes all the time, seconds
+WHOLE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,14 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-def collect(channel: Channel, timeout_s: float = STALL_S) -> Iterator[CommandOutput | Exited]:
-    """Events up to and with the end; TimeoutError after `timeout_s` without any."""
+def collect(
+    channel: Channel, timeout_s: float = STALL_S, whole_s: float = WHOLE_S
+) -> Iterator[CommandOutput | Exited]:
+    """Events up to and with the end.
+
+    Raises TimeoutError after `timeout_s` without any, and when it goes on after `whole_s`.
+    """
+    until = time.monotonic() + whole_s
     while True:
         event = channel.receive(timeout_s)
         if event is None:
@@ -88,3 +97,5 @@ def collect(channel: Channel, timeout_s: float = STALL_S) -> Iterator[CommandOut
         yield event
         if isinstance(event, Exited):
             return
+        if time.monotonic() > until:
+            raise TimeoutError(f"its answer does not end within {whole_s:g} s")

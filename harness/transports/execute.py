@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..errors import DeviceLost, JobTimeout, StepFailed
+from ..lines import Lines
 from . import Completed, OnLine, scripts
 from .channel import STALL_S, Channel, CommandOutput, Connection, Exited, collect
 from .failures import lost
-from .lines import Lines
 from .output import Collected
 from .started import start
 
@@ -20,6 +20,10 @@ from .started import start
 KILL_S = 10.0
 #: by so much the device's own deadline is later than ours, seconds
 GRACE_S = 5
+#: the wrapper's first line has less, bytes
+LONGEST_HEAD = 200
+#: what a script of ours answers at most: the manifest of 500,000 files, bytes
+ANSWER_BYTES = 64 << 20
 
 #: exit code, standard output, standard error
 Answer = tuple[int, bytes, str]
@@ -105,7 +109,7 @@ class _Job:
             return
         self._head += output.data
         line, newline, rest = self._head.partition(b"\n")
-        if newline:
+        if newline or len(line) > LONGEST_HEAD:
             word, _, number = line.partition(b" ")
             self._group = number.decode("ascii", "replace").strip() if word == self._token else ""
             data = rest if self._group else self._head
@@ -118,7 +122,7 @@ def _kill(connection: Connection, group: str) -> None:
         return
     channel = start(connection, scripts.KILL, group, urgent=True)
     try:
-        for _ in collect(channel, KILL_S):
+        for _ in collect(channel, KILL_S, KILL_S):
             pass
     except TimeoutError as error:
         raise lost(connection.name, "while ending a command", str(error)) from error
@@ -145,13 +149,15 @@ def asking(connection: Connection, script: str, *arguments: str) -> Iterator[Cal
 def finish(
     connection: Connection, channel: Channel, doing: str, patience_s: float = STALL_S
 ) -> Answer:
-    """What a command has printed, to its end. Raises DeviceLost, also when it hangs."""
+    """What a command has printed, to its end. Raises DeviceLost, also when it never ends."""
     out, err = bytearray(), bytearray()
     try:
         for event in collect(channel, patience_s):
             if isinstance(event, Exited):
                 return event.code, bytes(out), err.decode("utf-8", "backslashreplace")
             (err if event.is_error else out).extend(event.data)
+            if len(out) + len(err) > ANSWER_BYTES:
+                raise lost(connection.name, doing, f"it answers with over {ANSWER_BYTES >> 20} MB")
     except TimeoutError as error:
         raise lost(connection.name, doing, str(error)) from error
     raise AssertionError("collect ends with the exit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import DeviceLost, StepFailed
+from ..printable import last_line, one_line
 
 #: what systems say -> what we say, and what to do about it; the first that fits
 _KNOWN = (
@@ -31,14 +32,14 @@ def refused(action: str, said: str, detail: str = "") -> StepFailed:
     lower = said.lower()
     for signs, meaning, hint in _KNOWN:
         if any(sign in lower for sign in signs):
-            return StepFailed(f"{action}: {meaning or _last_line(said)}{detail}", hint)
-    return StepFailed(f"{action}: {_last_line(said) or 'failed without a word'}{detail}")
+            return StepFailed(f"{action}: {meaning or last_line(said)}{detail}", hint)
+    return StepFailed(f"{action}: {last_line(said) or 'failed without a word'}{detail}")
 
 
 def lost(name: str, doing: str, why: str) -> DeviceLost:
     """The error for a connection that broke."""
     return DeviceLost(
-        f"{name}: the connection broke {doing}: {why}",
+        f"{name}: the connection broke {doing}: {one_line(why)}",
         "is the device on, awake and connected? The next call connects again",
     )
 
@@ -49,8 +50,3 @@ def described(error: Exception) -> str:
     if text and isinstance(error, OSError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from . import small_files
+
 Verdict = Literal["known", "unknown", "changed", "revoked"]
 
 
@@ -96,7 +98,7 @@ def _lines(paths: Iterable[Path]) -> Iterator[tuple[str, str, HostKey]]:
     """Marker, patterns and key of every line that is whole."""
     for path in paths:
         try:
-            content = path.read_bytes()
+            content = small_files.read(path)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             continue
         for number, line in enumerate(content.splitlines(), 1):

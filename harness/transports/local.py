@@ -14,14 +14,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import JobTimeout, StepFailed
+from ..lines import Lines
 from ..untrusted import files
 from ..untrusted.budget import USUAL, Allowance, Budget
 from ..untrusted.names import NotTaken
 from . import Addressed, Completed, OnLine, Transfer
 from .failures import refused
-from .lines import Lines
 from .output import Collected
 from .started import check
+
+#: how long what a command left in its pipes may take to be read; one that left its session, too,
+#: may hold them open
+DRAIN_S = 2.0
 
 
 def connect(target: Addressed) -> LocalTransport:
@@ -104,7 +108,8 @@ def _read(
                 raise TimeoutError
         process.wait(max(0.0, until - time.monotonic()))  # one may close its outputs and go on
         _kill(process)  # what the command left behind would keep the pipes open
-        while selector.get_map():
+        over_at = time.monotonic() + DRAIN_S
+        while selector.get_map() and time.monotonic() < over_at:
             _take(selector, collected, 0.2)
     return collected
 

@@ -14,6 +14,7 @@ from .channel import STALL_S, Channel, CommandOutput, Exited
 from .failures import described, lost
 from .remote import RemoteTransport
 from .ssh_address import Address
+from .ssh_limits import ended_after, limit_output
 from .ssh_login import login
 
 #: sshd's MaxSessions is 10; two are kept for ending commands
@@ -123,7 +124,9 @@ def _start(transport: paramiko.Transport, command: str) -> paramiko.Channel:
             raise paramiko.ChannelException(2, "Connect failed") from error
         raise
     session.settimeout(STALL_S)
-    session.exec_command(command)
+    limit_output(session, WINDOW_BYTES)
+    with ended_after(STALL_S, session.close):
+        session.exec_command(command)
     return session
 
 

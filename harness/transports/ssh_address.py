@@ -6,7 +6,7 @@ import getpass
 import os
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ FORM = (
 )
 SHARED = "/etc/ssh/ssh_known_hosts"
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+OWN_VARIABLES = "BENCH_"
 #: what OpenSSH refuses in the name of a user, and `:`
 _ODD = re.compile(r"[\s\x00-\x1f\x7f'\"`:;&<>|(){}]")
 _OPTIONS = ("key", "password", "jump", "known_hosts", "config")
@@ -34,7 +35,7 @@ class Address:
     user: str
     keys: tuple[str, ...]
     only_keys: bool
-    password: str | None
+    password: str | None = field(repr=False)
     known_hosts: tuple[Path, ...]
     jump: str | None = None
     command: str | None = None
@@ -64,7 +65,7 @@ class _Place:
 
 
 def read(name: str, address: str) -> Address:
-    """`[ssh://][user@]host[:port][?key=…&password=${env:NAME}&jump=…&known_hosts=…&config=…]`.
+    """`[ssh://][user@]host[:port][?key=…&password=${env:BENCH_NAME}&jump=…&known_hosts=…&config=…]`.
 
     `host` may be a Host of ~/.ssh/config, or an IPv6 address with or without brackets. Raises
     UsageError, also for an unset variable.
@@ -98,10 +99,23 @@ def _place(text: str) -> _Place:
     if re.search(r"\s", text):
         raise ValueError("it has blanks")
     user = unquote(user)
-    if (at and not user) or user.startswith("-") or _ODD.search(user):
-        raise ValueError(f"'{user}' cannot be the name of a user")
+    if at:
+        _check_user(user)
     host, port = endpoint.split(rest.replace("%25", "%") if is_url else rest)
     return _Place(user, host, port)
+
+
+def _check_user(user: str) -> None:
+    """Raises ValueError."""
+    if not user or user.startswith("-") or _ODD.search(user):
+        raise ValueError(f"'{user}' cannot be the name of a user")
+
+
+def _check_host(host: str) -> None:
+    """As a config has it, who may say anything. Raises ValueError."""
+    endpoint.check_scope(host)
+    if ":" not in host:
+        endpoint.check_host(host)
 
 
 def _completed(name: str, place: _Place, options: dict[str, str]) -> Address:
@@ -116,12 +130,20 @@ def _completed(name: str, place: _Place, options: dict[str, str]) -> Address:
         return "" if value == "none" else value
 
     host = first("hostname", place.host)
-    endpoint.check_scope(host)
+    _check_host(host)
     port = place.port or endpoint.number(first("port", "22"))
     user = place.user or unless_none(first("user")) or _me()
+    if not ssh_config.is_own(config):
+        _check_user(user)
     alias = unless_none(first("hostkeyalias"))
     jump = unless_none(options.get("jump", first("proxyjump")))
     command = "" if jump else unless_none(first("proxycommand"))
+    if command and not ssh_config.is_own(config):
+        raise UsageError(
+            f"devices/{name}.yaml: address: {config} has a ProxyCommand for {place.host}: it would "
+            "run a program that the device's file chooses",
+            "Read the command, and move the host into ~/.ssh/config if you want it.",
+        )
     if command and first("proxyusefdpass") == "yes":
         raise ValueError("its ssh config has ProxyUseFdpass, which bench cannot do")
     values = ssh_tokens.tokens(place.host, host, port, user, jump, alias)
@@ -162,15 +184,28 @@ def _options(name: str, query: str) -> dict[str, str]:
         if not value:
             raise UsageError(f"devices/{name}.yaml: address: option '{option}' has no value")
         options[option] = unquote(value)
-    if not _ENV.fullmatch(options.get("password", "${env:X}")):
-        raise _no_password(name)
+    if "password" in options:
+        _check_password(name, options["password"])
     return options
+
+
+def _check_password(name: str, value: str) -> None:
+    """A device's file may come with a project, and is not to send any secret of this machine's."""
+    found = _ENV.fullmatch(value)
+    if not found:
+        raise _no_password(name)
+    if not found[1].startswith(OWN_VARIABLES):
+        raise UsageError(
+            f"devices/{name}.yaml: address: a password comes from a variable {OWN_VARIABLES}…, "
+            f"not from {found[1]}",
+            f"Set {OWN_VARIABLES}{found[1]}, and name that.",
+        )
 
 
 def _no_password(name: str) -> UsageError:
     return UsageError(
         f"{name}: a password does not belong in a file",
-        "Write user@host?password=${env:NAME}, and set NAME where bench runs.",
+        "Write user@host?password=${env:BENCH_NAME}, and set BENCH_NAME where bench runs.",
     )
 
 

@@ -15,12 +15,15 @@ from . import ssh_way, ssh_words
 from .host_keys import HostKeys, host_keys, is_revoked
 from .ssh_address import Address
 from .ssh_keys import SIGN_S, Keys
+from .ssh_limits import limit_packets
 
 # what it has to say arrives as an error; without a handler it would go to the console, too
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
-#: fast ones first; all that paramiko knows stay possible
+#: fast ones first
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+#: what paramiko would still offer, and OpenSSH's client has not offered for years
+WEAK_DIGESTS = ("hmac-md5", "hmac-md5-96", "hmac-sha1-96")
 
 Way = socket.socket | paramiko.Channel
 P = ParamSpec("P")
@@ -154,11 +157,14 @@ class Attempt:
 
 
 def _prepare(transport: paramiko.Transport, address: Address, known: HostKeys) -> None:
-    """Patience, ciphers, and the types of host keys in the order in which they can be checked."""
+    """Limits, ciphers, and the types of host keys in the order in which they can be checked."""
+    limit_packets(transport)
     transport.banner_timeout = address.patience_s or ssh_way.CONNECT_S
     transport.auth_timeout = SIGN_S + 5
     security = transport.get_security_options()
-    security.ciphers = tuple(sorted(security.ciphers, key=lambda name: name not in CIPHERS))
+    strong = [name for name in security.ciphers if "3des" not in name]
+    security.ciphers = tuple(sorted(strong, key=lambda name: name not in CIPHERS))
+    security.digests = tuple(name for name in security.digests if name not in WEAK_DIGESTS)
     security.key_types = tuple(
         sorted(security.key_types, key=lambda name: _kind(name) not in known.kinds)
     )

@@ -1,7 +1,8 @@
 """The user's ssh config as OpenSSH itself reads it: `ssh -G`, and paramiko where there is no ssh.
 
-A config that a device's file names may come with a foreign project: nothing is run to read it.
-The user's own is followed as ssh follows it, `Match exec` included.
+A config that a device's file names may come with a foreign project: nothing is run to read it, and
+no ProxyCommand of it either. What lies in ~/.ssh is the user's own, and is followed as ssh follows
+it, `Match exec` included.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def lookup(name: str, host: str, config: str, user: str = "", port: int | None =
     if ssh is None:
         return _ask_paramiko(name, host, config)
     with tempfile.TemporaryDirectory(prefix="bench-ssh-") as folder:
-        copies = Copies(name, Path(folder), trusted=not config)
+        copies = Copies(name, Path(folder), trusted=is_own(config))
         try:
             main = copies.of(_files(config), _defaults())
         except OSError as error:
@@ -47,6 +48,12 @@ def lookup(name: str, host: str, config: str, user: str = "", port: int | None =
         found = _ask_ssh(name, [*argv, "--", host], copies)
         copies.check(found.get("sendenv", []))
     return found
+
+
+def is_own(config: str) -> bool:
+    """Whether nobody but the user can have written it; "" is what ssh reads without `config=`."""
+    folder = home(OWN).parent
+    return not config or home(config).resolve().is_relative_to(folder.resolve())
 
 
 def _files(config: str) -> list[tuple[Path, Path]]:
@@ -94,7 +101,7 @@ def _ask_paramiko(name: str, host: str, config: str) -> Options:
     except OSError as error:
         raise _unreadable(name, error) from error
     for number, line in enumerate(lines, 1):
-        _check_line(f"{name}: {path}:{number}", line, foreign=bool(config))
+        _check_line(f"{name}: {path}:{number}", line, foreign=not is_own(config))
     try:
         found = paramiko.SSHConfig.from_text("\n".join(lines)).lookup(host)
     except Exception as error:  # it raises plain Exception, and ValueError by shlex

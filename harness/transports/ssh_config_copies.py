@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import UsageError
-from . import local_networks
+from . import local_networks, small_files
 
 #: `keyword value`, `keyword=value`, `"keyword" value`
 _LINE = re.compile(r"\s*\"?([A-Za-z0-9]+)\"?(?:\s*=\s*|\s+|$)(.*)", re.ASCII)
@@ -90,7 +90,7 @@ class Copies:
         if keyword == "match":
             return self._match(rest, place)
         if keyword is None:
-            raise self._mistake(place, f"'{text.strip()}' is no line of an ssh config")
+            raise self._mistake(place, "this is no line of an ssh config")
         return [f"{keyword} {rest}"]
 
     def _include(self, rest: str, place: Place, base: Path) -> str:
@@ -98,12 +98,27 @@ class Copies:
         for pattern in arguments(rest):
             if "%" in pattern or "$" in pattern:
                 raise self._mistake(place, f"bench does not expand '{pattern}' of an Include")
-            paths = sorted(glob.glob(str(base / home(pattern))))  # noqa: PTH207  no hidden files
+            wanted = base / home(pattern)
+            self._check_below(wanted, place)
+            paths = sorted(glob.glob(str(wanted)))  # noqa: PTH207  no hidden files
+            for path in paths:
+                self._check_below(Path(path).resolve(), place)
             try:
                 found += [f'"{self.add(Path(p), base)}"' for p in paths if Path(p).is_file()]
             except OSError as error:
                 raise self._mistake(place, f"{error.filename}: {error.strerror}") from error
         return " ".join(["Include", *found]) if found else ""
+
+    def _check_below(self, path: Path, place: Place) -> None:
+        """Raises UsageError where a project's config would read what is not the project's."""
+        folder = place[0].parent.absolute()
+        inside = any(path.is_relative_to(own) for own in (folder, folder.resolve()))
+        if not self._trusted and (".." in path.parts or not inside):
+            raise self._mistake(
+                place,
+                "it includes a file outside of its folder, and is a config that a device names",
+                f"Move what it includes below {folder}, or the host into ~/.ssh/config.",
+            )
 
     def _match(self, rest: str, place: Place) -> list[str]:
         """The same criteria in one way of quoting, so that ssh sees those that are seen here."""
@@ -145,7 +160,7 @@ class Copies:
 
 def read_lines(path: Path) -> list[str]:
     """Raises OSError."""
-    return path.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+    return small_files.read(path).decode("utf-8", "surrogateescape").split("\n")
 
 
 def split_line(text: str) -> tuple[str | None, str]:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from paramiko.agent import AgentKey, AgentSSH
 
+from . import small_files
 from .ssh_address import Address
 
 #: how long an agent may take to list its keys, and to sign: it may ask somebody
@@ -90,7 +91,7 @@ class NeedsPassphrase(ValueError):
 
 def load(path: Path, passphrase: str | None) -> paramiko.PKey:
     """A private key of any format that OpenSSH reads. Raises NeedsPassphrase, or of BROKEN."""
-    data = path.read_bytes()
+    data = small_files.read(path)
     for secret in (None, passphrase.encode()) if passphrase is not None else (None,):
         try:
             return _with_certificate(_parsed(data, secret), path)
@@ -138,7 +139,7 @@ def public_blob(path: Path, *, beside: bool = True) -> bytes | None:
     """The public key in the file or, if `beside`, in the `.pub` beside it; None without one."""
     for file in (path, path.with_name(f"{path.name}.pub")) if beside else (path,):
         try:
-            words = file.read_bytes()[: 1 << 16].split(None, 2)
+            words = small_files.read(file)[: 1 << 16].split(None, 2)
             if len(words) > 1 and words[0].startswith((b"ssh-", b"ecdsa-", b"sk-")):
                 return base64.b64decode(words[1], validate=True)
         except (OSError, binascii.Error, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 
 import paramiko
 
@@ -38,10 +39,11 @@ def changed_host(where: str, address: Address, known: HostKeys, shown: str) -> S
     kind = shown.partition(" ")[0]
     before = next(key for key in known.accepted if key.kind == kind)
     file = address.known_hosts[0] if before.path == address.known_hosts[0] else before.path
+    removes = shlex.join(["ssh-keygen", "-R", _entry(address), "-f", str(file)])
     return StepFailed(
         f"{where}: its host key has changed: {shown} now, {fingerprint(kind, before.blob)} before "
         f"({before.path}:{before.line}); someone may be in between",
-        _COMPARE + f"`ssh-keygen -R '{_entry(address)}' -f {file}`, and ssh-keyscan",
+        _COMPARE + f"`{removes}`, and ssh-keyscan",
     )
 
 
@@ -57,8 +59,7 @@ def refused(where: str, address: Address, tried: list[str], notes: list[str]) ->
     said = [f"it accepts none of {', '.join(tried)}"] if tried else ["there is no key to offer"]
     return StepFailed(
         f"{where}: login refused: {'; '.join([*said, *notes])}",
-        f"try `ssh -p {address.port} {address.user}@{address.host}`; "
-        "ssh-copy-id puts your key there",
+        f"try `{_ssh(address)}`; ssh-copy-id puts your key there",
     )
 
 
@@ -66,7 +67,7 @@ def locked(where: str, paths: list[str]) -> StepFailed:
     """Nothing but encrypted keys."""
     return StepFailed(
         f"{where}: the key has a passphrase: {', '.join(paths)}",
-        f"Add it to your agent with `ssh-add {paths[0]}`.",
+        f"Add it to your agent with `{shlex.join(['ssh-add', paths[0]])}`.",
     )
 
 
@@ -80,13 +81,20 @@ def translated(where: str, address: Address, error: Exception, said: str = "") -
         )
     return StepFailed(
         f"{where}: cannot log in: {type(error).__name__}: {text}",
-        f"Compare with `ssh -v -p {address.port} {address.user}@{address.host}`.",
+        f"Compare with `{_ssh(address, '-v')}`.",
     )
 
 
 def _scan(address: Address) -> str:
-    files = [str(path) for path in address.known_hosts if str(path) != "/dev/null"]
-    return f"ssh-keyscan -p {address.port} {address.host} >> {(files or ['~/.ssh/known_hosts'])[0]}"
+    files = [shlex.quote(str(p)) for p in address.known_hosts if str(p) != "/dev/null"]
+    asks = shlex.join(["ssh-keyscan", "-p", str(address.port), address.host])
+    return f"{asks} >> {(files or ['~/.ssh/known_hosts'])[0]}"
+
+
+def _ssh(address: Address, *options: str) -> str:
+    """For a person's shell: what an address or a config says is one word of it."""
+    place = f"{address.user}@{address.host}"
+    return shlex.join(["ssh", *options, "-p", str(address.port), place])
 
 
 def _entry(address: Address) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from ..errors import StepFailed
+from ..printable import last_line
 from . import scripts
 from .channel import Channel, CommandOutput, Connection, Exited
 
@@ -79,6 +80,8 @@ class _Started:
                 return event
             if rest := self._after_mark(event):
                 return CommandOutput(rest, event.is_error)
+            if time.monotonic() >= until:
+                return None
 
     def close(self) -> None:
         self._channel.close()
@@ -97,10 +100,9 @@ class _Started:
         """Raises StepFailed when the script has not begun: the login shell is no such one."""
         if not self._missing[False]:
             return
-        said = (self._before[True] + self._before[False]).decode("utf-8", "backslashreplace")
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        said = last_line(self._before[True] + self._before[False])
         raise StepFailed(
             f"{self._name}: its login shell does not run commands: "
-            f"{lines[-1][:200] if lines else f'it exits with {end.code}'}",
+            f"{said or f'it exits with {end.code}'}",
             "Give this user a POSIX login shell: chsh -s /bin/sh",
         )

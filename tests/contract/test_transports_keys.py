@@ -347,7 +347,8 @@ def test_the_configs_agent_is_asked(
 
 
 def through(sshd: Sshd, tmp_path: Path, text: str) -> str:
-    config = tmp_path / "config"
+    config = tmp_path / "home" / ".ssh" / "lab"
+    config.parent.mkdir()
     config.write_text(
         f"{text}\nHost *\n  User {sshd.user}\n  IdentityFile {sshd.folder}/id\n"
         f"  UserKnownHostsFile {sshd.known_hosts}\n  HostName 127.0.0.1\n  Port {sshd.port}\n"

@@ -110,7 +110,7 @@ def test_a_changed_host_key_is_an_error_and_stays_one(sshd: Sshd) -> None:
         dut("ssh", sshd.address)
     assert f"has changed: ssh-ed25519 {fingerprint(sshd)} now" in caught.value.message
     assert f"ssh-ed25519 {before} before" in caught.value.message
-    assert f"ssh-keygen -R '[127.0.0.1]:{sshd.port}' -f {sshd.known_hosts}" in caught.value.hint
+    assert f"ssh-keygen -R '[127.0.0.1]:{sshd.port}' -f {sshd.known_hosts}`" in caught.value.hint
 
 
 def test_a_key_that_is_not_authorised_is_refused(sshd: Sshd, tmp_path: Path) -> None:

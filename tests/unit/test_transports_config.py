@@ -115,6 +115,12 @@ def config(folder: Path, text: str, **more: str) -> str:
     return str(folder / "config")
 
 
+def own(home: Path, text: str) -> str:
+    """A config that nobody but the user can have written."""
+    (home / ".ssh").mkdir()
+    return config(home / ".ssh", text)
+
+
 @needs_ssh
 def test_an_include_is_followed(tmp_path: Path) -> None:
     path = config(
@@ -153,7 +159,7 @@ def test_a_config_that_ssh_refuses_is_that_device_s_mistake(tmp_path: Path) -> N
     [
         ("Host a\n  Port x\n", "config:2: Bad port 'x'."),
         ("Host a\n\nMatch nonsense x\n", "config:3: Bad Match condition; Unsupported Match "),
-        ("Host a\n  ?\n", "config:2: '?' is no line of an ssh config"),
+        ("Host a\n  ?\n", "config:2: this is no line of an ssh config"),
         ("Match host a\\\n  Port 1\n", "config:1: bench cannot pass `Match host a\\` on to ssh"),
         ("Include %h/x\n", "config:1: bench does not expand '%h/x' of an Include"),
         ("Match localnetwork 10.0.0.1/8\n", "config:1: Match localnetwork: 10.0.0.1/8 has host "),
@@ -285,11 +291,11 @@ Match host=*.example user="me too"
 
 @needs_ssh
 def test_values_are_expanded_as_ssh_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LAB_KEYS", "/lab")
-    found = ssh_address.read("d", f"orin?config={config(tmp_path, CONFIG)}")
+    found = ssh_address.read("d", f"orin?config={own(tmp_path, CONFIG)}")
     assert (found.host, found.port, found.user) == ("orin.example", 2200, "me too")
-    keys = ("/a b/orin me too", "/home/me/.ssh/orin.example", "/lab/id")
+    keys = ("/a b/orin me too", f"{tmp_path}/.ssh/orin.example", "/lab/id")
     assert (found.keys, found.only_keys, found.agent) == (keys, True, "")
     assert found.known_hosts[0] == Path("/a/orin.example")
     assert found.command == "nc -x '%' orin.example 2200 | cat"
@@ -311,9 +317,12 @@ def test_values_are_expanded_as_ssh_does(tmp_path: Path, monkeypatch: pytest.Mon
         ("ProxyCommand x\nProxyUseFdpass yes", "its ssh config has ProxyUseFdpass, which bench "),
     ],
 )
-def test_a_value_that_cannot_be_expanded_is_named(tmp_path: Path, line: str, why: str) -> None:
+def test_a_value_that_cannot_be_expanded_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, why: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(UsageError) as caught:
-        ssh_address.read("d", f"orin?config={config(tmp_path, line)}")
+        ssh_address.read("d", f"orin?config={own(tmp_path, line)}")
     assert caught.value.message.startswith("devices/d.yaml: address: 'orin?config=")
     assert f"': {why}" in caught.value.message
 

@@ -14,7 +14,7 @@ from harness.errors import StepFailed, UsageError
 from harness.lab import adbd_keys
 from harness.records import DeviceSpec
 from harness.transports import connect, failures, manifest, scripts
-from harness.transports.lines import Lines
+from harness.lines import Lines
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +118,7 @@ def test_a_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     found = ssh_address.read("orin", address)
     assert (found.user, found.host, found.port) == ("me", "orin", 2200)
     assert found.password == "s3cret"
+    assert "s3cret" not in repr(found)
 
 
 @pytest.mark.parametrize("address", ["", "phone", "usb:", "server:", "host:port"])

@@ -31,6 +31,8 @@ COLUMNS: Final = (
     "mask_map50", "trials", "compute", "emulated", "step", "hint",
 )  # fmt: skip
 
+#: how a text begins that a spreadsheet would run; the last four are full-width
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 TYPES: Final = {
     **dict.fromkeys(("threads", "batch", "n", "size_bytes", "peak_rss_bytes", "trials"), "BIGINT"),
     **dict.fromkeys(("parity_ok", "emulated"), "BOOLEAN"),
@@ -130,7 +132,7 @@ def as_json(run: Run) -> bytes:
 
 
 def as_csv(run: Run) -> bytes:
-    """RFC 4180 with a header; booleans are true and false."""
+    """RFC 4180 with a header; booleans are true and false, and no text is a formula."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns(), lineterminator="\n")
     writer.writeheader()
@@ -249,9 +251,15 @@ def _markdown_text(value: Scalar) -> str:
     return (
         ""
         if value is None
-        else str(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+        else " ".join(str(value).replace("\\", "\\\\").split())
+        .replace("|", "\\|")
+        .replace("<", "&lt;")
+        .replace("](", "]\\(")
     )
 
 
 def _cell_text(value: Scalar) -> Scalar:
+    """Spreadsheets take a text with such a beginning for a formula, and run it."""
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
     return str(value).lower() if isinstance(value, bool) else value

@@ -12,8 +12,11 @@ _SEQUENCES = re.compile(
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"
     r"|\x1b[#%(-/][0-~]|\x1b[@-_78=>c]?"
 )
-#: C0 and DEL but tab and newline, C1, lone surrogates, and what XML 1.0 has no place for
-_OTHERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+#: C0 and DEL but tab and newline, C1, what turns the order of letters around, lone surrogates, and
+#: what XML 1.0 has no place for
+_OTHERS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 #: of a line of others in a message, characters; and what is looked through for it, bytes
 LONGEST_LINE: Final = 300
 _END_BYTES: Final = 64 << 10

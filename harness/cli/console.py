@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from ..errors import BenchError
 from ..printable import printable
 from . import settings
 
+#: JSON itself escapes those below
+_CONTROLS = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 #: columns of what is not a terminal: a file or a pipe does not wrap
 WIDE = 160
 #: below so many columns tables leave less air between their own
@@ -70,7 +73,11 @@ def show_rows(title: str, columns: Sequence[str], body: Sequence[Sequence[str]])
     to = out()
     gap = 1 if to.width < NARROW else 2
     table = Table(
-        title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, gap, 0, 0)
+        title=plain(title) or None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
     )
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -85,8 +92,8 @@ def plain(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """One line of result on stdout, as it is."""
-    out().print(escape(text), soft_wrap=True)
+    """One line of result on stdout."""
+    out().print(plain(text), soft_wrap=True)
 
 
 def styled(style: str, text: str) -> None:
@@ -113,4 +120,9 @@ def note_trial(index: int, count: int) -> None:
 
 def json_line(record: Any) -> None:
     """One JSON object a line, at once."""
-    print(json.dumps(record, ensure_ascii=False), flush=True)
+    json_text(json.dumps(record, ensure_ascii=False))
+
+
+def json_text(text: str) -> None:
+    """JSON on stdout: what commands a terminal is written as an escape, and means the same."""
+    print(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text), flush=True)

@@ -38,7 +38,7 @@ def devices_list(context: typer.Context, json: AsJson = False) -> None:
     seen = check.look_at_all(list(inventory_of(workspace()).devices.values()))
     if json:
         for device in seen:
-            print(dumps(device))
+            console.json_text(dumps(device))
     else:
         rows = [device_text.device_row(device) for device in seen]
         console.show_rows("", device_text.COLUMNS, rows)
@@ -68,7 +68,7 @@ def devices_check(name: DeviceName, json: AsJson = False) -> None:
 
     def tell(step: Check) -> None:
         if json:
-            print(dumps(step), flush=True)
+            console.json_text(dumps(step))
             return
         for line in device_text.check_lines(step):
             console.say(line)
@@ -104,7 +104,7 @@ def devices_discover(
             path = finder.write(offer, space.project / "devices")
             console.note(f"wrote {path}")
         if json:
-            print(dumps(offer))
+            console.json_text(dumps(offer))
         elif not (write and offer.yaml):
             for line in device_text.offer_lines(offer):
                 console.say(line)
@@ -121,7 +121,7 @@ def devices_clean(name: DeviceName, json: AsJson = False) -> None:
     interruptible()
     done = check.clean(spec)
     if json:
-        print(dumps(done))
+        console.json_text(dumps(done))
         return
     for line in device_text.cleaned_lines(done):
         console.say(line)

@@ -89,7 +89,7 @@ def check_noise(
     )
     path = noise_floor.save(cache_root(), found)
     if json:
-        print(dumps(found))
+        console.json_text(dumps(found))
         return
     for line in comparison_text.noise_lines(found):
         console.say(line)

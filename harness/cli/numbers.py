@@ -84,7 +84,7 @@ def _show(compared: Compared, json: bool) -> None:
     from . import comparison_text, console
 
     if json:
-        print(dumps(compared))
+        console.json_text(dumps(compared))
         return
     rows = comparison_text.comparison_rows(compared)
     console.show_rows(f"{compared.old} → {compared.new}", comparison_text.COLUMNS, rows)

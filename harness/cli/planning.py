@@ -109,7 +109,7 @@ def show_plan(planned: Planned, engine: str, *, cells: bool = False, json: bool 
         return
     found = _preview(planned, engine)
     if json:
-        print(plan_text.as_json(found))
+        console.json_text(plan_text.as_json(found))
         return
     for style, line in plan_text.lines(found, console.out().width):
         console.styled(style, line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from .. import metrics
@@ -12,6 +11,7 @@ from ..export import figure, rows
 from ..records import CellResult, Scalar
 from ..store import Run
 from . import console
+from .console import plain
 
 STYLES = {
     "ok": "green",
@@ -31,19 +31,19 @@ def result_line(result: CellResult) -> str:
     With rich's markup.
     """
     style = STYLES[result.status]
-    head = f"[{style}]{result.status:7}[/] {escape(result.cell.id)}"
+    head = f"[{style}]{result.status:7}[/] {plain(result.cell.id)}"
     if result.summary is None or result.verdict == "invalid":
-        return f"{head}  [dim]{escape('; '.join(result.reasons))}[/]"
+        return f"{head}  [dim]{plain('; '.join(result.reasons))}[/]"
     p50 = result.summary.p50
     text = f"{figure(p50.value)} ms [{figure(p50.low)}, {figure(p50.high)}] n={result.summary.n}"
-    return f"{head}  {escape(text)}{_flags(result)}"
+    return f"{head}  {plain(text)}{_flags(result)}"
 
 
 def _flags(result: CellResult) -> str:
     if not result.reasons:
         return ""
     more = f" (+{len(result.reasons) - 1} more)" if len(result.reasons) > 1 else ""
-    return f"  [yellow]suspect: {escape(result.reasons[0])}{more}[/]"
+    return f"  [yellow]suspect: {plain(result.reasons[0])}{more}[/]"
 
 
 def show_run(run: Run) -> None:
@@ -52,17 +52,17 @@ def show_run(run: Run) -> None:
     shown = [row for row in rows(run) if row["status"] != "skipped"]
     same = [f"{name} {shown[0][name]}" for name in LABELS if shown and not _varies(shown, name)]
     title = " · ".join([run.info.run_id, *([", ".join(same)] if same else [])])
-    out.print(f"[bold]{escape(run.info.scenario)}[/] · {escape(title)}", soft_wrap=True)
+    out.print(f"[bold]{plain(run.info.scenario)}[/] · {plain(title)}", soft_wrap=True)
     out.print(_table(shown, out.width))
     for reason, ids in _missing(run).items():
-        out.print(f"[dim]{escape(_first(ids))}: {escape(reason)}[/]", soft_wrap=True)
+        out.print(f"[dim]{plain(_first(ids))}: {plain(reason)}[/]", soft_wrap=True)
     hints = [r.failure.hint for r in run.results if r.failure and r.failure.hint]
     for hint in dict.fromkeys(hints):
-        out.print(f"[dim]→ {escape(hint)}[/]", soft_wrap=True)
+        out.print(f"[dim]→ {plain(hint)}[/]", soft_wrap=True)
     if any(r.verdict == "suspect" for r in run.results):
         out.print("[yellow]suspect[/]: the report and `bench export` give the reasons")
     for gate in run.info.broken_gates:
-        out.print(f"[red]gate broken[/] {escape(gate)}", soft_wrap=True)
+        out.print(f"[red]gate broken[/] {plain(gate)}", soft_wrap=True)
 
 
 def _table(shown: Sequence[dict[str, Scalar]], width: int) -> Table:
@@ -80,7 +80,7 @@ def _table(shown: Sequence[dict[str, Scalar]], width: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in shown:
-        table.add_row(*(escape(str(row[name])) for name in names), *_numbers(row))
+        table.add_row(*(plain(str(row[name])) for name in names), *_numbers(row))
     return table
 
 
@@ -98,7 +98,7 @@ def _numbers(row: dict[str, Scalar]) -> list[str]:
         scored.text(float(row[scored.name] or 0), 1) if (scored := metrics.headline(row)) else "",
         "" if row["size_bytes"] is None else f"{float(row['size_bytes']) / 1e6:.2f}",
     )
-    return [*map(escape, numbers), f"[{STYLES[word]}]{word}[/]"]
+    return [*map(plain, numbers), f"[{STYLES[word]}]{word}[/]"]
 
 
 def _missing(run: Run) -> dict[str, list[str]]:

@@ -38,7 +38,7 @@ class StoredRun:
         """Seconds since 1970; of a run that does not say so the time of its files."""
         try:
             return datetime.datetime.fromisoformat(self.started_at).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return disk.last_used(self.folder)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from .answers import Readings, number
+from .answers import Readings, number, whole
 
+#: no kernel has more
+MOST: Final = 8192
 #: of the fastest's capacity, to which arm64 kernels give 1024; the middle one of three clusters has
 #: more than this
 FAST_CAPACITY: Final = 0.6
@@ -23,8 +25,8 @@ def usable(seen: Readings) -> tuple[int, ...]:
     """
     online = listed(seen.last("online"))
     if not online:
-        online = tuple(int(text) for text in seen.all("processor") if text.isdigit())
-    allowed = listed(seen.last("allowed"))
+        online = tuple(cpu for text in seen.all("processor") if (cpu := whole(text)) is not None)
+    allowed = frozenset(listed(seen.last("allowed")))
     mine = tuple(cpu for cpu in online if cpu in allowed) or online
     whole = min((int(cpus) for cpus in quotas(seen)), default=len(mine))
     return tuple(sorted(by_preference(seen, mine)[-max(1, whole) :]))
@@ -35,7 +37,7 @@ def quotas(seen: Readings) -> list[float]:
     pairs = (line.split() for line in seen.all("quota"))
     known = ([number(word) for word in pair] for pair in pairs if len(pair) == 2)
     return [
-        quota / period for quota, period in known if quota and period and min(quota, period) > 0
+        quota / period for quota, period in known if quota and period and min(quota, period) >= 1
     ]
 
 
@@ -95,17 +97,19 @@ def _speeds(lines: Iterable[str], wanted: str) -> dict[int, float]:
     for line in lines:
         cpu, unit, value = (*line.split(), "", "", "")[:3]
         speed = number(value)
-        if unit == wanted and cpu.isdigit() and speed:
-            found[int(cpu)] = speed
+        number_of = whole(cpu)
+        if unit == wanted and number_of is not None and speed:
+            found[number_of] = speed
     return found
 
 
 def listed(text: str | None) -> tuple[int, ...]:
-    """`0-2,5` as the kernel writes it; nothing for what is no list."""
+    """`0-2,5` as the kernel writes it; nothing for what is no list of CPUs."""
     found: list[int] = []
     for part in (text or "").split(","):
-        low, _, high = part.strip().partition("-")
-        if not low.isdigit() or (high and not high.isdigit()):
+        first, _, last = part.strip().partition("-")
+        low, high = whole(first), whole(last or first)
+        if low is None or high is None or high >= MOST or len(found) >= MOST:
             return ()
-        found += range(int(low), int(high or low) + 1)
+        found += range(low, high + 1)
     return tuple(found)

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from ..errors import StepFailed
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
-from . import KindSpec, hold, readings, scripts
-from .answers import Readings, ask, number
+from . import KindSpec, cpus, hold, readings, scripts
+from .answers import Readings, ask, number, whole
 
 SPEC = KindSpec(
     name="macos",
@@ -41,8 +41,8 @@ def read_facts(transport: Transport) -> DeviceFacts:
         model=seen.last("model"),
         soc=seen.last("cpu_model"),
         build=", ".join(part for part in (seen.last("build"), seen.last("kernel")) if part),
-        cpus=tuple(range(int(cores or 0))),
-        big_cpus=tuple(range(int(cores or 0))),
+        cpus=tuple(range(min(int(cores or 0), cpus.MOST))),
+        big_cpus=tuple(range(min(int(cores or 0), cpus.MOST))),
         memory_total_bytes=None if memory is None else int(memory),
         workdir=seen.last("workdir") or "",
         free_bytes=seen.bytes("free_kib"),
@@ -71,14 +71,14 @@ def battery(lines: Sequence[str]) -> tuple[float | None, bool | None]:
     """Percent and whether it charges, of `pmset -g batt`; a UPS beside it is not its own."""
     for line in lines:
         if "-InternalBattery" in line and (match := _BATTERY.search(line)):
-            return float(match[1]), match[2].strip() in ("charging", "charged", "finishing charge")
+            return number(match[1]), match[2].strip() in ("charging", "charged", "finishing charge")
     return None, None
 
 
 def throttled(lines: Sequence[str]) -> bool | None:
     """Of `pmset -g therm`: limits in percent on Intel, a warning level on Apple silicon."""
     limits = [float(match[1]) for match in map(_LIMIT.search, lines) if match]
-    levels = [int(match[1]) for match in map(_LEVEL.search, lines) if match]
+    levels = [whole(match[1]) for match in map(_LEVEL.search, lines) if match]
     if limits or levels:
         return any(limit < 100 for limit in limits) or any(levels)
     return False if any("No thermal warning level" in line for line in lines) else None
@@ -87,7 +87,7 @@ def throttled(lines: Sequence[str]) -> bool | None:
 def available_bytes(seen: Readings) -> int | None:
     """Of `vm_stat`."""
     lines = seen.all("vm_stat")
-    page = next((int(match[1]) for match in map(_PAGE.search, lines) if match), None)
+    page = next((whole(match[1]) for match in map(_PAGE.search, lines) if match), None)
     pairs = dict(line.rsplit(":", 1) for line in lines if ":" in line)
     counts = [number(pairs.get(key, "").strip(" .")) for key in _AVAILABLE]
     known = [int(count) for count in counts if count is not None]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..runner.sensors import plausible
+from .answers import number
 
 #: the input that all the others are fed from: Orin Nano and NX, Xavier NX, TX2; Nano; Thor
 INPUTS: Final = ("VDD_IN", "POM_5V_IN", "VIN")
@@ -33,11 +34,12 @@ def board(rails: Iterable[str]) -> tuple[str, ...]:
 
 def tegrastats_power_mw(line: str | None) -> float | None:
     """What the board draws at this moment; None where it is not known, or its sensors are off."""
-    found = {name: float(text) for name, text in _RAIL.findall(line or "")}
-    return sum(found[name] for name in board(found)) or None
+    found = {name: number(text) for name, text in _RAIL.findall(line or "")}
+    known = {name: milliwatts for name, milliwatts in found.items() if milliwatts is not None}
+    return sum(known[name] for name in board(known)) or None
 
 
 def tegrastats_temperatures(line: str | None) -> dict[str, float]:
     """`… CPU@45.3C GPU@-256C …`; -256 is a sensor that is off."""
-    pairs = ((name, float(text)) for name, text in _TEMPERATURE.findall(line or ""))
-    return {name: celsius for name, celsius in pairs if plausible(celsius)}
+    pairs = ((name, number(text)) for name, text in _TEMPERATURE.findall(line or ""))
+    return {name: celsius for name, celsius in pairs if celsius is not None and plausible(celsius)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable, Mapping
 
 from ..records import CpuPolicy, DeviceFacts, DeviceState
@@ -10,6 +11,7 @@ from ..runner import sensors
 from . import batteries, cpus
 from .answers import Readings, number
 
+_VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})(?:[.+][\w.+-]{0,40})?", re.ASCII)
 #: Python that the runner needs
 OLDEST_PYTHON = (3, 8)
 
@@ -48,9 +50,8 @@ def pythons(seen: Readings) -> tuple[str, ...]:
     """Versions that the runner can use, one a minor version, in the order in which they came."""
     found: dict[tuple[int, ...], str] = {}
     for version in seen.all("python"):
-        words = version.split(".")[:2]
-        if len(words) == 2 and all(word.isdigit() for word in words):
-            found.setdefault(tuple(map(int, words)), version)
+        if match := _VERSION.fullmatch(version):
+            found.setdefault((int(match[1]), int(match[2])), version)
     return tuple(version for minor, version in found.items() if minor >= OLDEST_PYTHON)
 
 
@@ -110,7 +111,9 @@ def governor(seen: Readings) -> str | None:
 def policies(lines: Iterable[str]) -> Iterable[CpuPolicy]:
     """`policy0 schedutil 300000 1100000 1800000`; an unknown one is `-`."""
     for line in lines:
-        name, governor, *limits = line.split(" ")
+        name, governor, *limits = (*line.split(" "), "")
+        if not governor:
+            continue
         low, current, high = (*(number(text) for text in limits), None, None, None)[:3]
         yield CpuPolicy(name, governor, _whole(low), _whole(current), _whole(high))
 

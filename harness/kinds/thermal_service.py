@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..runner.sensors import is_temperature, plausible
-from .answers import number
+from .answers import number, whole
 
 #: a service without a HAL has a status all the same: 0, which nobody has measured
 NO_HAL = "its thermal service has no HAL: throttling was not watched"
@@ -21,7 +21,7 @@ OVERRIDDEN = (
 #: volts, amperes and charge of battery limits, which come as temperatures too
 _NO_TEMPERATURE = ("6", "7", "8")
 _TEMPERATURE = re.compile(r"Temperature\{mValue=([-+.\dEe]+), mType=(-?\d+), mName=([^,}]*),")
-_STATUS = re.compile(r"Thermal Status:\s*(\d+)")
+_STATUS = re.compile(r"Thermal Status:\s*(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read(lines: Iterable[str]) -> ThermalService:
         note = note or _untold(line)
         by_hand = by_hand or line == "IsStatusOverride: true"
         if match := _STATUS.match(line):
-            status = int(match[1])
+            status = whole(match[1])
         elif line.endswith(":"):
             now = line.startswith("Current temperatures")
         elif now and (match := _TEMPERATURE.match(line)):

@@ -1,23 +1,34 @@
-"""The sampler's lines (see `script`) to readings. Pure; a damaged line is counted, never raised."""
+"""The sampler's lines (see `script`) to readings. Pure; a damaged line is counted, never raised.
+
+A device may print anything: numbers are no larger, sensors and readings no more than there can be.
+"""
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..kinds import thermal_service
+from ..printable import one_line, printable
 from ..records import Reading
 from ..runner import sensors as meaning
 
-_TIME = re.compile(r"(\d+)m([\d.]+)s")
+_TIME = re.compile(r"\b([0-9]{1,9})m([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 #: kinds of value that one reading has by name, as they come, in the record's field
 _PLAIN = {"cooling": "cooling", "count": "throttle_counts", "rapl_uj": "energy_uj"}
 _OF_CPUS = {"frequency": "frequency_khz", "limit": "limit_khz"}
 #: words of a tick before the sensors' values: uptime, two stalls, available memory
 FIXED = 4
+#: of sensors; of the CPUs that a clock is for; of values in all readings: those of 256 CPUs and 100
+#: sensors for an hour
+MOST_SENSORS, MOST_CPUS, MOST_VALUES = 1000, 8192, 4_000_000
+#: of what the sampler says of itself
+MOST_NOTES = 20
+#: no counter of a kernel is beyond 64 bits, and no uptime beyond this, in seconds
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+LONGEST_S, MOST_KIB = 1e10, 1 << 53
 #: a battery's voltage below this is in another unit than µV
 LEAST_UV = 100_000
 #: what the thermal service said counts for so many ticks: it is asked three times in them (see
@@ -67,9 +78,13 @@ class Parser:
     _silent: int = 0
     _ended_s: float = 0.0
     _cpu_s: float = 0.0
+    #: CPUs of all clocks, and values of all readings so far
+    _clocks: int = 0
+    _values: int = 0
 
     def feed(self, line: str) -> Reading | None:
         """The reading that this line is, if it is one."""
+        line = printable(line)
         word, _, rest = line.partition(" ")
         if word == "T":
             return self._tick(rest)
@@ -86,7 +101,7 @@ class Parser:
         elif word == "D":
             self._service(rest.split("|"))
         elif word == "X":
-            self.notes.append(f"the sampler ended: {rest}" if rest else "the sampler ended")
+            self._note(f"the sampler ended: {rest}" if rest else "the sampler ended")
         elif word == "Q":
             self.ended, self._ended_s = True, _number(rest) or 0.0
         elif self.ended and _TIME.search(line):
@@ -98,13 +113,18 @@ class Parser:
         kind, _, more = rest.partition(" ")
         path, _, label = more.partition(" ")
         if kind == "root":
-            self.notes.append(f"state is read from {more}, not from the system's own files")
+            self._note(f"state is read from {more}, not from the system's own files")
+        elif "/" not in path or len(self._sensors) >= MOST_SENSORS:
+            self.damaged += 1
         else:
             self._sensors.append(self._sensor(kind, path, label.strip()))
 
     def _sensor(self, kind: str, path: str, label: str) -> Sensor:
         if kind in _OF_CPUS:
-            return Sensor(kind, label)
+            cpus = label.split()[:MOST_CPUS]
+            self._clocks += len(cpus)
+            return Sensor(kind, " ".join(cpus))
+        label = one_line(label)
         most, _, named = label.partition(" ")
         name = {
             "rapl_uj": f"RAPL {named}",
@@ -121,14 +141,18 @@ class Parser:
         return Sensor(kind, name)
 
     def _deny(self, kind: str) -> None:
-        if kind not in self.unreadable:
-            self.unreadable.append(kind)
+        if kind not in self.unreadable and len(self.unreadable) < MOST_NOTES:
+            self.unreadable.append(one_line(kind))
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes and len(self.notes) < MOST_NOTES:
+            self.notes.append(one_line(text))
 
     def _service(self, lines: Sequence[str]) -> None:
         said = thermal_service.read(lines)
         self._status = said.status
-        if said.note and said.note not in self.notes:
-            self.notes.append(said.note)
+        if said.note:
+            self._note(said.note)
         self._hal_c = {f"hal {name}": value for name, value in said.temperatures_c.items()}
         self._silent = 0
 
@@ -148,7 +172,9 @@ class Parser:
         fixed, bar, cpus = rest.partition(" |")
         words = fixed.split()
         at_s = _number(words[0]) if words else None
-        if not bar or at_s is None or len(words) != FIXED + len(self._sensors):
+        self._values += len(words) + self._clocks + len(self._hal_c) + cpus.count(",")
+        is_whole = bar and at_s is not None and len(words) == FIXED + len(self._sensors)
+        if at_s is None or not is_whole or self._values > MOST_VALUES:
             self.damaged += 1
             return None
         now = Ticks(at_s, (_stall(words[1]), _stall(words[2])), _cpu_ticks(cpus))
@@ -162,7 +188,7 @@ class Parser:
             reading,
             temperatures_c={**reading.temperatures_c, **self._hal_c},
             thermal_status=self._status,
-            memory_available_bytes=None if kib is None else kib * 1024,
+            memory_available_bytes=kib * 1024 if kib and 0 < kib < MOST_KIB else None,
             **(_between(before, now) if before else {}),  # type: ignore[arg-type]
         )
 
@@ -280,9 +306,11 @@ def _percent(part: float, whole: float) -> float | None:
 def _cpu_ticks(text: str) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     for word in text.split():
-        cpu, *ticks = word.split(",")
-        if len(ticks) == 8 and all(tick.isdecimal() for tick in ticks):
-            found[cpu] = tuple(map(int, ticks))
+        cpu, *ticks = word.split(",", 9)
+        counted = [_whole(tick) for tick in ticks]
+        known = _whole(cpu) is not None and len(ticks) == 8
+        if known and all(count is not None and count >= 0 for count in counted):
+            found[cpu] = tuple(count or 0 for count in counted)
     return found
 
 
@@ -292,10 +320,7 @@ def _stall(text: str) -> int:
 
 
 def _whole(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
+    return int(text) if _WHOLE.fullmatch(text) else None
 
 
 def _number(text: str) -> float | None:
@@ -303,4 +328,4 @@ def _number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if 0 <= value <= LONGEST_S else None

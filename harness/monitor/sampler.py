@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from types import TracebackType
 
+from ..bugs import bug_report
 from ..errors import BenchError
 from ..printable import last_line
 from ..records import Reading, Watched
@@ -144,6 +145,9 @@ class Watch:
                     self._note(f"the sampler ended with code {done.exit_code}: {reason}")
         except BenchError as error:
             self._note(f"the sampler was lost: {error.message}; state is unknown from there on")
+        except Exception as error:  # a device's own words cost its state, and not the trial
+            line = bug_report(error, "the sampler").line
+            self._note(f"the sampler was lost: {line}; state is unknown from there on")
         finally:
             with self._changed:
                 self._over = True

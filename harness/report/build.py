@@ -17,7 +17,7 @@ from harness.analysis.noise_floor import Noise
 from harness.bugs import bug_report
 from harness.errors import BenchError
 from harness.report.data import RunData
-from harness.report.page import Maker, Page, Report
+from harness.report.page import Maker, Page, Report, made
 from harness.report.pages import REGISTRY
 from harness.report.pictures import PictureSource
 from harness.store import read_devices, read_run
@@ -86,29 +86,48 @@ def build_run(
 
 def _pages(report: Report, out: Path, more: dict[str, object]) -> None:
     templates = environment()
-    there = {name: maker for name, maker in REGISTRY.items() if maker.there(report)}
+    there = {name: maker for name, maker in REGISTRY.items() if _is_there(maker, report)}
     nav = tuple((name, m.title, m.path) for name, m in there.items() if m.path)
     shared = {"info": report.run.info, "nav": nav, "policy": POLICY, **more}
     for name, maker in there.items():
-        for page in _made(name, maker, report, out):
-            html = templates.get_template(page.template).render(
+
+        def html(page: Page, name: str = name) -> str:
+            return templates.get_template(page.template).render(
                 page=page, here=page.content, current=name, **shared
             )
-            _write(out, page, html)
+
+        for page in _made(name, maker, report):
+            _write(out, *_drawn(page, html, f"page {page.path} of {report.run.info.run_id}"))
 
 
-def _made(name: str, maker: Maker, report: Report, out: Path) -> Iterator[Page]:
-    """The maker's pages; an exception that nobody expected ends these alone."""
+def _is_there(maker: Maker, report: Report) -> bool:
+    """A page that cannot tell is one that says why."""
     try:
+        return maker.there(report)
+    except Exception:  # its maker meets the same, and tells it
+        return True
+
+
+def _made(name: str, maker: Maker, report: Report) -> Iterator[Page]:
+    """The maker's pages; an exception that nobody expected ends those that are still to come."""
+
+    def every() -> Iterator[Page]:
         yield from maker.make(report)
-    except (BenchError, OSError):
-        raise
+
+    pages, over = every(), Page("", "", "", None)
+    path, doing = maker.path or f"{name}.html", f"page {name} of {report.run.info.run_id}"
+    while (page := made(path, maker.title, doing, lambda: next(pages, over))) is not over:
+        yield page
+
+
+def _drawn(page: Page, html: Callable[[Page], str], doing: str) -> tuple[Page, str]:
+    """The page and its HTML; what a template meets costs its page."""
+    try:
+        return page, html(page)
     except Exception as error:
-        found = bug_report(error, f"page {name} of {report.run.info.run_id}")
-        with (out / BUGS).open("a", encoding="utf-8") as file:
-            file.write(found.text)
-        path = maker.path or f"{name}.html"
-        yield Page(path, maker.title, "bug.html", found.line)
+        found = bug_report(error, doing)
+        page = Page(page.path, page.title, "bug.html", found.line, bug=found.text)
+        return page, html(page)
 
 
 @lru_cache(maxsize=1)
@@ -128,6 +147,9 @@ def _write(out: Path, page: Page, html: str) -> None:
     path = out / page.path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
+    if page.bug:
+        with (out / BUGS).open("a", encoding="utf-8") as file:
+            file.write(page.bug)
     for name, content in page.files.items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(content)

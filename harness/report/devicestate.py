@@ -166,5 +166,5 @@ def _moment(text: str) -> float | None:
     """Seconds since the epoch of an ISO 8601 time."""
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Generic, TypeVar
 
 from harness.analysis.noise_floor import Noise
-from harness.records import RunDevice
+from harness.bugs import bug_report
+from harness.records import CellResult, RunDevice
 from harness.report.data import (
     Axes,
     Entry,
@@ -48,11 +50,42 @@ class Page:
     content: object
     charts: tuple[Chart, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    #: where making it met a bug: a text for an issue
+    bug: str = ""
 
     @property
     def root(self) -> str:
         """From this page's folder to the report's."""
         return "../" * self.path.count("/")
+
+
+def made(path: str, title: str, doing: str, make: Callable[[], Page]) -> Page:
+    """`make`'s page, or one that says what it met: whatever that is, it costs no other page."""
+    try:
+        return make()
+    except Exception as error:  # nothing of the report is written here
+        found = bug_report(error, doing)
+        return Page(path, title, "bug.html", found.line, bug=found.text)
+
+
+T = TypeVar("T")
+
+
+class PerCell(Mapping[str, T], Generic[T]):
+    """What each cell's files say, read when a page asks: what is in one costs no other cell."""
+
+    def __init__(self, entries: Iterable[Entry], read: Callable[[CellResult], T]) -> None:
+        self._results = {e.cell.id: e.result for e in entries if e.result}
+        self._read = cache(lambda cell: read(self._results[cell]))
+
+    def __getitem__(self, cell: str) -> T:
+        return self._read(cell)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
 
 
 @dataclass(frozen=True)
@@ -88,26 +121,23 @@ class Report:
         return groups
 
     @cached_property
-    def samples(self) -> dict[str, tuple[TrialSamples, ...]]:
+    def samples(self) -> PerCell[tuple[TrialSamples, ...]]:
         """Raw samples of every trial by cell id."""
         folder = self.run.folder
-        return {
-            e.cell.id: tuple(load_trial(folder, t) for t in e.result.trials)
-            for e in self.entries
-            if e.result
-        }
+        return PerCell(
+            self.entries, lambda result: tuple(load_trial(folder, t) for t in result.trials)
+        )
 
     @cached_property
-    def states(self) -> dict[str, tuple[States | None, ...]]:
+    def states(self) -> PerCell[tuple[States | None, ...]]:
         """Readings of every trial by cell id, in the order of `samples`."""
         folder = self.run.folder
-        return {
-            e.cell.id: tuple(
-                read_states(folder / t.folder, t.affinity, folder) for t in e.result.trials
-            )
-            for e in self.entries
-            if e.result
-        }
+        return PerCell(
+            self.entries,
+            lambda result: tuple(
+                read_states(folder / t.folder, t.affinity, folder) for t in result.trials
+            ),
+        )
 
     def of_device(self, device: str) -> tuple[Entry, ...]:
         """The entries of one device."""

@@ -59,6 +59,8 @@ class Drawn:
 
     rows: tuple[PanelRow, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    #: why there are none
+    missing: str = ""
 
 
 def draw(source: PictureSource, cell: Cell, reference: Cell | None) -> Drawn:

@@ -94,6 +94,8 @@ class CocoPictures:
         """Raises BenchError for a picture that is gone or damaged."""
         one = self._files[image_id]
         path, _ = self._folder.find(one.file_name)
+        if not self._folder.own.has(path):
+            raise StepFailed(f"image id {one.id}: its file is not in the dataset's folder")
         return decode(path, one.height, one.width)
 
     def truth(self, image_id: int) -> Sequence[Polygon]:

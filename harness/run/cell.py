@@ -32,6 +32,7 @@ from ..targets.target import Target
 from . import checks
 from .job import CellJob, DeviceJob, ModelInputs
 from .once import Once
+from .readable import readable
 from .recorder import Recorder, now
 from .trial import TrialContext, measure_trial, summarise_cell
 
@@ -192,7 +193,7 @@ class CellRun:
         if held:
             self._device.holds(held)
         if len(self._trials) < self.job.rules.trials:
-            self._recorder.provisional(self.summarise())
+            self._recorder.provisional(readable(self.summarise()))
 
     def summarise(self) -> CellResult:
         """Statistics and verdict over the trials that are there."""
@@ -221,7 +222,12 @@ class CellRun:
     def store(self, result: CellResult) -> None:
         """The last step: one line that is on the disk."""
         self.over = True
-        self._recorder.result(result)
+        try:
+            self._recorder.result(readable(result))
+        except StepFailed as error:
+            failure = failure_of(error, self._at, self.cell, self._recorder)
+            told = failed_result(self.job.run_id, self.cell, failure, self._started_at)
+            self._recorder.result(told)
 
     def _result(self) -> CellResult:
         return CellResult(

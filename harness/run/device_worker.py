@@ -18,6 +18,7 @@ from ..targets.target import Target, connected, record
 from .cell import CellRun, cell_steps, failed_result
 from .job import DeviceJob
 from .once import Once
+from .readable import readable
 from .recorder import Recorder
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class DeviceWorker:
 
     def run(self) -> None:
         """Check every cell, then give each of them one trial a round."""
-        self._recorder.device(record(self.target))
+        self._recorder.device(readable(record(self.target)))
         for steps in self._steps.values():
             next(steps, None)
         order = schedule(

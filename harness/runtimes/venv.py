@@ -31,6 +31,8 @@ CHECK_S: Final = 300.0
 MB: Final = 1_000_000
 #: minor version of the glibc that a host has at least: Ubuntu 20.04, JetPack 5
 GLIBC: Final = 31
+#: what Macs call their processors
+MACOS: Final = ("arm64", "x86_64")
 #: environment, Python's minor version, its words…: makes it where it is not there, by a Python of
 #: that version for this machine, then runs it. The one in macOS's own /usr/bin comes last
 CHECK: Final = f"""\
@@ -97,7 +99,8 @@ def lacks(facts: DeviceFacts) -> str | None:
     if facts.python is None:
         return "the device has no Python 3.8 or newer"
     if facts.kind == "macos":
-        return None
+        known = " and ".join(MACOS)
+        return None if facts.arch in MACOS else f"wheels are for {known}, not {facts.arch}"
     if facts.libc not in (None, "glibc"):
         return f"the wheels of the lock need glibc, and the device has {facts.libc}"
     if facts.arch not in listing.ARCHITECTURES:
@@ -130,7 +133,7 @@ def _names(facts: DeviceFacts) -> tuple[str, ...]:
 
 def _release(facts: DeviceFacts) -> tuple[int, int]:
     """14, 2 of `macOS 14.2.1`; one that does not say is taken for a new one."""
-    found = re.search(r"(\d+)(?:\.(\d+))?", facts.os)
+    found = re.search(r"\b(\d{1,2})(?:\.(\d{1,2}))?\b", facts.os, re.ASCII)
     return (int(found[1]), int(found[2] or 0)) if found else (99, 0)
 
 
@@ -209,5 +212,5 @@ def _packages(
 
 def _short(version: str) -> str:
     """`3.11` of `3.11.2`."""
-    found = re.match(r"\d+\.\d+", version)
-    return found[0] if found else version
+    found = re.match(r"\d{1,3}\.\d{1,3}", version, re.ASCII)
+    return found[0] if found else "unknown"

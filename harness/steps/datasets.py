@@ -26,13 +26,18 @@ from ..metrics import truth
 from ..metrics.coco_entries import ImageEntry
 from ..metrics.json_values import shown
 from . import image_files
-from .image_paths import ImageFolder
+from .image_paths import DECLARED, ImageFolder, OwnFiles
 
 Read = TypeVar("Read")
 
 PACK_VERSION: Final = 1
+#: decoded bytes of a dataset, for one of its files; no limit for one that is small all the same
+MOST_PER_BYTE: Final = 1000
+SMALL_BYTES: Final = 4 << 30
 ANNOTATIONS: Final = "annotations.json"
 MANIFEST: Final = "manifest.json"
+OUTSIDE: Final = f"leads out of the dataset's folder, and of those in {DECLARED}"
+OUTSIDE_HINT: Final = f"Copy it into the dataset's folder, or name its own in {DECLARED}."
 HINT = "Copy the dataset again, or write its manifest anew if the change is meant."
 
 
@@ -89,6 +94,9 @@ def _checked(
     """Manifest (None where there is none), annotations, and images with their files."""
     problems: list[ConfigError] = []
     annotations, manifest_path = folder / ANNOTATIONS, folder / MANIFEST
+    own = OwnFiles(folder)
+    if foreign := [path for path in (annotations, manifest_path) if not own.has(path)]:
+        raise ConfigError([f"{path}: {OUTSIDE}" for path in foreign], OUTSIDE_HINT)
     alone = not manifest_path.exists()
     manifest = None if alone else _tried(lambda: read_manifest(manifest_path), problems)
     files: dict[str, str] = manifest["files"] if manifest else {}
@@ -123,6 +131,9 @@ def pictures(folder: Path, entries: Sequence[ImageEntry]) -> tuple[tuple[Picture
     for one in entries:
         path, others = there.find(one.file_name)
         about = f"image id {one.id}, file_name {shown(one.file_name)}"
+        if not there.own.has(path):
+            mistakes.append(f"{folder / ANNOTATIONS}: {about}: {OUTSIDE}")
+            continue
         if others:
             names = " or ".join(str(each.relative_to(folder)) for each in (path, *others))
             mistakes.append(f"{folder / ANNOTATIONS}: {about}: may be {names}")
@@ -165,10 +176,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def file_mistakes(folder: Path, files: dict[str, str], hashed: Container[str]) -> list[str]:
-    """Files of the manifest that are not there, or, of those in `hashed`, are others."""
+    """Files of the manifest that are not there, or, of those in `hashed`, are others.
+
+    What is not the dataset's own is not even hashed.
+    """
     mistakes = []
+    own = OwnFiles(folder)
     for name, wanted in files.items():
         path = folder / name
+        if not own.has(path):
+            mistakes.append(f"{folder / MANIFEST}: {shown(name)}: {OUTSIDE}")
+            continue
         if not path.is_file():
             mistakes.append(f"{path}: no such file, but the manifest names it")
             continue
@@ -189,7 +207,8 @@ def hash_now(path: Path) -> str:
 @lru_cache(maxsize=65536)
 def sha256_of(path: Path, size_bytes: int, changed_ns: int) -> str:
     """Hash of a file, remembered for as long as its size and time of change stay."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def absent(images: Sequence[Picture]) -> list[str]:
@@ -256,11 +275,12 @@ def write_pack(images: Sequence[Picture], folder: Path) -> None:
     shapes = np.array([(one.height, one.width, 3) for one in images], np.int64).reshape(-1, 3)
     same = len(images) > 0 and bool((shapes == shapes[0]).all())
     total = int(shapes.prod(axis=1).sum())
+    large = too_large(images, total)
     shape = (len(images), *shapes[0].tolist()) if same else (total,)
     np.save(folder / "ids.npy", np.array([one.id for one in images], np.int64))
     np.save(folder / "shapes.npy", shapes)
-    if mistakes and not total:
-        raise ConfigError(mistakes, HINT)
+    if large or (mistakes and not total):
+        raise ConfigError([*mistakes, *large], HINT)
     if not total:
         np.save(folder / "pixels.npy", np.zeros(shape, np.uint8))
         return
@@ -277,6 +297,17 @@ def write_pack(images: Sequence[Picture], folder: Path) -> None:
     if mistakes:
         raise ConfigError(mistakes, HINT)
     pixels.flush()
+
+
+def too_large(images: Sequence[Picture], total_bytes: int) -> list[str]:
+    """A line where images of next to nothing would fill the disk."""
+    held = sum(one.path.stat().st_size for one in images)
+    if total_bytes <= max(SMALL_BYTES, MOST_PER_BYTE * held):
+        return []
+    folder = images[0].path.parent
+    return [
+        f"{folder}: images of {held / 1e6:,.1f} MB would be {total_bytes / 1e9:,.0f} GB of pixels"
+    ]
 
 
 def measured(images: Sequence[Picture]) -> tuple[list[Picture], list[str]]:

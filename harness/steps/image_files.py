@@ -1,163 +1,197 @@
-"""Image files as phones, scanners and cameras write them, decoded to 8-bit RGB.
+"""Image files, decoded in a process of its own with little memory and time, and nothing to write.
 
-What an EXIF orientation turns is turned, as annotation tools show it, unless the annotated size is
-that of the image as it is stored alone. 16-bit grey keeps its high byte, 12-bit grey its 8 high
-bits. Transparent pixels show white, as image viewers have it. Of several frames the first counts.
+What its decoders do over a damaged or hostile file costs that file, and is one line about it.
 """
 
 from __future__ import annotations
 
-import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import atexit
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from . import jpeg_files
+from .image_decoding import HINT, MOST_PIXELS, VERSION
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+__all__ = ["VERSION", "decode", "size_of"]
 
-#: nothing else is opened, whatever a file's name says: an EPS would start another program
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-#: part of the key of what was decoded: counts up when the rules above change
-VERSION: Final = 3
-ORIENTATION, BITS_PER_SAMPLE = 0x0112, 258
-WHITE: Final = (255, 255, 255, 255)
-HINT: Final = "Copy the file again, or write the dataset's manifest anew if the change is meant."
-DAMAGE: Final = (
-    *(OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, RuntimeError),
-    *(TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError, struct.error),
-)
-"""What Pillow raises over a damaged file: fuzzing found every one of them."""
+PROGRAM: Final = "harness.steps.image_process"
+#: of one image; the largest takes some seconds
+DEADLINE_S: Final = 60.0
+#: of what is said about an image before its pixels
+LONGEST_ANSWER: Final = 64 << 10
+CHUNK_BYTES: Final = 1 << 20
 
 
 def decode(path: Path, height: int, width: int, about: str = "") -> NDArray[np.uint8]:
     """Pixels (height, width, 3) uint8 RGB of an image that is annotated with this size.
 
-    `about` goes into the message. Raises ConfigError if it is damaged, of another size, or of a
-    format or pixel type that cannot be taken without a guess. With 0 x 0, any size is right.
+    `about` goes into the message. Raises ConfigError if it is damaged, of another size, of a format
+    or pixel type that cannot be taken without a guess, or if decoding it takes too much. With
+    0 x 0, any size is right.
     """
-    with _opened(path) as image:
-        _check_size(path, image, height, width, about)
-        bits = _grey_bits(image)
-        pixels = _rgb(_as_annotated(image, height, width), bits)
-        if image.format in ("JPEG", "MPO") and jpeg_files.suspect(image, pixels):
-            jpeg_files.check_whole(path.read_bytes())
-    return pixels
+    return _shared.decode(path, height, width, about)
 
 
 def size_of(path: Path, height: int, width: int, about: str = "") -> tuple[int, int]:
     """Height and width that `decode` will have, by the file's header; raises ConfigError as it."""
-    with _opened(path) as image:
-        _check_size(path, image, height, width, about)
-        if not (height and width):
-            width, height = _as_annotated(image, 0, 0).size
-    return height, width
+    return _shared.size_of(path, height, width, about)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image]:
-    """The file opened by Pillow; what it raises inside becomes ConfigError."""
-    from PIL import Image, UnidentifiedImageError
+class _Ended(Exception):
+    """The process is gone, or is not to be waited for."""
 
-    # large images, odd EXIF: nothing that is for the reader of a terminal
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+class Decoder:
+    """Starts its process when it is needed, and again when it has ended; for any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._buffer = bytearray()
+        self._until = 0.0
+
+    def size_of(self, path: Path, height: int, width: int, about: str) -> tuple[int, int]:
+        with self._lock:
+            return self._asked("size", path, (height, width), about)
+
+    def decode(self, path: Path, height: int, width: int, about: str) -> NDArray[np.uint8]:
+        with self._lock:
+            found = self._asked("decode", path, (height, width), about)
+            try:
+                pixels = self._exactly(found[0] * found[1] * 3)
+            except _Ended as error:
+                raise self._failed(path, str(error)) from None
+        return np.frombuffer(pixels, np.uint8).reshape(*found, 3)
+
+    def close(self) -> None:
+        """End the process; another one is started when it is needed."""
+        if self._process is not None:
+            self._process.kill()
+            with contextlib.suppress(BrokenPipeError):  # of a request that was never read
+                self._process.__exit__(None, None, None)
+        self._process = None
+        self._buffer.clear()
+
+    def _asked(self, do: str, path: Path, size: tuple[int, int], about: str) -> tuple[int, int]:
+        """Height and width. Raises ConfigError."""
+        wanted = {"do": do, "path": str(path), "size": size, "about": about}
+        try:
+            answer = self._answer(json.dumps(wanted).encode() + b"\n")
+        except _Ended as error:
+            raise self._failed(path, str(error)) from None
+        if "mistakes" in answer:
+            raise ConfigError([str(one) for one in answer["mistakes"]], str(answer.get("hint", "")))
+        found = answer.get("size")
+        if not _is_size(found, size):
+            raise self._failed(path, "the decoder's answer makes no sense")
+        return found[0], found[1]
+
+    def _answer(self, request: bytes) -> dict[str, Any]:
+        """To one request; sent again to a new process where the old one had nothing to do."""
+        self._until = time.monotonic() + DEADLINE_S
+        for last in (False, True):
+            try:
+                self._send(request)
+                answer = json.loads(self._line())
+                return answer if isinstance(answer, dict) else {}
+            except ValueError:
+                return {}
+            except _Ended:
+                idle = self._process is not None and self._process.poll() == 0
+                if last or not idle:
+                    raise
+                self.close()
+        raise AssertionError("the second try returns or raises")
+
+    def _send(self, request: bytes) -> None:
+        process = self._process = self._process or _start()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(request)
+            process.stdin.flush()
+        except OSError:
+            raise _Ended(_why(process)) from None
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > LONGEST_ANSWER:
+                raise _Ended("the decoder's answer makes no sense")
+            self._more()
+        line, _, rest = bytes(self._buffer).partition(b"\n")
+        self._buffer = bytearray(rest)
+        return line
+
+    def _exactly(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            self._more()
+        data = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]
+        return data
+
+    def _more(self) -> None:
+        """Raises _Ended at the end, and past the deadline."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
+        if not poll.poll(max(0.0, self._until - time.monotonic()) * 1e3):
+            raise _Ended(f"it takes longer than {DEADLINE_S:g} s")
+        data = os.read(self._process.stdout.fileno(), CHUNK_BYTES)
+        if not data:
+            raise _Ended(_why(self._process))
+        self._buffer += data
+
+    def _failed(self, path: Path, why: str) -> ConfigError:
+        self.close()
+        return ConfigError([f"{path}: cannot be decoded: {why}"], HINT)
+
+
+def _is_size(found: Any, annotated: tuple[int, int]) -> bool:
+    """Whether it is a size that the image can have."""
+    if not (isinstance(found, list) and len(found) == 2 and all(type(n) is int for n in found)):
+        return False
+    if min(found) < 1 or found[0] * found[1] > MOST_PIXELS:
+        return False
+    return annotated == (0, 0) or tuple(found) == annotated
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """With nothing of our environment but where bench is."""
+    package = Path(__file__).resolve().parents[2]
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={"PYTHONPATH": str(package), "LANG": "C.UTF-8", **threads},
+        cwd="/",
+        start_new_session=True,
+    )
+
+
+def _why(process: subprocess.Popen[bytes]) -> str:
+    """What ended it."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            yield image
-    except UnidentifiedImageError:
-        raise ConfigError(
-            [f"{path}: not an image that can be read (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM)"], HINT
-        ) from None
-    except _Unclear as error:
-        raise ConfigError([f"{path}: {error}"], "Convert it to 8-bit RGB or grey.") from None
-    except (*DAMAGE, Image.DecompressionBombError) as error:
-        reason = str(error).replace(f" '{path}'", "").replace(f" {path}", "")
-        what = reason or type(error).__name__
-        raise ConfigError([f"{path}: cannot be decoded: {what}"], HINT) from error
+        code = process.wait(1.0)
+    except subprocess.TimeoutExpired:
+        return "the decoder does not answer"
+    if code >= 0:
+        return f"the decoder ended with exit code {code}"
+    return f"the decoder was ended by {signal.Signals(-code).name}"
 
 
-class _Unclear(Exception):
-    """Pixels that would only be right by guess."""
-
-
-def _check_size(path: Path, image: Image, height: int, width: int, about: str) -> None:
-    """Before any pixel is decoded, so that no file can unfold to more than is annotated."""
-    annotated = width, height
-    if annotated == (0, 0) or annotated == image.size:
-        return
-    if annotated != image.size[::-1] or _orientation(image) < 5:
-        seen = f"{image.size[0]} x {image.size[1]}"
-        raise ConfigError([f"{path}: {seen} pixels, annotated as {width} x {height}{about}"], HINT)
-
-
-def _orientation(image: Image) -> int:
-    """As EXIF has it, 1 to 8; 1 where EXIF says nothing, or nothing that can be read."""
-    try:
-        value = image.getexif().get(ORIENTATION)
-    except DAMAGE:
-        return 1
-    return value if isinstance(value, int) and value in range(2, 9) else 1
-
-
-def _as_annotated(image: Image, height: int, width: int) -> Image:
-    """Upright, unless the annotated size is that of the image as it is stored alone."""
-    from PIL.Image import Transpose
-
-    turns = {
-        2: (Transpose.FLIP_LEFT_RIGHT, Transpose.FLIP_LEFT_RIGHT),
-        3: (Transpose.ROTATE_180, Transpose.ROTATE_180),
-        4: (Transpose.FLIP_TOP_BOTTOM, Transpose.FLIP_TOP_BOTTOM),
-        5: (Transpose.TRANSPOSE, Transpose.TRANSPOSE),
-        6: (Transpose.ROTATE_270, Transpose.ROTATE_90),
-        7: (Transpose.TRANSVERSE, Transpose.TRANSVERSE),
-        8: (Transpose.ROTATE_90, Transpose.ROTATE_270),
-    }
-    orientation = _orientation(image)
-    image.load()
-    if orientation == 1:
-        return image
-    turned = image.format == "TIFF"  # Pillow does it while it loads
-    upright = image.size if turned or orientation < 5 else image.size[::-1]
-    wanted = upright == (width, height) or upright[::-1] != (width, height)
-    if wanted == turned:
-        return image
-    return image.transpose(turns[orientation][0 if wanted else 1])
-
-
-def _grey_bits(image: Image) -> int:
-    """Bits of a grey pixel in a mode of more than 8."""
-    if image.format != "TIFF" or not image.mode.startswith("I"):
-        return 16
-    if image.mode == "I":
-        raise _Unclear("32-bit or signed pixels")
-    bits = image.tag_v2.get(BITS_PER_SAMPLE, (16,))  # type: ignore[attr-defined]
-    return int(bits[0])
-
-
-def _rgb(image: Image, grey_bits: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8."""
-    from PIL import Image as images
-
-    if image.mode.startswith("I"):
-        return _high_bits(np.asarray(image), grey_bits)
-    if image.mode == "F":
-        raise _Unclear("floating-point pixels")
-    if image.has_transparency_data:
-        white = images.new("RGBA", image.size, WHITE)
-        image = images.alpha_composite(white, image.convert("RGBA"))
-    return np.asarray(image.convert("RGB"))
-
-
-def _high_bits(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
-    """Grey by its 8 high bits; Pillow itself would make all over 255 white."""
-    if values.min() < 0 or values.max() >= 1 << bits:
-        raise _Unclear(f"pixels from {values.min()} to {values.max()}, more than {bits} bits")
-    grey = (values.astype(np.uint16) >> (bits - 8)).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+_shared = Decoder()
+atexit.register(_shared.close)

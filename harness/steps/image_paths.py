@@ -1,4 +1,7 @@
-"""Which file an annotated `file_name` means: tools write it with folders, backslashes, as a URL."""
+"""Which file an annotated `file_name` means: tools write it with folders, backslashes, as a URL.
+
+A dataset may come from anybody: no name and no link in it leads to what is not its own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,32 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
+
+#: folders of this machine into which links of a dataset may lead, separated as in PATH
+DECLARED: Final = "BENCH_DATA"
+
+
+class OwnFiles:
+    """Which paths are a dataset's own: in its folder, or in one that the user has declared."""
+
+    def __init__(self, dataset: Path) -> None:
+        declared = os.environ.get(DECLARED, "").split(os.pathsep)
+        self._roots = [Path(os.path.realpath(root)) for root in (dataset, *declared) if root]
+        self._folders: dict[Path, bool] = {}
+
+    def has(self, path: Path) -> bool:
+        """Wherever links on the way lead; also of a path where nothing is."""
+        if path.is_symlink() or path.name in ("", ".."):
+            return self._is_below(path)
+        if path.parent not in self._folders:
+            self._folders[path.parent] = self._is_below(path.parent)
+        return self._folders[path.parent]
+
+    def _is_below(self, path: Path) -> bool:
+        real = Path(os.path.realpath(path))
+        return any(real.is_relative_to(root) for root in self._roots)
 
 
 class ImageFolder:
@@ -15,16 +43,17 @@ class ImageFolder:
 
     def __init__(self, dataset: Path) -> None:
         self._dataset = dataset
+        self.own = OwnFiles(dataset)
 
     def find(self, name: str) -> tuple[Path, list[Path]]:
         """The file that `name` means, and the others that it may mean as well.
 
         It lies below `images/` or beside it, or is the one file there whose path ends alike; else
-        it is where the name says, though nothing is there.
+        it is where the name says, though nothing is there, or nothing of the dataset's own.
         """
         plain = self._dataset / "images" / name.lstrip("/")
         for path in (plain, self._dataset / name.lstrip("/")):
-            if path.is_file():
+            if self.own.has(path) and path.is_file():
                 return path, []
         for variant in variants(name):
             found = self._ending_like(comparable(variant))

@@ -96,7 +96,10 @@ def _exactly(made: socket.socket, size: int) -> bytes:
         if (left_s := until - time.monotonic()) <= 0:
             raise TimeoutError(f"its answer is not whole after {ANSWER_S:g} s")
         made.settimeout(left_s)
-        more = made.recv(size - len(data))
+        try:
+            more = made.recv(size - len(data))
+        except TimeoutError:
+            continue
         if not more:
             raise ConnectionError("it ended the connection without an answer")
         data += more

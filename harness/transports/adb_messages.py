@@ -11,6 +11,7 @@ from adb_shell import constants
 from adb_shell.auth.sign_cryptography import CryptographySigner
 
 from ..errors import DeviceLost, StepFailed
+from ..printable import one_line, printable
 from .adb_keys import signer
 from .adb_pipe import Pipe
 from .adb_states import advice
@@ -114,7 +115,7 @@ def shake_hands(name: str, messages: Messages) -> Greeting:
 
 
 def _state(banner: bytes) -> str:
-    return banner.partition(b"::")[0].decode("ascii", "backslashreplace")[:40]
+    return one_line(printable(banner.partition(b"::")[0].decode("ascii", "backslashreplace")))[:40]
 
 
 def _features(banner: bytes) -> frozenset[str]:

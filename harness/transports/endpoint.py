@@ -39,6 +39,8 @@ def check_host(host: str) -> None:
         raise ValueError("it has no host")
     if host.startswith("-"):
         raise ValueError(f"host '{host}' begins with '-'")
+    if not host.isascii() and not host.isprintable():
+        raise ValueError("the host has characters that cannot be shown")
     if found := _ODD.search(host):
         what = "a blank" if found[0].isspace() else f"'{found[0]}'"
         raise ValueError(f"host '{host}' has {what} in it")

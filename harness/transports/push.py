@@ -20,6 +20,8 @@ from .started import start
 REMEMBERED_BYTES = 1 << 18
 #: how long a device may unpack after the last byte, seconds
 SETTLE_S = 120.0
+#: a device that takes less is not waited for, though it takes something all the time
+SLOWEST_BYTES_PER_S = 16 << 10
 
 
 def push(connection: Connection, local: Path, remote: PurePosixPath) -> Transfer:
@@ -159,12 +161,14 @@ def _send(
 
 
 def _pour(channel: Channel, data: Iterator[bytes]) -> int:
-    """All of it, or as much as the command wants before it ends."""
-    sent = 0
+    """All of it, or as much as the command wants before it ends. Raises TimeoutError."""
+    sent, began = 0, time.monotonic()
     try:
         for piece in data:
             channel.send(piece)
             sent += len(piece)
+            if time.monotonic() - began > SETTLE_S + sent / SLOWEST_BYTES_PER_S:
+                raise TimeoutError(f"it takes less than {SLOWEST_BYTES_PER_S >> 10} KB/s")
         channel.end()
     except BrokenPipeError:
         pass  # it has ended, and its words say why

@@ -107,7 +107,7 @@ def _place(text: str) -> _Place:
 
 def _check_user(user: str) -> None:
     """Raises ValueError."""
-    if not user or user.startswith("-") or _ODD.search(user):
+    if not user or user.startswith("-") or _ODD.search(user) or not user.isprintable():
         raise ValueError(f"'{user}' cannot be the name of a user")
 
 

@@ -97,6 +97,7 @@ _DEVICE = """\
 _EXPORT = """\
 `bench export RUN --format csv|json|parquet|markdown|junit` writes one row for each cell. Columns keep
 their names and their order for good; new ones are added at the end. An unknown value is empty, never 0.
+In CSV, a text that a spreadsheet would take for a formula has an apostrophe before it.
 """
 
 

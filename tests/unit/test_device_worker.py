@@ -260,6 +260,40 @@ def test_an_unexpected_exception_costs_its_cell_alone(bench: Make) -> None:
     assert str(made.recorder.folder) in failure.hint
 
 
+def test_numbers_that_nobody_could_read_again_cost_their_cell(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summarise = cells_of.summarise_cell
+
+    def odd(run: Path, cell: Cell, *more: Any) -> Any:
+        done = summarise(run, cell, *more)
+        summary = replace(done.summary, load_ms=float("nan")) if cell.batch == 1 else done.summary
+        return replace(done, summary=summary)
+
+    monkeypatch.setattr(cells_of, "summarise_cell", odd)
+    found = {r.cell.batch: r for r in bench(Phone(iter([])), cells=2, trials=1).run().results}
+    assert found[2].status == "ok"
+    assert (found[1].status, found[1].trials) == ("failed", ())
+    assert found[1].reasons == (
+        "what the device reports cannot be stored: CellResult.summary.load_ms: expected float, "
+        "got None",
+    )
+
+
+def test_facts_that_nobody_could_read_again_cost_the_device(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = bench(Phone(iter([])), cells=2)
+    made.target.facts = replace(made.target.facts, model="\ud800")
+    monkeypatch.setattr(
+        "harness.run.device_worker.connected", lambda *given: nullcontext(made.target)
+    )
+    run_device(made.job, made.recorder)
+    run = read_run(made.recorder.folder)
+    assert [result.status for result in run.results] == ["failed", "failed"]
+    assert run.results[0].reasons[0].startswith("what the device reports cannot be stored: ")
+
+
 def test_an_unexpected_exception_of_a_device_costs_that_device_alone(
     bench: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from tools.make_docs import MEANINGS, OUT, pages
 
 from harness import export
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", sorted(pages()))
@@ -15,3 +20,15 @@ def test_a_generated_page_is_current(name: str) -> None:
 
 def test_every_export_column_of_ours_and_no_other_is_described() -> None:
     assert set(MEANINGS) == set(export.COLUMNS)
+
+
+def test_every_attack_that_is_described_has_its_test() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (REPOSITORY / "docs/security.md").read_text("utf-8")))
+    folder = REPOSITORY / "tests"
+    there = {
+        name
+        for path in folder.rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.M)
+    }
+    assert named
+    assert named <= there, named - there

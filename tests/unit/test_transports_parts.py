@@ -12,9 +12,9 @@ import pytest
 
 from harness.errors import StepFailed, UsageError
 from harness.lab import adbd_keys
+from harness.lines import Lines
 from harness.records import DeviceSpec
 from harness.transports import connect, failures, manifest, scripts
-from harness.lines import Lines
 
 
 @pytest.fixture(autouse=True)

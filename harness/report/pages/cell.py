@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from harness.errors import StepFailed
+from harness.errors import BenchError, StepFailed
 from harness.printable import printable
 from harness.records import Cell, Parity, RunInfo
 from harness.report import celltables as tables
@@ -19,7 +20,7 @@ from harness.report.costs import MemorySplit
 from harness.report.data import Entry
 from harness.report.marks import BADGES, Badge
 from harness.report.numbers import timing
-from harness.report.page import Chart, Maker, Page, Report, cell_href, device_href
+from harness.report.page import Chart, Maker, Page, Report, cell_href, device_href, made
 from harness.report.panels import Drawn, PanelRow, draw
 from harness.report.patterns import PatternShown, pattern
 from harness.report.placement import LayersShown, PlacementShown, layers, placement
@@ -84,17 +85,26 @@ class CellPage:
 def pages(report: Report) -> Iterable[Page]:
     """One page an entry, also for those that never ran."""
     for entry in report.entries:
-        drawn = _drawn(report, entry)
-        content = _page(report, entry, drawn)
-        own = content.pattern.chart if content.pattern else None
-        yield Page(
-            path=cell_href(entry.cell.id),
-            title=f"{report.axes.label(entry.cell)} on {entry.cell.device}",
-            template="cell.html",
-            content=content,
-            charts=(*content.charts, own) if own else content.charts,
-            files=drawn.files,
-        )
+        path, title = cell_href(entry.cell.id), _title(report, entry)
+        yield made(path, title, f"the page of {entry.cell.id}", partial(_made, report, entry))
+
+
+def _title(report: Report, entry: Entry) -> str:
+    return f"{report.axes.label(entry.cell)} on {entry.cell.device}"
+
+
+def _made(report: Report, entry: Entry) -> Page:
+    drawn = _drawn(report, entry)
+    content = _page(report, entry, drawn)
+    own = content.pattern.chart if content.pattern else None
+    return Page(
+        path=cell_href(entry.cell.id),
+        title=_title(report, entry),
+        template="cell.html",
+        content=content,
+        charts=(*content.charts, own) if own else content.charts,
+        files=drawn.files,
+    )
 
 
 def _charts(report: Report, entry: Entry) -> tuple[Chart, ...]:
@@ -111,7 +121,10 @@ def _drawn(report: Report, entry: Entry) -> Drawn:
     if report.pictures is None or entry.result is None:
         return Drawn()
     base = reference(report.entries, entry.cell.model)
-    return draw(report.pictures, entry.cell, base.cell if base else None)
+    try:
+        return draw(report.pictures, entry.cell, base.cell if base else None)
+    except BenchError as error:
+        return Drawn(missing=f"Its images cannot be shown: {error.message}")
 
 
 def _page(report: Report, entry: Entry, drawn: Drawn) -> CellPage:
@@ -131,7 +144,7 @@ def _page(report: Report, entry: Entry, drawn: Drawn) -> CellPage:
         percentiles=tables.percentiles(summary) if summary else (),
         costs=tables.costs(summary) if summary else (),
         accuracy=tables.accuracy(result) if result and summary else (),
-        missing=tuple(one.missing for one in samples if one.missing),
+        missing=tuple(filter(None, (*(one.missing for one in samples), drawn.missing))),
         tables=_tables(report, entry),
         parity=_parity(result.parity) if result and result.parity else None,
         provenance=tables.provenance(result, info) if result else (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from harness.records import DeviceState, RunDevice
 from harness.report import devicestate, noisechart
@@ -12,7 +13,7 @@ from harness.report.data import Entry
 from harness.report.marks import BADGES, Badge
 from harness.report.noisechart import NoiseShown
 from harness.report.numbers import figures, megabytes, timing
-from harness.report.page import Chart, Maker, Page, Report, cell_href, device_href
+from harness.report.page import Chart, Maker, Page, Report, cell_href, device_href, made
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,15 @@ def pages(report: Report) -> Iterable[Page]:
     listed = tuple(_summed(report, name) for name in report.axes.devices)
     yield Page("devices.html", "Devices", "devices.html", DeviceList(listed))
     for name in report.axes.devices:
-        made = _page(report, name)
-        drawn = (made.state, made.noise.chart if made.noise else None)
-        charts = tuple(chart for chart in drawn if chart)
-        yield Page(device_href(name), name, "device.html", made, charts)
+        make = partial(_made, report, name)
+        yield made(device_href(name), name, f"the page of device {name}", make)
+
+
+def _made(report: Report, name: str) -> Page:
+    content = _page(report, name)
+    drawn = (content.state, content.noise.chart if content.noise else None)
+    charts = tuple(chart for chart in drawn if chart)
+    return Page(device_href(name), name, "device.html", content, charts)
 
 
 def _summed(report: Report, name: str) -> Summed:

@@ -13,12 +13,11 @@ from typing import Final
 
 from ..errors import StepFailed
 from ..printable import last_line, printable
-from ..transports import Transport
+from ..transports import TEXT_BYTES, Transport
 from . import KindSpec
 from .scripts import HOME, PRELUDE
 
-#: all that a device answers; a value's; and what a path may have
-LONGEST_BYTES: Final = 4 << 20
+#: of a value, and of a path
 LONGEST_VALUE: Final = 4096
 LONGEST_PATH: Final = 1024
 #: no count, size or time of a device has more digits, and none is beyond 64 bits
@@ -60,7 +59,7 @@ def ask(transport: Transport, spec: KindSpec, *scripts: str, timeout_s: float) -
     """One round trip. Raises DeviceLost, JobTimeout, StepFailed when the device has no shell."""
     script = "".join((PRELUDE, HOME, *scripts, "\nexit 0\n"))
     done = transport.run(["sh", "-c", script, "sh", spec.workdir], timeout_s=timeout_s)
-    if len(done.stdout) > LONGEST_BYTES:
+    if len(done.stdout) > TEXT_BYTES:
         raise StepFailed(
             f"{transport.name}: it answers with {len(done.stdout) / 1e6:.0f} MB where a few KB are "
             "asked for",

@@ -18,7 +18,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from ..errors import StepFailed
-from ..printable import last_line
+from ..printable import last_line, one_line
 from ..transports import Transport
 from . import store_scripts as scripts
 from .folder_hash import local_listing, sizes
@@ -191,20 +191,21 @@ def _no_room(transport: Transport, store: PurePosixPath, new: _New, free: int | 
 
 def _entries(said: str) -> list[tuple[int, int, str]]:
     """When it was last used (a count of uses), bytes, key."""
-    found = re.findall(r"^entry (\d+) (\d+) (\S+)$", said, re.M)
+    found = re.findall(r"^entry ([0-9]{1,18}) ([0-9]{1,15}) (\S+)$", said, re.M)
     return [(int(used), int(kb) * 1024, key) for used, kb, key in found]
 
 
 def _free(said: str) -> int | None:
     """Bytes; None where df cannot say it, as in a root without /proc/mounts."""
-    found = re.search(r"^df .*?\s\d+\s+\d+\s+(\d+)\s+\d+%", said, re.M)
+    found = re.search(r"^df .{0,4096}?\s[0-9]+\s+[0-9]+\s+([0-9]{1,15})\s+[0-9]+%", said, re.M)
     return int(found[1]) * 1024 if found else None
 
 
 def _verify(transport: Transport, part: PurePosixPath, new: _New, say: OnLine) -> None:
     said = _ask(transport, scripts.DIGEST, part, timeout_s=_patience_s(new.peak)).split()
     if len(said) < 2 or said[0] not in ("sha256", "cksum"):
-        raise StepFailed(f"{transport.name}: {new.local.name} cannot be verified there: {said}")
+        told = one_line(" ".join(said[:9])) or "no answer"
+        raise StepFailed(f"{transport.name}: {new.local.name} cannot be verified there: {told}")
     tool, seen = said[0], said[1]
     if tool == "cksum":
         say(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import kinds, transports
+from ..bugs import bug_report
 from ..errors import BenchError, UsageError
+from ..printable import one_line, printable
 from ..records import DeviceSpec
 
 
@@ -40,6 +42,10 @@ def discover(known: Mapping[str, DeviceSpec]) -> list[Offer]:
             offers.append(Offer(seen.serial, address, already, known_as=already))
             continue
         name = _free(slug(seen.model or seen.serial), taken)
+        if "/" in seen.address:
+            reason = "its serial has a '/', behind which an address names another server's device"
+            offers.append(Offer(seen.serial, address, name, reason=reason))
+            continue
         if seen.state != "device" or not seen.address:
             reason = f"adb says: {seen.state}" if seen.state != "device" else "it has no serial"
             hint = advice(seen.state) or "`adb devices -l` names no USB port either: replug it"
@@ -74,6 +80,8 @@ def _offer(serial: str, address: str, name: str) -> Offer:
             transport.close()
     except BenchError as error:
         return Offer(serial, address, name, reason=error.message, hint=error.hint)
+    except Exception as error:  # whatever it is, the other devices are listed
+        return Offer(serial, address, name, reason=bug_report(error, f"looking at {name}").line)
     about = ", ".join(part for part in (facts.model, facts.soc, facts.os) if part)
     emulated = serial.startswith("emulator-")
     return Offer(serial, address, name, text(address, about, emulated))
@@ -83,13 +91,18 @@ def text(address: str, about: str, emulated: bool = False) -> str:
     """A device file for a phone."""
     plain = re.sub(r"[^\w .,()+-]", "", about)
     return (
-        f"# {plain}\nkind: android\ntransport: adb\naddress: {address!r}\nlabels: [phone]\n"
-        f"description: {plain!r}\n"
+        f"# {plain}\nkind: android\ntransport: adb\naddress: {_quoted(address)}\nlabels: [phone]\n"
+        f"description: {_quoted(plain)}\n"
         + ("emulated: true\n" if emulated else "")
         + "# trials wait until the hottest sensor is below this\ncool_below_c: 38\n"
         "# what may hold it steady while it is measured; see docs/devices.md\n"
         "steady: [stay_awake]\n"
     )
+
+
+def _quoted(text: str) -> str:
+    """One text of YAML, whatever a device is called."""
+    return "'" + one_line(printable(text)).replace("'", "''") + "'"
 
 
 def write(offer: Offer, folder: Path) -> Path:

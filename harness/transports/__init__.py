@@ -14,6 +14,8 @@ from ..errors import UsageError
 from ..untrusted.budget import USUAL, Budget
 
 OnLine = Callable[[str], None]
+#: what is read of an answer; scripts of ours print far less
+TEXT_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Completed:
 
     @property
     def text(self) -> str:
-        """Standard output as text; what is not UTF-8 shows as backslashes."""
-        return self.stdout.decode("utf-8", "backslashreplace")
+        """Standard output as text, at most TEXT_BYTES; what is not UTF-8 shows as backslashes."""
+        return self.stdout[:TEXT_BYTES].decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from pathlib import Path, PurePosixPath
 
 import paramiko
 import pytest
-from lying_adbd import marks
-from lying_sshd import lying, raw
 
 from harness.errors import BenchError, DeviceLost, JobTimeout, StepFailed
 from harness.records import DeviceSpec
 from harness.transports import Transport, connect, output, push, ssh, ssh_attempt, ssh_way
+
+from .lying_adbd import marks
+from .lying_sshd import lying, raw
 
 SOON_S = 10.0
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pytest
-from lying_adbd import EXIT, HEAD, PACKET, STDERR, STDOUT, Peer, lying, marks, message, packet
 
 from harness.errors import BenchError, DeviceLost, JobTimeout, StepFailed
 from harness.records import DeviceSpec
@@ -26,6 +25,8 @@ from harness.transports import (
     connect,
     output,
 )
+
+from .lying_adbd import EXIT, HEAD, PACKET, STDERR, STDOUT, Peer, lying, marks, message, packet
 
 #: no attack may take longer; where bench has a patience of its own, tests make it shorter
 SOON_S = 8.0

@@ -6,12 +6,15 @@ import re
 from dataclasses import dataclass, field
 
 from ..errors import DeviceLost
+from ..printable import printable
 from . import adb_client
 from .adb_client import Refused, Server
 from .adb_states import ADVICE
 
 #: what adb says where a device tells no serial, or where it may not ask for it
 NO_SERIAL = ("(no serial number)", "????????????")
+#: real ones have some hundred characters
+LONGEST_LINE = 1024
 #: a serial may have blanks: `adb-2233fd19-9mU6UL (2)._adb-tls-connect._tcp`
 _LINE = re.compile(
     rf"(?P<serial>.+?)\s+(?P<state>{'|'.join(map(re.escape, ADVICE))})"
@@ -54,9 +57,10 @@ def listed(server: Server | None = None) -> tuple[Listed, ...]:
 
 def parse(line: str) -> Listed:
     """`R5CT10   device usb:1-2 product:p model:SM_G991B device:o1s transport_id:3`."""
-    found = _LINE.fullmatch(line.strip())
+    line = printable(line[:LONGEST_LINE]).strip()
+    found = _LINE.fullmatch(line)
     if found is None:
-        return Listed(line.strip(), "unknown")
+        return Listed(line, "unknown")
     words = found["more"].split()
     pairs = dict(word.split(":", 1) for word in words if ":" in word)
     port = next((word for word in words if re.match(r"usb:|\d+-", word)), "")

@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pytest
+import yaml
 
 from harness.errors import BenchError, DeviceLost, JobTimeout, StepFailed
 from harness.records import DeviceSpec
+from harness.targets import discover
 from harness.transports import (
     Transport,
     adb_channel,
     adb_client,
+    adb_list,
     adb_messages,
     adb_pipe,
     adb_wire,
@@ -417,3 +420,37 @@ def test_a_server_that_dribbles_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
 def test_what_a_server_refuses_with_is_one_short_line() -> None:
     said = asked(b"FAILffff" + b"\x1b]52;c;ZXZpbA==\x07 no " * 2048 + b"x" * 65535)
     assert said.isprintable()
+
+
+def test_no_line_of_a_server_takes_long() -> None:
+    began = time.monotonic()
+    for line in ("a device (" + ":" * 60_000 + " !", "a device (" + " x:" * 20_000 + " !"):
+        assert len(adb_list.parse(line).serial) <= adb_list.LONGEST_LINE
+    assert time.monotonic() - began < 2
+
+
+def test_what_a_phone_is_called_makes_no_other_address_and_no_other_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A USB device says itself what its serial is."""
+    lines = (
+        "10.0.0.5:5037/x device usb:1-1 product:p model:One device:d",
+        "it's\" \\x41 device usb:1-2 product:p model:Two device:d",
+        "\x1b]52;c;ZXZpbA==\x07x device usb:1-3 product:p model:Three device:d",
+    )
+    monkeypatch.setattr(adb_list, "listed", lambda: tuple(map(adb_list.parse, lines)))
+    connected: list[str] = []
+
+    def connecting(spec: DeviceSpec) -> Transport:
+        connected.append(spec.address)
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr(discover.transports, "connect", connecting)
+    slash, quotes, escape = discover.discover({})
+    assert slash.reason.startswith("its serial has a '/'")
+    assert connected == ["server:it's\" \\x41", "server:x"]
+    assert quotes.reason == escape.reason == "bug: ZeroDivisionError: a bug of ours"
+    text = discover.text(quotes.address, "x\nsteady: [governor]\n: '\"")
+    assert yaml.safe_load(text)["address"] == quotes.address
+    assert yaml.safe_load(text)["steady"] == ["stay_awake"]
+    assert yaml.safe_load(text)["description"] == "x steady governor"

@@ -15,14 +15,17 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from example_run import devices as example_devices
 from example_run.run import ExampleRun, example
 
 from harness import cli, export
+from harness.analysis import noise_floor
 from harness.cli import console, run_text
 from harness.records import Cell, CellResult, Failure, Plan
 from harness.report import page
 from harness.report.build import BUGS, build
 from harness.report.page import cell_href
+from harness.serial import dumps
 from harness.store import Run, RunFolder
 
 #: a link and a text in the clipboard (OSC 8 and 52), a title, colours, the C1 forms of both, what
@@ -130,6 +133,17 @@ def test_a_reader_that_breaks_costs_its_cells_page_alone(
         assert "could not be made" not in (out / cell_href(other.cell.id)).read_text()
     assert "median" in (out / "index.html").read_text()
     assert f"in the page of {victim.cell.id}" in (out / BUGS).read_text()
+
+
+@pytest.mark.parametrize("device", ["../../outside", "/tmp/outside", "a/b", "..", ""])
+def test_a_device_of_a_run_names_no_file_of_others(tmp_path: Path, device: str) -> None:
+    noise = example_devices.noise()
+    cache = tmp_path / "a" / "b" / "cache"
+    for name in ("outside", "cache/noise/local"):
+        (cache.parent / f"{name}.json").parent.mkdir(parents=True, exist_ok=True)
+        (cache.parent / f"{name}.json").write_text(dumps(next(iter(noise.values()))))
+    assert noise_floor.load(cache, "local") is not None
+    assert noise_floor.load(cache, device) is None
 
 
 # ---- terminals ---------------------------------------------------------------------------------

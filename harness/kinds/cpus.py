@@ -28,8 +28,8 @@ def usable(seen: Readings) -> tuple[int, ...]:
         online = tuple(cpu for text in seen.all("processor") if (cpu := whole(text)) is not None)
     allowed = frozenset(listed(seen.last("allowed")))
     mine = tuple(cpu for cpu in online if cpu in allowed) or online
-    whole = min((int(cpus) for cpus in quotas(seen)), default=len(mine))
-    return tuple(sorted(by_preference(seen, mine)[-max(1, whole) :]))
+    most = min((int(cpus) for cpus in quotas(seen)), default=len(mine))
+    return tuple(sorted(by_preference(seen, mine)[-max(1, most) :]))
 
 
 def quotas(seen: Readings) -> list[float]:

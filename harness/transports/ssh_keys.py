@@ -128,7 +128,7 @@ def _parsed(data: bytes, secret: bytes | None) -> paramiko.PKey:
 
 
 def _with_certificate(key: paramiko.PKey, path: Path) -> paramiko.PKey:
-    certificate = path.with_name(f"{path.name}-cert.pub")
+    certificate = Path(f"{path}-cert.pub")
     if certificate.is_file():
         with contextlib.suppress(*BROKEN):  # one that is broken is not offered, the key is
             key.load_certificate(str(certificate))
@@ -137,7 +137,7 @@ def _with_certificate(key: paramiko.PKey, path: Path) -> paramiko.PKey:
 
 def public_blob(path: Path, *, beside: bool = True) -> bytes | None:
     """The public key in the file or, if `beside`, in the `.pub` beside it; None without one."""
-    for file in (path, path.with_name(f"{path.name}.pub")) if beside else (path,):
+    for file in (path, Path(f"{path}.pub")) if beside else (path,):
         try:
             words = small_files.read(file)[: 1 << 16].split(None, 2)
             if len(words) > 1 and words[0].startswith((b"ssh-", b"ecdsa-", b"sk-")):

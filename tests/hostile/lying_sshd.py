@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Rules(paramiko.ServerInterface):
         return True
 
     def _run(self, channel: paramiko.Channel, command: str) -> None:
+        time.sleep(0.05)  # paramiko says first that the command is accepted
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             self._behave(channel, command)
 

@@ -229,11 +229,14 @@ def test_output_that_waits_for_nobody_is_not_kept() -> None:
         stream = link.open("shell:true", 2.0)
         while link.alive:  # nobody takes anything meanwhile
             time.sleep(0.01)
-        while (size := len(stream.receive(1.0) or b"")) > 0:
-            assert size <= adb_wire.AHEAD_BYTES
         with pytest.raises(DeviceLost) as caught:
-            link.check("in a test")
+            drain(stream)
     assert one_line(caught.value).endswith(": it sends 16 MB that nobody has asked for")
+
+
+def drain(stream: adb_wire.Stream) -> None:
+    while data := stream.receive(1.0):
+        assert len(data) <= adb_wire.AHEAD_BYTES
 
 
 # ---- packets of commands -----------------------------------------------------------------------
@@ -453,4 +456,4 @@ def test_what_a_phone_is_called_makes_no_other_address_and_no_other_key(
     text = discover.text(quotes.address, "x\nsteady: [governor]\n: '\"")
     assert yaml.safe_load(text)["address"] == quotes.address
     assert yaml.safe_load(text)["steady"] == ["stay_awake"]
-    assert yaml.safe_load(text)["description"] == "x steady governor"
+    assert yaml.safe_load(text)["description"] == "xsteady governor"

@@ -146,7 +146,7 @@ def environment() -> Environment:
 def _write(out: Path, page: Page, html: str) -> None:
     path = out / page.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
+    path.write_text(html, encoding="utf-8", errors="replace")
     if page.bug:
         with (out / BUGS).open("a", encoding="utf-8") as file:
             file.write(page.bug)

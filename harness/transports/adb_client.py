@@ -21,6 +21,11 @@ PHONE_PORT: Final = 5555
 CONNECT_S: Final = 3.0
 #: how long the server may take to answer, seconds
 ANSWER_S: Final = 30.0
+#: a device at a port, or of another kind of way; what follows a serial in a request is a command
+_SERIAL: Final = re.compile(
+    r"[^:\x00-\x1f]+(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]+(?:%\w+)?\]:[0-9]{1,5}"
+    r"|(?:usb|vsock|tcp|udp):[^:\x00-\x1f]+(?::[0-9]{1,5})?"
+)
 #: a request has its length before it, in four hexadecimal digits
 LONGEST_BYTES: Final = 0xFFFF
 
@@ -172,6 +177,8 @@ def of_address(text: str) -> tuple[Server, str]:
     where, slash, serial = text.rpartition("/")
     if not serial or serial != serial.strip():
         raise ValueError("it has no serial")
+    if not _SERIAL.fullmatch(serial):
+        raise ValueError(f"'{serial}' is no serial")
     if not slash:
         return default(), serial
     host, number = endpoint.split(where) if where else (LOCAL, None)

@@ -12,9 +12,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from . import small_files
+
+#: ssh-keygen reads a file of any kind, and waits for it
+ANSWER_S: Final = 10.0
 
 Verdict = Literal["known", "unknown", "changed", "revoked"]
 
@@ -73,9 +76,10 @@ def is_revoked(revocations: Path, kind: str, blob: bytes) -> bool:
         file.flush()
         asked = ["ssh-keygen", "-Q", "-f", str(revocations), file.name]
         try:
-            return subprocess.run(asked, capture_output=True, check=False).returncode != 0
-        except OSError:
+            done = subprocess.run(asked, capture_output=True, check=False, timeout=ANSWER_S)
+        except (OSError, subprocess.TimeoutExpired):
             return True
+    return done.returncode != 0
 
 
 def _named(lines: list[tuple[str, str, HostKey]], name: str) -> HostKeys:

@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import BenchError, UsageError
 from harness.records import DeviceSpec
-from harness.transports import connect, ssh_address, ssh_config, ssh_words
+from harness.transports import adb_client, connect, ssh_address, ssh_config, ssh_words
+from harness.transports import host_keys as host_keys_module
 from harness.transports.host_keys import HostKeys, host_keys
 from harness.transports.ssh_keys import Keys
 
@@ -130,6 +131,17 @@ def test_a_config_of_a_project_includes_nothing_of_others(
     )
 
 
+def test_a_list_of_revoked_keys_that_never_ends_is_not_waited_for(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key then counts as revoked."""
+    monkeypatch.setattr(host_keys_module, "ANSWER_S", 0.3)
+    os.mkfifo(project / "revoked")
+    began = time.monotonic()
+    assert host_keys_module.is_revoked(project / "revoked", "ssh-ed25519", b"x")
+    assert time.monotonic() - began < 5
+
+
 @needs_ssh
 def test_what_is_no_config_is_not_quoted(home: Path) -> None:
     (home / ".pgpass").write_text("localhost:5432:db:me:s3cret\n")
@@ -174,6 +186,32 @@ def test_no_traceback_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     found = ssh_address.read("orin", "me@x?config=none&password=${env:BENCH_PASSWORD}")
     assert found.password == "s3cret"
     assert "s3cret" not in f"{found!r} {found}"
+
+
+@pytest.mark.parametrize(
+    "serial",
+    [
+        "emulator-5554:forward:tcp:1;tcp:2",
+        "x:reverse:forward:tcp:1;tcp:2",
+        "x:kill-forward-all",
+        "x:123456",
+        "a\nb",
+        "x:",
+        ":",
+    ],
+)
+def test_a_serial_is_no_command_for_an_adb_server(serial: str) -> None:
+    with pytest.raises(UsageError, match="is no address of an adb device: "):
+        connect(DeviceSpec("phone", "android", "adb", f"server:127.0.0.1:9/{serial}"))
+
+
+@pytest.mark.parametrize(
+    "serial",
+    ["R5CT10", "10.0.0.7:5555", "[fd00::17]:5555", "[fe80::1%eth0]:5555", "usb:1-3.2",
+     "adb-2233fd19-9mU6UL (2)._adb-tls-connect._tcp", "vsock:3:5555"],
+)  # fmt: skip
+def test_a_serial_of_adb_is_one(serial: str) -> None:
+    assert adb_client.of_address(f"host:5037/{serial}")[1] == serial
 
 
 # ---- words for a shell -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from ..errors import StepFailed
+from ..printable import one_line
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
 from . import KindSpec, hold, readings, scripts
@@ -35,7 +36,8 @@ def check(transport: Transport, seen: Readings) -> None:
         raise StepFailed(f"{transport.name}: an Android device", "kind: android")
     if seen.last("system") != "Linux":
         kind = "kind: macos" if seen.last("system") == "Darwin" else ""
-        raise StepFailed(f"{transport.name}: {seen.last('system')}, and no Linux", kind)
+        named = one_line(seen.last("system") or "nothing that is named")
+        raise StepFailed(f"{transport.name}: {named}, and no Linux", kind)
 
 
 def host_facts(kind: str, seen: Readings, driver: str | None = None) -> DeviceFacts:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from ..errors import StepFailed
+from ..printable import one_line
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
 from . import KindSpec, cpus, hold, readings, scripts
@@ -31,7 +32,8 @@ def read_facts(transport: Transport) -> DeviceFacts:
     """See `Kind`. CPUs are counted only: macOS pins no process to one, and names none as fast."""
     seen = ask(transport, SPEC, scripts.MACOS_FACTS, timeout_s=60.0)
     if seen.last("system") != "Darwin":
-        raise StepFailed(f"{transport.name}: {seen.last('system')}, and no macOS", "kind: linux")
+        named = one_line(seen.last("system") or "nothing that is named")
+        raise StepFailed(f"{transport.name}: {named}, and no macOS", "kind: linux")
     memory, cores = seen.number("memory_bytes"), seen.number("cores")
     found = readings.pythons(seen)
     return DeviceFacts(

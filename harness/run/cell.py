@@ -226,7 +226,9 @@ class CellRun:
             self._recorder.result(readable(result))
         except StepFailed as error:
             failure = failure_of(error, self._at, self.cell, self._recorder)
-            told = failed_result(self.job.run_id, self.cell, failure, self._started_at)
+            run_id, emulated = self.job.run_id, self.job.device.emulated
+            began = self._started_at
+            told = failed_result(run_id, self.cell, failure, began, emulated=emulated)
             self._recorder.result(told)
 
     def _result(self) -> CellResult:

@@ -93,10 +93,10 @@ class Decoder:
             raise self._failed(path, str(error)) from None
         if "mistakes" in answer:
             raise ConfigError([str(one) for one in answer["mistakes"]], str(answer.get("hint", "")))
-        found = answer.get("size")
-        if not _is_size(found, size):
+        found = _size(answer.get("size"), size)
+        if found is None:
             raise self._failed(path, "the decoder's answer makes no sense")
-        return found[0], found[1]
+        return found
 
     def _answer(self, request: bytes) -> dict[str, Any]:
         """To one request; sent again to a new process where the old one had nothing to do."""
@@ -158,13 +158,14 @@ class Decoder:
         return ConfigError([f"{path}: cannot be decoded: {why}"], HINT)
 
 
-def _is_size(found: Any, annotated: tuple[int, int]) -> bool:
-    """Whether it is a size that the image can have."""
+def _size(found: object, annotated: tuple[int, int]) -> tuple[int, int] | None:
+    """Height and width, as the image can have them; None for anything else."""
     if not (isinstance(found, list) and len(found) == 2 and all(type(n) is int for n in found)):
-        return False
-    if min(found) < 1 or found[0] * found[1] > MOST_PIXELS:
-        return False
-    return annotated == (0, 0) or tuple(found) == annotated
+        return None
+    height, width = found
+    if min(height, width) < 1 or height * width > MOST_PIXELS:
+        return None
+    return (height, width) if annotated in ((0, 0), (height, width)) else None
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -22,7 +22,8 @@ class OwnFiles:
 
     def __init__(self, dataset: Path) -> None:
         declared = os.environ.get(DECLARED, "").split(os.pathsep)
-        self._roots = [Path(os.path.realpath(root)) for root in (dataset, *declared) if root]
+        roots = (str(dataset), *declared)
+        self._roots = [Path(os.path.realpath(root)) for root in roots if root]
         self._folders: dict[Path, bool] = {}
 
     def has(self, path: Path) -> bool:

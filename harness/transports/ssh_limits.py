@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import paramiko
 from paramiko.buffered_pipe import BufferedPipe
@@ -20,7 +20,7 @@ SPARE_BYTES: Final = 1 << 20
 
 def limit_packets(transport: paramiko.Transport) -> None:
     """Before it starts. A longer packet or greeting then ends the connection."""
-    packetizer = transport.packetizer
+    packetizer: Any = transport.packetizer
     read_all, read_some = packetizer.read_all, packetizer._read_timeout
     greeted = 0
 
@@ -47,7 +47,7 @@ def limit_output(session: paramiko.Channel, window_bytes: int) -> None:
     session.in_buffer, session.in_stderr_buffer = _Bounded(most), _Bounded(most)
 
 
-class _Bounded(BufferedPipe):
+class _Bounded(BufferedPipe):  # type: ignore[type-arg]
     """Raises SSHException, in paramiko's own thread, for more than fits."""
 
     def __init__(self, most_bytes: int) -> None:

@@ -12,7 +12,7 @@ rio: $(VENV)/ready
 	./scripts/with-docker $(BENCH) run scenarios/rio.yaml
 
 test: $(VENV)/ready
-	./scripts/system-packages servers lab chromium
+	./scripts/system-packages sandbox servers lab chromium
 	./scripts/with-docker ./scripts/test
 
 unit: $(VENV)/ready
@@ -35,7 +35,8 @@ $(VENV)/ready: pyproject.toml requirements-dev.lock
 	./scripts/system-packages python
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --no-index --editable .
 	touch $@
 
 generated: $(VENV)/ready

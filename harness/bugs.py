@@ -14,6 +14,7 @@ from typing import Final
 
 from . import __version__
 from .printable import printable
+from .serial import PARSING
 
 #: longest line, characters
 LONGEST: Final = 300
@@ -36,7 +37,9 @@ def bug_report(error: BaseException, doing: str) -> BugReport:
     """`doing` says what was going on: `parity of rio-onnx-fp32-local-t1-b1`. Never raises."""
     kind, said = type(error).__name__, _shortened(" ".join(printable(_message(error)).split()))
     line = f"bug: {kind}: {said}" if said else f"bug: {kind}"
-    block = _shortened(printable("".join(traceback.format_exception(error)))).rstrip()
+    with PARSING:  # a traceback parses the lines that it shows
+        lines = traceback.format_exception(error)
+    block = _shortened(printable("".join(lines))).rstrip()
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", block)), default=0))
     text = (
         f"bench {__version__}: unexpected {kind} in {printable(doing)}\n\n"

@@ -6,11 +6,19 @@ import errno
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
+from . import locks
+from .durable import sync_folder, sync_tree
 from .errors import BenchError, RunEnds
 from .serial import dumps
+
+#: in the cache: one file for each entry that is being made
+LOCKS: Final = "locks"
+_told: list[Callable[[str], None]] = []
 
 
 def digest(*parts: object) -> str:
@@ -44,32 +52,61 @@ def get_or_create(
 ) -> tuple[Path, bool]:
     """The folder `root/kind/key`, and whether it was there; `make` fills a new one.
 
-    It appears whole or not at all; what a failing `make` left stays in `root/failed/kind-key`
-    for the person who looks for the reason. Raises BenchError when the disk is full or read-only.
+    One process makes it, and the others wait for that. It appears whole or not at all, also after
+    a power cut; what a failing `make` left stays in `root/failed/kind-key` for the person who looks
+    for the reason. Raises BenchError when the disk is full or read-only.
     """
-    target, failed = root / kind / key, root / "failed" / f"{kind}-{key[:16]}"
+    target = root / kind / key
     if target.is_dir():
         return target, True
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{key[:12]}-", dir=target.parent))
+        (root / LOCKS).mkdir(exist_ok=True)
+    except OSError as error:
+        raise unusable(target.parent, error) from error
+    lock = root / LOCKS / f"{kind}-{key[:40]}"
+    with locks.held(lock, f"{kind}/{key[:12]} of the cache", on_wait=_tell_waiting, remove=True):
+        if target.is_dir():
+            return target, True
+        _make(target, root / "failed" / f"{kind}-{key[:16]}", make)
+    return target, False
+
+
+def _make(target: Path, failed: Path, make: Callable[[Path], None]) -> None:
+    try:
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name[:12]}-", dir=target.parent))
         part.chmod(0o755)
     except OSError as error:
         raise unusable(target.parent, error) from error
     try:
         make(part)
+        sync_tree(part)
         part.rename(target)
+        sync_folder(target.parent)
     except OSError as error:
-        if target.is_dir():  # another bench was faster; both are the same
-            return target, True
-        raise unusable(target, error) from error
+        if not target.is_dir():  # else one that shares the folder, not the locks, was faster
+            raise unusable(target, error) from error
     except BenchError as error:
         error.hint = error.hint.replace(str(part), str(failed))
         raise
     finally:
         if part.is_dir():
             _keep_failed(part, failed)
-    return target, False
+
+
+@contextmanager
+def waiting(tell: Callable[[str], None]) -> Iterator[None]:
+    """Meanwhile `tell` hears of entries that another process makes, and that are waited for."""
+    _told.append(tell)
+    try:
+        yield
+    finally:
+        _told.remove(tell)
+
+
+def _tell_waiting(text: str) -> None:
+    for tell in tuple(_told):
+        tell(f"waiting: {text}")
 
 
 def _keep_failed(part: Path, where: Path) -> None:

@@ -28,7 +28,7 @@ COLUMNS: Final = (
     "size_bytes", "peak_rss_bytes", "map50_95", "map50", "mask_map50_95", "top1",
     "parity_max_abs", "parity_ok",
     "engine", "image_digest", "runtime_version", "artifact_sha256", "started_at",
-    "mask_map50", "trials", "compute", "emulated", "step", "hint",
+    "mask_map50", "trials", "compute", "emulated", "step", "hint", "confinement",
 )  # fmt: skip
 
 #: how a text begins that a spreadsheet would run; the last four are full-width
@@ -85,6 +85,7 @@ def _made(result: CellResult) -> dict[str, Scalar]:
     values: dict[str, Scalar] = {}
     if result.image:
         values["image_digest"] = result.image.digest
+        values["confinement"] = result.image.confinement or None
     if result.artifact:
         values["size_bytes"] = result.artifact.size_bytes
         values["artifact_sha256"] = result.artifact.sha256

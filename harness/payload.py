@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .cache import digest, file_sha256, get_or_create
+from .errors import BenchError
 from .serial import PARSING
 from .workspace import PACKAGE, cache_root
 
+#: read by bench alone
+MODEL_FILE = b"model.yaml"
+NOT_SOURCE = ("__pycache__", ".git")
 PARTS = ("__init__.py", "records.py", "serial.py", "formats", "tasks", "runner")
 
 
@@ -48,13 +54,38 @@ def format_sha256(name: str) -> str:
 
 
 def source_sha256(source: Path) -> str:
-    """Hash of the code in a model's folder, and of what stands beside it for the code to read."""
-    code = [path for path in source.rglob("*.py") if "__pycache__" not in path.parts]
-    beside = [
-        path for path in source.iterdir() if path.suffix in (".json", ".yaml", ".yml", ".toml")
-    ]
-    files = sorted(path for path in (*code, *beside) if path.name != "model.yaml")
-    return digest(*((str(path.relative_to(source)), file_sha256(path)) for path in files))
+    """Hash of all in a model's folder that its code can read: names, bytes, where links lead.
+
+    Not of `model.yaml`, whose parts are in each key that they decide, nor of what Python and git
+    leave. Raises BenchError for what cannot be read.
+    """
+    try:
+        return digest(*_entries(source, b""))
+    except OSError as error:
+        raise BenchError(
+            f"{error.filename}: {error.strerror}", "Give this user permission to read it."
+        ) from error
+
+
+def _entries(folder: Path, below: bytes) -> Iterator[tuple[str, str]]:
+    """Names are bytes: a folder from elsewhere may have any."""
+    for path in sorted(folder.iterdir()):
+        name = below + os.fsencode(path.name)
+        if path.name in NOT_SOURCE or name == MODEL_FILE:
+            continue
+        if path.is_symlink():
+            yield name.hex(), f"link to {os.fsencode(path.readlink()).hex()}"
+        elif path.is_dir():
+            yield from _entries(path, name + b"/")
+        elif path.is_file():
+            seen = path.stat()
+            yield name.hex(), _known_sha256(path, seen.st_size, seen.st_mtime_ns, seen.st_ino)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _known_sha256(path: Path, size: int, changed_ns: int, inode: int) -> str:
+    """Datasets may lie in the folder, and every step asks: once in a process is enough."""
+    return file_sha256(path)
 
 
 def imported(path: Path, package: Path = PACKAGE) -> tuple[Path, ...]:

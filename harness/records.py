@@ -201,6 +201,9 @@ class Image:
     digest: str
     cached: bool
     seconds: float
+    #: what keeps its jobs from the rest of the machine: `docker`, `bubblewrap` or `none`; empty:
+    #: not recorded
+    confinement: str = ""
 
 
 @dataclass(frozen=True)
@@ -655,3 +658,5 @@ class RunInfo:
     notes: Tuple[str, ...] = ()
     gates: Dict[str, float] = field(default_factory=dict)
     broken_gates: Tuple[str, ...] = ()
+    #: of jobs on the machine that bench ran on; see `Image`
+    confinement: str = ""

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +19,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from . import locks
+from .durable import sync_folder
 from .errors import BenchError, RunEnds, StepFailed, UsageError
 from .records import Cell, CellResult, Plan, RunDevice, RunInfo, Trial
 from .serial import Malformed, dumps, loads
@@ -26,6 +28,10 @@ from .untrusted import files, results
 
 #: of a file of a run
 LARGEST_BYTES = 1 << 30
+#: held by the process that writes a run, and says which one that is
+WRITER = "writer.lock"
+#: a torn line is looked for in pieces of this, from the end
+PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -48,18 +54,18 @@ class RunFolder:
 
     @classmethod
     def create(cls, folder: Path, info: RunInfo, plan: Plan, scenario: str) -> RunFolder:
-        """Raises BenchError when the folder cannot be made."""
+        """Raises BenchError when the folder cannot be made, or has a run in it."""
+        if (folder / "run.json").exists():
+            raise BenchError(f"{folder}: has a run in it", "Start another one a second later.")
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             run = cls(folder)
-            run.write_info(info)
             _write(folder / "plan.json", dumps(plan, indent=1))
             _write(folder / "scenario.yaml", scenario)
+            run.write_info(info)  # last: a folder without it is no run
+            sync_folder(folder.parent)
         except OSError as error:
-            raise BenchError(
-                f"{folder}: {error.strerror or error}",
-                "Make the folder writable, or name another project with --project.",
-            ) from None
+            raise _not_writable(folder, error) from None
         return run
 
     def write_info(self, info: RunInfo) -> None:
@@ -92,6 +98,32 @@ class RunFolder:
         folder = self.folder / "cells" / cell.id
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+@contextmanager
+def sole_writer(folder: Path, doing: str = "") -> Iterator[None]:
+    """No other process writes the run's folder meanwhile, which is made where it is missing.
+
+    Raises BenchError that says which process does.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(folder, error) from None
+    with locks.held(folder / WRITER, f"run {folder.name}", doing):
+        yield
+
+
+def writer(folder: Path) -> locks.LockHolder | None:
+    """The process that writes a run's folder at this moment."""
+    return locks.holder(folder / WRITER)
+
+
+def _not_writable(folder: Path, error: OSError) -> BenchError:
+    return BenchError(
+        f"{folder}: {error.strerror or error}",
+        "Make the folder writable, or name another project with --project.",
+    )
 
 
 def read_run(folder: Path) -> Run:
@@ -167,15 +199,12 @@ def read_samples(folder: Path, trial: Trial) -> dict[str, NDArray[np.int64]]:
 
 
 def _results(path: Path) -> list[CellResult]:
+    """A line counts with its end: without it, a kill came while it was written."""
     if not path.exists():
         return []
-    *whole, torn = files.read(path, LARGEST_BYTES).split(b"\n")
+    *whole, _ = files.read(path, LARGEST_BYTES).split(b"\n")
     lines = [(i + 1, line) for i, line in enumerate(whole) if line.strip()]
-    found = [loads(CellResult, line, f"results.jsonl:{i}") for i, line in lines]
-    if torn.strip():
-        with suppress(Malformed):  # killed while writing: the cell is simply not finished
-            found.append(loads(CellResult, torn, "results.jsonl"))
-    return found
+    return [loads(CellResult, line, f"{path.name}:{i}") for i, line in lines]
 
 
 def raise_if_full(error: OSError) -> None:
@@ -204,28 +233,38 @@ def _not_linked(path: str, flags: int) -> int:
 
 def _write(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
-    with _told(), open(part, "w", encoding="utf-8", opener=_not_linked) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with _told():
+        with open(part, "w", encoding="utf-8", opener=_not_linked) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
 
 
 def _append(path: Path, line: str, sync: bool = False) -> None:
-    with _told(), open(path, "ab+", opener=_not_linked) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # other threads and processes append to it, too
-        _cut_torn_line(file)
-        file.write(line.encode() + b"\n")
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
+    with _told():
+        is_new = not path.exists()
+        with open(path, "ab+", opener=_not_linked) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # other threads append to it, too
+            _cut_torn_line(file)
+            file.write(line.encode() + b"\n")
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        if sync and is_new:
+            sync_folder(path.parent)
 
 
 def _cut_torn_line(file: BinaryIO) -> None:
-    """Drop what a kill left after the last newline; nothing else is ever removed."""
-    end = file.seek(0, os.SEEK_END)
-    back = min(end, 1 << 20)
-    file.seek(end - back)
-    tail = file.read(back)
-    if tail and not tail.endswith(b"\n"):
-        file.truncate(end - back + tail.rfind(b"\n") + 1)
+    """Drop what a kill left after the last newline, however long; nothing else is ever removed."""
+    end = at = file.seek(0, os.SEEK_END)
+    while at:
+        begin = max(0, at - PIECE_BYTES)
+        file.seek(begin)
+        newline = file.read(at - begin).rfind(b"\n")
+        at = begin + newline + 1
+        if newline >= 0:
+            break
+    if at < end:
+        file.truncate(at)

@@ -36,8 +36,10 @@ def crowded_parent(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def plain_environment() -> Iterator[None]:
+def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in VARIABLES:
             patch.delenv(name, raising=False)
+        leases = tmp_path_factory.getbasetemp() / "leases"  # not those of this machine
+        patch.setenv("BENCH_LEASES", str(leases))
         yield

@@ -38,6 +38,7 @@ CELL: Final[dict[str, Callable[[CellResult], object]]] = {
     "threads": lambda r: r.cell.threads,
     "batch": lambda r: r.cell.batch,
     "engine": lambda r: r.image.engine if r.image else None,
+    "confinement": lambda r: r.image.confinement if r.image else None,
     "image digest": lambda r: r.image.digest if r.image else None,
     "artifact sha256": lambda r: r.artifact.sha256 if r.artifact else None,
     "arrivals": lambda r: arrivals(r),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -108,6 +109,8 @@ def _run() -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
+        if error.errno == errno.EIO:  # the terminal has gone with its session
+            return INTERRUPTED
         if error.errno not in REFUSED:
             return mistakes.show_bug(error)
         message = f"{error.filename or 'a file'}: {error.strerror}"
@@ -120,7 +123,8 @@ def _run() -> int:
 
 
 def _interrupted(text: str) -> int:
-    print(text, file=sys.stderr)
+    with suppress(OSError):  # the terminal has gone with its session
+        print(text, file=sys.stderr)
     return INTERRUPTED
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from .. import formats
-from ..containers import docker_available
+from ..containers import bubblewrap, docker_available
 from ..workspace import MARK, cache_root, marked
 
 State = Literal["ok", "optional", "missing"]
@@ -38,7 +38,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Every finding, in the order in which a run needs the things."""
     checks: tuple[Callable[[], Finding], ...] = (
-        _python, _packages, _docker, _debootstrap, _venv_tools,
+        _python, _packages, _docker, _debootstrap, _venv_tools, _sandbox,
         _project, _cache, _cpus, _memory, _governor, _load,
     )  # fmt: skip
     return [check() for check in checks] + _formats()
@@ -98,6 +98,17 @@ def _docker() -> Finding:
     return Finding(
         "optional", "Docker", "cannot be used; environments (venv) are used instead", reason
     )
+
+
+def _sandbox() -> Finding:
+    """One of the two confines models; without either, `--engine venv` has to be typed."""
+    reason = bubblewrap.why_not()
+    if reason is None:
+        return Finding("ok", "bubblewrap", "environments are confined")
+    if docker_available() is None:
+        return Finding("optional", "bubblewrap", "not needed with Docker", reason)
+    advice = f"{reason}; or pass --engine venv to run models without a sandbox"
+    return Finding("missing", "sandbox", "no Docker and no bubblewrap", advice)
 
 
 def _debootstrap() -> Finding:

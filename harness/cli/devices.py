@@ -10,7 +10,9 @@ from .command import callback, command, group
 from .shared import (
     AsJson,
     DeviceName,
+    Engine,
     device_named,
+    engine_for_models,
     interruptible,
     inventory_of,
     workspace,
@@ -49,11 +51,10 @@ def devices_list(context: typer.Context, json: AsJson = False) -> None:
 
 
 @command(app, "Diagnose one device step by step.", ["bench devices check pixel"], "check")
-def devices_check(name: DeviceName, json: AsJson = False) -> None:
+def devices_check(name: DeviceName, engine: Engine = "auto", json: AsJson = False) -> None:
     """Diagnose one device: connection, permission, space, clocks, runtime, one inference.
 
     Exit code 1: a step failed."""
-    from ..containers import choose
     from ..serial import dumps
     from ..targets import check
     from ..targets.first_inference import FirstRun
@@ -62,8 +63,8 @@ def devices_check(name: DeviceName, json: AsJson = False) -> None:
 
     inventory = inventory_of(workspace())
     spec = device_named(inventory, name)
-    engine = choose("auto")
-    first = FirstRun(engine, inventory, cache_root())
+    chosen = engine_for_models(engine)
+    first = FirstRun(chosen, inventory, cache_root())
     interruptible()
 
     def tell(step: Check) -> None:
@@ -76,7 +77,7 @@ def devices_check(name: DeviceName, json: AsJson = False) -> None:
     try:
         done = check.check(spec, first.runtime, first.infer, tell)
     finally:
-        engine.close()
+        chosen.close()
     raise typer.Exit(1 if any(step.outcome == "failed" for step in done) else 0)
 
 

@@ -22,6 +22,7 @@ from .shared import (
     OutPath,
     RunName,
     ScenarioPath,
+    engine_for_models,
     interruptible,
     inventory_of,
     run_named,
@@ -69,7 +70,6 @@ def run(
     Exit code 1: a cell failed or a gate is broken. 130: interrupted, to be resumed.
     """
     from ..analysis import verdict
-    from ..containers import choose
     from ..report.build import BUGS
     from ..run import pipeline
     from ..workspace import cache_root
@@ -86,7 +86,7 @@ def run(
         plan=plan.plan,
         models=plan.inventory.models,
         devices=plan.inventory.devices,
-        engine=choose(engine),
+        engine=engine_for_models(engine),
         cache=cache_root(),
         folder=folder,
         command=shlex.join(["bench", "run", str(scenario)]),
@@ -194,7 +194,7 @@ def _run_folder(plan: Planned, resume: bool) -> Path:
     from ..run import pipeline
 
     if not resume:
-        return plan.space.runs / pipeline.new_run_id(plan.source.name)
+        return pipeline.new_folder(plan.space.runs, plan.source.name)
     found = pipeline.resumable(plan.space.runs, pipeline.plan_key(plan.source, plan.plan))
     if found is None:
         raise UsageError(

@@ -10,7 +10,14 @@ import typer
 from ..errors import UsageError
 from . import complete
 from .command import command
-from .shared import AsJson, Engine, interruptible, inventory_of, project_here
+from .shared import (
+    AsJson,
+    Engine,
+    engine_for_models,
+    interruptible,
+    inventory_of,
+    project_here,
+)
 
 if TYPE_CHECKING:
     from ..preview.estimate import Expected
@@ -122,7 +129,6 @@ def _expected(request: RunRequest, space: Workspace) -> Expected:
 
 
 def _noise_request(path: Path, space: Workspace, engine: str) -> RunRequest:
-    from ..containers import choose
     from ..run import pipeline
     from ..scenario import config
     from ..scenario import plan as plans
@@ -138,8 +144,8 @@ def _noise_request(path: Path, space: Workspace, engine: str) -> RunRequest:
         plan=made,
         models=inventory.models,
         devices=inventory.devices,
-        engine=choose(engine),
+        engine=engine_for_models(engine),
         cache=cache_root(),
-        folder=space.runs / pipeline.new_run_id("noise"),
+        folder=pipeline.new_folder(space.runs, "noise"),
         command="bench check-noise",
     )

@@ -13,6 +13,7 @@ from .command import command
 from .shared import (
     AsJson,
     device_named,
+    engine_for_models,
     interruptible,
     inventory_of,
     run_project,
@@ -128,7 +129,6 @@ def replay(
     from ..analysis import noise_floor
     from ..analysis.compare_runs import Compared
     from ..analysis.differences import run_differences
-    from ..containers import choose
     from ..run import replay
     from ..run.pipeline import new_run_id
     from ..store import read_run
@@ -143,7 +143,7 @@ def replay(
     inventory = inventory_of(space)
     spec = device_named(inventory, device or original.result.cell.device)
     cache = cache_root()
-    chosen = choose(engine or original.run.info.engine)
+    chosen = engine_for_models(engine, original.run.info.engine)
     interruptible()
     try:
         with connected(spec, chosen, cache, cache / "logs", new_run_id("replay")) as target:

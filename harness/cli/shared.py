@@ -14,6 +14,7 @@ from ..errors import UsageError
 from . import complete, settings
 
 if TYPE_CHECKING:
+    from ..containers import ContainerEngine
     from ..records import DeviceSpec
     from ..scenario.plan import Inventory
     from ..workspace import Workspace
@@ -59,12 +60,22 @@ class Interrupted(Exception):
 
 
 def interruptible() -> None:
-    """SIGINT and SIGTERM end what runs in order; a background job inherits SIGINT ignored."""
+    """SIGINT, SIGTERM and SIGHUP end what runs in order.
+
+    A background job inherits SIGINT ignored, and is ended all the same; `nohup` says that the end
+    of the terminal is to be ignored, and it is.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:
+    """A session that ends sends several; the second one must not break off what the first began."""
+    if signum != signal.SIGINT:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -148,6 +159,17 @@ def confirm(question: str, yes: bool) -> None:
         raise UsageError("nobody can be asked: not a terminal", "Pass --yes to delete.")
     if not typer.confirm(question, err=True):
         raise typer.Exit(1)
+
+
+def engine_for_models(asked: str, recorded: str = "auto") -> ContainerEngine:
+    """See `containers.choose_for_models`; the person is told where models are not confined."""
+    from ..containers import choose_for_models
+    from . import console
+
+    engine = choose_for_models(asked, recorded)
+    if engine.confinement == "none":
+        console.note("no sandbox: models run with this user's files and network")
+    return engine
 
 
 def inventory_of(space: Workspace) -> Inventory:

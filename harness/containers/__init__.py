@@ -1,7 +1,7 @@
 """Where jobs run: an image of Docker's, or a virtual environment from the same lock.
 
 Both satisfy `ContainerEngine`. What they promise differs, and docs/containers.md has the table:
-a virtual environment has no network rule, no read-only root and no other user.
+a virtual environment is confined where bubblewrap works, and not at all elsewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from ..records import Image
 from ..untrusted.budget import Leaf
 
 EngineName = Literal["docker", "venv"]
+#: what keeps a job from the rest of the machine
+Confinement = Literal["docker", "bubblewrap", "none"]
 OnLine = Callable[[str], None]
 
 
@@ -42,6 +44,8 @@ class JobSpec:
     cpus: tuple[int, ...] = ()
     memory_bytes: int = 4 << 30
     timeout_s: float = 600.0
+    #: all that it may write
+    disk_bytes: int = 16 << 30
     env: Mapping[str, str] = field(default_factory=dict)
     leaves: tuple[Leaf, ...] = ()
 
@@ -73,6 +77,9 @@ class ContainerEngine(Protocol):
     @property
     def name(self) -> EngineName: ...
 
+    @property
+    def confinement(self) -> Confinement: ...
+
     def reference(self, name: str, platform: str | None = None) -> str:
         """What `build` makes of the files as they are now; the last part is the hash of them."""
         ...
@@ -98,7 +105,8 @@ class ContainerEngine(Protocol):
     def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
         """Run a job to its end; nothing of it is left running, however this returns.
 
-        Raises JobTimeout, OutOfMemory, and StepFailed when it could not be started.
+        Raises JobTimeout, OutOfMemory, and StepFailed when it could not be started or wrote more
+        than it may.
         """
         ...
 
@@ -119,7 +127,10 @@ class ContainerEngine(Protocol):
         ...
 
     def close(self) -> None:
-        """End whatever this process still runs, and what a killed one has left behind."""
+        """End whatever this process still runs, and what a killed one has left behind.
+
+        May be called twice.
+        """
         ...
 
 
@@ -138,10 +149,11 @@ def docker_available() -> str | None:
     return blind()
 
 
-def choose(engine: str = "auto") -> ContainerEngine:
+def choose(engine: str = "auto", *, confined: bool = False) -> ContainerEngine:
     """The engine by its name; `auto` is docker where a daemon answers, else venv.
 
-    Raises UsageError for another name, StepFailed when Docker is asked for and not there.
+    Raises UsageError for another name, StepFailed when Docker is asked for and not there. With
+    `confined`, raises UsageError where jobs would run without a sandbox.
     """
     if engine not in ("auto", "docker", "venv"):
         raise UsageError(f"--engine {engine}: is not one of auto, docker, venv")
@@ -149,9 +161,30 @@ def choose(engine: str = "auto") -> ContainerEngine:
     if engine == "docker" and reason:
         raise StepFailed(f"Docker cannot be used: {reason}", "or run with --engine venv")
     if engine == "venv" or reason:
-        from .venv import VenvEngine
-
-        return VenvEngine()
+        return _venv(confined, reason)
     from .docker import DockerEngine
 
     return DockerEngine()
+
+
+def choose_for_models(asked: str = "", recorded: str = "auto") -> ContainerEngine:
+    """The engine for jobs that run code of models, which anybody may have written.
+
+    `asked` is what the person typed, `recorded` what stands where that is nothing: only `venv` that
+    was typed accepts that models run without a sandbox. Raises like `choose`.
+    """
+    return choose(asked or recorded, confined=asked != "venv")
+
+
+def _venv(confined: bool, no_docker: str | None) -> ContainerEngine:
+    from . import bubblewrap
+    from .venv import VenvEngine
+
+    reason = bubblewrap.why_not() if confined else None
+    if reason:
+        whys = [f"Docker cannot be used: {no_docker}"] if no_docker else []
+        raise UsageError(
+            "; ".join(["no sandbox for the code of models", *whys, reason]),
+            "Install bubblewrap, or pass --engine venv to run models without a sandbox.",
+        )
+    return VenvEngine()

@@ -1,8 +1,8 @@
 """Jobs in containers, through the `docker` package: the only module that knows it.
 
-A job gets no network, a read-only root, a tmpfs at /tmp, a user that is not root, no capability,
-its CPUs and its memory. Its container is removed on every path; what a killed process has left
-behind is removed by the next one.
+A job gets no network, a read-only root, a tmpfs at /tmp without programs, a user that is not root,
+no capability, its CPUs, its memory and its share of the disk. Its container is removed on every
+path; what a killed process has left behind is removed by the next one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Final, Literal
@@ -22,21 +22,32 @@ from typing import Final, Literal
 import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
-from docker.types import LogConfig
+from docker.types import LogConfig, Ulimit
 from docker.types import Mount as DockerMount
 
 from ..errors import JobTimeout, OutOfMemory, StepFailed
 from ..records import Image
 from ..workspace import cache_root
-from . import Built, CompletedJob, JobSpec, Mount, OnLine, daemon, owner, platforms, recipe
+from . import (
+    Built,
+    CompletedJob,
+    Confinement,
+    JobSpec,
+    Mount,
+    OnLine,
+    daemon,
+    disk_limit,
+    owner,
+    platforms,
+    recipe,
+    user,
+)
 from . import docker_build as making
 from .output import JobOutput, to_file
 
 OWNER_LABEL: Final = "bench.owner"
-#: of a container's user where bench itself is run by root
-USER_ID: Final = 1000
 PIDS: Final = 1024
-TMPFS: Final = {"/tmp": "rw,exec,nosuid,nodev,size=1g"}
+TMPFS: Final = {"/tmp": "rw,noexec,nosuid,nodev,size=1g"}
 KILLED: Final = 137
 #: of gzip, for what travels once and is unpacked at once
 SAVE_LEVEL: Final = 3
@@ -48,6 +59,7 @@ class DockerEngine:
     """Satisfies `ContainerEngine`; images are `bench/<name>:<hash of every input>`."""
 
     name: Literal["docker"] = "docker"
+    confinement: Confinement = "docker"
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or recipe.dockerfiles()
@@ -75,14 +87,16 @@ class DockerEngine:
         with _told(f"cannot build the image {name}"):
             found = self._found(folder, other)
             if found:
-                return Image(name, self.name, *found, True, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                return Image(name, self.name, *found, True, seconds, self.confinement)
             with to_file(log, on_line) as output:
                 with self._base:
                     making.need_base(self._api, output, other)
                 with self._shared.part_of(folder, other):
                     tag = making.reference(self._api, folder, other)
                     digest = making.build(self._api, folder, tag, log, output, other)
-        return Image(name, self.name, tag, digest, False, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return Image(name, self.name, tag, digest, False, seconds, self.confinement)
 
     def _other(self, platform: str | None) -> str | None:
         """A platform that is not the daemon's own."""
@@ -160,13 +174,14 @@ class DockerEngine:
         timer = threading.Timer(job.timeout_s, self._kill, (name, late))
         try:
             self._create(name, image, job)
-            with self._attached(name) as stream:
+            with self._attached(name) as stream, self._watched(name, job) as watch:
                 self._api.start(name)
                 timer.start()
                 for chunk in stream:
                     output.feed(chunk)
             ended = self._api.wait(name, timeout=math.ceil(job.timeout_s) + 60)
             exit_code = int(ended["StatusCode"])
+            disk_limit.check(job, watch, exit_code, output.last_lines())
             self._check(name, job, exit_code, late.is_set())
             return exit_code
         finally:
@@ -175,7 +190,7 @@ class DockerEngine:
                 self._api.remove_container(name, force=True, v=True)
 
     def _create(self, name: str, image: Image, job: JobSpec) -> None:
-        user = _user(job, self._rootless)
+        whose = _user(job, self._rootless)
         limits = self._api.create_host_config(
             network_mode="none",
             userns_mode="host",  # where the daemon remaps users, mounts belong to ours
@@ -185,6 +200,7 @@ class DockerEngine:
             security_opt=["no-new-privileges"],
             init=True,
             pids_limit=PIDS,
+            ulimits=_ulimits(job),
             mem_limit=job.memory_bytes,
             memswap_limit=job.memory_bytes,
             cpuset_cpus=",".join(map(str, job.cpus)) or None,
@@ -195,7 +211,7 @@ class DockerEngine:
             image.digest,
             ["python", *job.argv],
             name=name,
-            user=user,
+            user=whose,
             environment=dict(job.env),
             labels={OWNER_LABEL: owner.ME},
             host_config=limits,
@@ -209,6 +225,9 @@ class DockerEngine:
         finally:
             # the stream's own close() leaves the connection open
             stream._response.close()
+
+    def _watched(self, name: str, job: JobSpec) -> AbstractContextManager[disk_limit.DiskWatch]:
+        return disk_limit.watched(job, lambda: self._kill(name, threading.Event()))
 
     def _kill(self, name: str, late: threading.Event) -> None:
         late.set()
@@ -289,15 +308,19 @@ def _user(job: JobSpec, rootless: int | None) -> str:
 
     Under a rootless daemon that is the container's root, who is the daemon's user outside.
     """
-    theirs = USER_ID if rootless is None else rootless
-    if os.getuid() == 0 and theirs:
-        for mount in job.mounts:
-            if mount.writable:
-                for path in (mount.host, *mount.host.rglob("*")):
-                    os.chown(path, theirs, theirs, follow_symlinks=False)
+    user.give(disk_limit.writable(job), user.USER_ID if rootless is None else rootless)
     if rootless is not None:
         return "0:0"
-    return f"{USER_ID}:{USER_ID}" if os.getuid() == 0 else f"{os.getuid()}:{os.getgid()}"
+    return f"{user.USER_ID}:{user.USER_ID}" if os.getuid() == 0 else f"{os.getuid()}:{os.getgid()}"
+
+
+def _ulimits(job: JobSpec) -> list[Ulimit]:
+    limits = {
+        "core": 0,
+        "nofile": disk_limit.OPEN_FILES,
+        "fsize": disk_limit.largest_file(job),
+    }
+    return [Ulimit(name=name, soft=most, hard=most) for name, most in limits.items()]
 
 
 def _bind(mount: Mount) -> DockerMount:

@@ -1,12 +1,14 @@
 """Jobs in virtual environments, one per image from the same lock, where no Docker daemon answers.
 
-A job gets its CPUs, a limit on its data, a small environment and a deadline. It does get the
-network, the file system and the user of bench itself.
+A job gets its CPUs, a limit on its data and its files, a small environment and a deadline. Where
+`bubblewrap` works it is confined; elsewhere it gets the network, the file system and the user of
+bench itself.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -22,10 +24,23 @@ from ..errors import JobTimeout, OutOfMemory, StepFailed, UsageError
 from ..records import Image
 from ..untrusted.removal import remove
 from ..workspace import cache_root
-from . import Built, CompletedJob, JobSpec, Mount, OnLine, platforms, recipe
+from . import (
+    Built,
+    CompletedJob,
+    Confinement,
+    JobSpec,
+    Mount,
+    OnLine,
+    bubblewrap,
+    disk_limit,
+    platforms,
+    recipe,
+)
 from . import venv_build as making
 from .output import JobOutput, follow, to_file
 
+#: exit code of a sandbox whose job was killed
+SANDBOX_KILLED: Final = 128 + signal.SIGKILL
 #: what a runtime says that may not have more memory
 NO_MEMORY: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
 
@@ -37,6 +52,7 @@ class VenvEngine:
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or recipe.dockerfiles()
+        self.confinement: Confinement = "none" if bubblewrap.why_not() else "bubblewrap"
         self._running: set[subprocess.Popen[bytes]] = set()
 
     def reference(self, name: str, platform: str | None = None) -> str:
@@ -58,7 +74,8 @@ class VenvEngine:
                 with to_file(log, on_line) as output:
                     making.make(wanted, folder, log, output)
         seconds = time.perf_counter() - started
-        return Image(name, self.name, str(folder), making.digest(wanted), cached, seconds)
+        digest = making.digest(wanted)
+        return Image(name, self.name, str(folder), digest, cached, seconds, self.confinement)
 
     def make_base(self, log: Path, on_line: OnLine | None = None) -> str:
         """Always raises UsageError."""
@@ -70,10 +87,13 @@ class VenvEngine:
         late = threading.Event()
         with (
             to_file(job.log, on_line, append=True) as output,
-            self._started(Path(image.reference), job) as process,
+            _temporary() as home,
+            self._started(Path(image.reference), job, home) as process,
             _deadline(process, job.timeout_s, late),
+            disk_limit.watched(job, lambda: _kill(process), [Path(home)]) as watch,
         ):
             exit_code = follow(process, output)
+        disk_limit.check(job, watch, exit_code, output.last_lines())
         _check(job, exit_code, output, late.is_set())
         return CompletedJob(exit_code, output.text(), time.perf_counter() - started)
 
@@ -107,19 +127,22 @@ class VenvEngine:
             _kill(process)
 
     @contextmanager
-    def _started(self, venv: Path, job: JobSpec) -> Iterator[subprocess.Popen[bytes]]:
-        home = tempfile.mkdtemp(prefix="bench-")
-        try:
-            process = _start(_argv(venv, job), _environment(venv, home, job.env), home)
-            self._running.add(process)
-            with process:
-                try:
-                    yield process
-                finally:
-                    _kill(process)
-                    self._running.discard(process)
-        finally:
-            remove(Path(home))
+    def _started(self, venv: Path, job: JobSpec, home: str) -> Iterator[subprocess.Popen[bytes]]:
+        process = self._start(venv.resolve(), job, home)
+        self._running.add(process)
+        with process:
+            try:
+                yield process
+            finally:
+                _kill(process)
+                self._running.discard(process)
+
+    def _start(self, venv: Path, job: JobSpec, home: str) -> subprocess.Popen[bytes]:
+        command = [str(venv / "bin" / "python"), *job.argv]
+        if self.confinement == "none":
+            return _start([*_limits(job), *command], _environment(venv, home, job.env), home)
+        inside = bubblewrap.confined(command, venv, job.mounts, Path(home))
+        return _start([*_limits(job), *inside], _environment(venv, "/tmp", job.env), home)
 
 
 def _check_platform(platform: str | None) -> None:
@@ -132,16 +155,36 @@ def _check_platform(platform: str | None) -> None:
         raise StepFailed(text, "use --engine docker")
 
 
+@contextmanager
+def _temporary() -> Iterator[str]:
+    """A folder whose content may be anything that a job made, and which goes with it."""
+    folder = tempfile.mkdtemp(prefix="bench-")
+    try:
+        yield folder
+    finally:
+        remove(Path(folder))
+
+
 def _venvs() -> Path:
     return cache_root() / "venvs"
 
 
-def _argv(venv: Path, job: JobSpec) -> list[str]:
+def _limits(job: JobSpec) -> list[str]:
     """Each of util-linux's tools sets its own thing and becomes the next: one process, no race."""
     pin = ["taskset", "--cpu-list", ",".join(map(str, job.cpus))] if job.cpus else []
-    limit = ["prlimit", f"--data={job.memory_bytes}", "--core=0"]
+    limit = [
+        *("prlimit", f"--data={job.memory_bytes}", "--core=0"),
+        f"--fsize={_allowed(resource.RLIMIT_FSIZE, disk_limit.largest_file(job))}",
+        f"--nofile={_allowed(resource.RLIMIT_NOFILE, disk_limit.OPEN_FILES)}",
+    ]
     orphan = ["setpriv", "--pdeathsig", "KILL"]
-    return [*orphan, *pin, *limit, str(venv / "bin" / "python"), *job.argv]
+    return [*orphan, *pin, *limit]
+
+
+def _allowed(limit: int, wanted: int) -> int:
+    """No more than this process may have itself."""
+    hard = resource.getrlimit(limit)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
 
 
 def _start(argv: list[str], env: dict[str, str], cwd: str) -> subprocess.Popen[bytes]:
@@ -202,7 +245,8 @@ def _check(job: JobSpec, exit_code: int, output: JobOutput, late: bool) -> None:
         text = f"the job ran past its deadline of {job.timeout_s:g} s and was ended"
         raise JobTimeout(text, f"its output is in {job.log}")
     refused = any(words in output.last_lines() for words in NO_MEMORY)
-    if exit_code == -signal.SIGKILL or (exit_code and refused):
+    killed = exit_code in (-signal.SIGKILL, SANDBOX_KILLED)
+    if killed or (exit_code and refused):
         text = f"the job hit its memory limit of {job.memory_bytes / 1e6:.0f} MB"
         raise OutOfMemory(text, f"its output is in {job.log}")
 

@@ -28,6 +28,7 @@ KINDS: Final = {
 }
 #: the others that bench knows
 KEPT: Final = {
+    "locks": "entries that are being made",
     "venvs": "environments, see images",
     "lab": "the emulated lab",
     "noise": "noise floors of devices",

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from ..errors import BenchError
 from ..run import one_off
+from ..store import writer
 from . import cached, disk
 from .runs import StoredRun, artifact_keys, old_runs, stored_runs
 
@@ -30,7 +32,7 @@ def of_runs(runs: Path, chosen: Sequence[StoredRun], now: float | None = None) -
     at = time.time() if now is None else now
     return [
         Deletion(
-            "run", run.id, run.size_bytes, _why(run, at), partial(disk.remove, run.folder, runs)
+            "run", run.id, run.size_bytes, _why(run, at), partial(_remove_run, run.folder, runs)
         )
         for run in chosen
     ]
@@ -83,6 +85,16 @@ def of_cache(cache: Path, runs: Path, older_than_s: float | None) -> list[Deleti
         )
         for entry in entries
     ]
+
+
+def _remove_run(folder: Path, runs: Path) -> None:
+    """Raises BenchError where a process writes it."""
+    holder = None if folder.is_symlink() else writer(folder)
+    if holder:
+        raise BenchError(
+            f"run {folder.name} is in use by {holder.text}", "Wait until that process has ended."
+        )
+    disk.remove(folder, runs)
 
 
 def _why(run: StoredRun, now: float) -> str:

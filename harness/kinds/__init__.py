@@ -14,6 +14,9 @@ from typing import Final, Protocol
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
 
+#: of hosts, where users have workdirs of their own; BENCH_LEASES there names another one
+LEASES: Final = "/tmp/bench-leases"
+
 
 @dataclass(frozen=True)
 class KindSpec:
@@ -27,6 +30,8 @@ class KindSpec:
     runtimes: tuple[str, ...]
     #: measures that a device's file may allow under `steady:` -> what each one does
     measures: dict[str, str]
+    #: folder of leases that all users of a device share; empty: they share the workdir
+    leases: str = ""
 
 
 class Kind(Protocol):

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from ..errors import StepFailed
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
-from . import KindSpec, hold, linux, rails, readings, scripts
+from . import LEASES, KindSpec, hold, linux, rails, readings, scripts
 from .answers import Readings, ask
 
 _RELEASE = re.compile(r"R(\d+) \(release\), REVISION: ([\d.]+)")
@@ -23,6 +23,7 @@ SPEC = KindSpec(
         "jetson_clocks": "all clocks to their maximum",
         "governor": linux.GOVERNOR,
     },
+    leases=LEASES,
 )
 
 

@@ -9,7 +9,7 @@ from ..errors import StepFailed
 from ..printable import one_line
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
-from . import KindSpec, hold, readings, scripts
+from . import LEASES, KindSpec, hold, readings, scripts
 from .answers import Readings, ask
 
 GOVERNOR = "every CPU's governor to `performance` (as root, or by sudo without a password)"
@@ -19,6 +19,7 @@ SPEC = KindSpec(
     workdir="~/.cache/bench-device",
     runtimes=("image", "bundle", "venv"),
     measures={"governor": GOVERNOR},
+    leases=LEASES,
 )
 
 

@@ -10,7 +10,7 @@ from ..errors import StepFailed
 from ..printable import one_line
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
-from . import KindSpec, cpus, hold, readings, scripts
+from . import LEASES, KindSpec, cpus, hold, readings, scripts
 from .answers import Readings, ask, number, whole
 
 SPEC = KindSpec(
@@ -19,6 +19,7 @@ SPEC = KindSpec(
     workdir="~/Library/Caches/bench-device",
     runtimes=("venv",),
     measures={},
+    leases=LEASES,
 )
 _BATTERY = re.compile(r"(\d+)%; ([^;]+);")
 _LIMIT = re.compile(r"CPU_(?:Speed|Scheduler)_Limit\s*=\s*(\d+)")

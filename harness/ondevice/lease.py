@@ -1,26 +1,28 @@
 """A lease on a device: two of us never measure on it at once.
 
-Every holder has a claim of its own, `WORKDIR/lease/TOKEN/claim`. Who wants the device writes its
-claim and then looks at the others: if another one is alive, it takes its own back. So however the
-two are interleaved, never do both of them hold. A claim's folder appears whole and stays for its
-life, since a listing may miss a name that is being replaced. Ages are counted by the device's
-uptime and its boot id, never by a wall clock, which may jump.
+Every holder has a claim of its own, `FOLDER/TOKEN/claim`. Who wants the device writes its claim and
+then looks at the others: if another one is alive, it takes its own back. So however the two are
+interleaved, never do both of them hold. A claim's folder appears whole and stays for its life,
+since a listing may miss a name that is being replaced. Ages are counted by the device's uptime and
+its boot id, never by a wall clock, which may jump.
+
+The folder is the working folder's `lease`, or, on hosts with several users, one that all of them
+may write: there nothing of theirs is followed or removed. A lease that ran out unseen is told: what
+was measured since then may have been disturbed.
 """
 
 from __future__ import annotations
 
 import datetime
-import getpass
-import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ..errors import DeviceLost, JobTimeout, StepFailed
+from ..locks import whoami
 from ..transports import Transport
 
 #: a claim that has not been renewed for so long is stale
@@ -32,58 +34,95 @@ ANSWER_S = 30.0
 #: the device's age, what a claim says, whether its holder may still be there; a claim may
 #: be younger than what we read of the clock just before
 _COMMON = r"""
+umask 022
 R=${BENCH_SYSFS:-}
 up= boot=-
 [ -r "$R/proc/uptime" ] && read -r up rest <"$R/proc/uptime"
 [ -r "$R/proc/sys/kernel/random/boot_id" ] && read -r boot <"$R/proc/sys/kernel/random/boot_id"
 if [ -z "$up" ]; then up=$(date +%s); boot=$(sysctl -n kern.boottime 2>/dev/null); fi
 now=${up%%.*}
+folder=$1 shared=$2
+[ -z "$shared" ] || folder=${BENCH_LEASES:-$folder}
+enter() {
+  if [ -n "$shared" ] && [ -L "$folder" ]; then echo "$folder: is a link" >&2; return 1; fi
+  cd "$folder" || return 1
+  [ -z "$shared" ] || [ -k . ] && return 0
+  echo "$folder: all users must be able to write it (mode 1777)" >&2
+  return 1
+}
 look() {
   owner= from= at= lasts=
-  [ -r "$1" ] && while IFS='=' read -r key value; do
+  [ -f "$1" ] && [ -r "$1" ] && while IFS='=' read -r key value; do
     case $key in
     owner) owner=$value ;; boot) from=$value ;; at) at=$value ;; lasts) lasts=$value ;;
     esac
   done <"$1"
   case $at$lasts in ""|*[!0-9]*) return 1 ;; esac
+  [ ${#at} -le 12 ] && [ ${#lasts} -le 6 ] || return 1
   [ -n "$lasts" ] && [ "$from" = "$boot" ] && [ $((at - now)) -le "$lasts" ] &&
     left=$((at + lasts - now)) && [ "$left" -ge 0 ]
 }
+drop() {
+  if [ -n "$shared" ]; then [ ! -L "$1" ] && [ -O "$1" ] || return 1; fi
+  rm -f "$1/claim" "$1/.new"
+  rmdir "$1" 2>/dev/null
+}
 others() {
-  for claim in "$1"/lease/*; do
-    [ -d "$claim" ] && [ "${claim##*/}" != "$2" ] || continue
+  for claim in *; do
+    [ -d "$claim" ] && [ "$claim" != "$1" ] || continue
+    case $claim in
+    local-*) if [ "$2" = local ]; then drop "$claim"; continue; fi ;;
+    *[!0-9a-f]*) continue ;;
+    esac
     if look "$claim/claim"; then echo "held=$left $owner"
-    elif [ -n "$2" ]; then echo "over=$owner"; rm -rf "$claim"; fi
+    elif [ -n "$1" ] && drop "$claim"; then echo "over=$owner"; fi
   done
 }
 """
 
-#: workdir, token, seconds, owner: claims, or claims again. Who holds it surely (the claim is alive,
-#: and not about to run out) need not look at others: those look at it.
+#: folder, `shared` or nothing, token, seconds, owner, `local` or nothing: claims, or claims again.
+#: Who holds it surely (the claim is alive, and not about to run out) need not look at others: those
+#: look at it. Local holders have a lock of their own among themselves.
 _CLAIM = (
     _COMMON
     + r"""
-mine=$1/lease/$2
+if [ -z "$shared" ]; then mkdir -p "$folder"
+elif [ ! -e "$folder" ]; then mkdir -m 1777 "$folder" 2>/dev/null; fi
+enter || exit 1
+mine=$3
 write() { printf '%s\n' "owner=$2" "boot=$boot" "at=$now" "lasts=$3" >"$1"; }
 if look "$mine/claim" && [ "$left" -gt $((lasts / 4)) ]; then
-  write "$mine/.new" "$4" "$3" && mv "$mine/.new" "$mine/claim" && exit 0
+  write "$mine/.new" "$5" "$4" && mv "$mine/.new" "$mine/claim" && exit 0
 fi
-rm -rf "$mine"
-new=$1/lease/.$2
-mkdir -p "$new" && write "$new/claim" "$4" "$3" && mv "$new" "$mine" || exit 1
-found=$(others "$1" "$2")
+[ ! -d "$mine" ] || drop "$mine"
+[ ! -d ".$mine" ] || drop ".$mine"
+mkdir ".$mine" && write ".$mine/claim" "$5" "$4" && mv ".$mine" "$mine" || exit 1
+[ -f "$mine/claim" ] || exit 1
+found=$(others "$mine" "$6")
 printf '%s\n' "$found"
 case $found in held=*|*"
-held="*) rm -rf "$mine" ;; esac
+held="*) drop "$mine" ;; esac
 exit 0
 """
 )
 
-#: workdir
-_LOOK = _COMMON + 'others "$1" ""; exit 0'
+#: folder, `shared` or nothing
+_LOOK = (
+    _COMMON
+    + r"""
+[ ! -d "$folder" ] || ! enter 2>/dev/null || others "" ""
+exit 0
+"""
+)
 
-#: workdir, token
-_RELEASE = 'rm -rf "$1/lease/$2" "$1/lease/.$2"; exit 0'
+#: folder, `shared` or nothing, token
+_RELEASE = (
+    _COMMON
+    + r"""
+enter 2>/dev/null && { drop "$3"; drop ".$3"; }
+exit 0
+"""
+)
 
 
 @dataclass(frozen=True)
@@ -103,12 +142,26 @@ class Holder:
 class Lease:
     """A device that is ours; renewed by a thread of its own."""
 
-    def __init__(self, transport: Transport, workdir: str, owner: str, lasts_s: int) -> None:
-        self.owner, self.token = " ".join(owner.split()), secrets.token_hex(8)
+    def __init__(
+        self,
+        transport: Transport,
+        folder: str,
+        owner: str,
+        lasts_s: int,
+        *,
+        shared: bool = False,
+        local: bool = False,
+    ) -> None:
+        self.owner = " ".join(owner.split())
+        self.token = ("local-" if local else "") + secrets.token_hex(8)
         #: whose claims were stale, and are gone
         self.taken_over: tuple[str, ...] = ()
-        self._transport, self._workdir, self._lasts_s = transport, workdir, lasts_s
+        self._transport, self._lasts_s, self._local = transport, lasts_s, local
+        self._place = (folder, "shared" if shared else "")
         self._lost_to: Holder | None = None
+        #: until then nobody else can have it; when it was last unsure, until which moment
+        self._sure_until, self._unsure_until = clock(), 0.0
+        self._claiming = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(
             target=self._renew, daemon=True, name=f"lease {transport.name}"
@@ -118,29 +171,68 @@ class Lease:
         """Raises StepFailed when somebody else has taken the device over meanwhile."""
         if self._lost_to is not None:
             raise StepFailed(
-                f"{self._transport.name}: the connection was away for {self._lasts_s} s, and "
-                f"{self._lost_to.owner} has taken the device over",
+                f"{self._transport.name}: {self._lost()}",
                 "what was measured since then may be disturbed; start again when it is free",
             )
 
+    def confirm(self) -> None:
+        """It is ours from now on. Raises StepFailed when another has it, DeviceLost."""
+        if self._lost_to is not None or clock() > self._sure_until - self._lasts_s / 4:
+            self._claim_again()
+        if self._lost_to is not None:
+            raise InUse(self._transport.name, self._lost_to)
+
+    def why_unsure(self, since: float) -> str | None:
+        """Why another may have had it after that moment of `clock`; None: nobody had.
+
+        Raises DeviceLost where that cannot be found out.
+        """
+        if self._lost_to is None and clock() > self._sure_until:
+            self._claim_again()
+        if self._lost_to is not None:
+            return f"the lease was lost: {self._lost()}"
+        if self._unsure_until > since:
+            return f"the lease was lost: it was not renewed for more than {self._lasts_s} s"
+        return None
+
+    def _lost(self) -> str:
+        assert self._lost_to
+        return (
+            f"the connection was away for {self._lasts_s} s, and {self._lost_to.owner} has taken "
+            "the device over"
+        )
+
     def _take(self) -> None:
         for last in (False,) * (TRIES - 1) + (True,):
-            holder = self._claim()
+            self._claim_again()
+            holder = self._lost_to
             if holder is None:
+                self._unsure_until = 0.0
                 self._thread.start()
                 return
             if last or holder.left_s < self._lasts_s - 5:
-                raise held(self._transport.name, holder)
+                raise InUse(self._transport.name, holder)
             time.sleep(secrets.randbelow(1000) / 1000)  # it may just be trying, as we are
+
+    def _claim_again(self) -> None:
+        """Note whether it is ours, and from when to when that was not sure."""
+        with self._claiming:
+            began = clock()
+            self._lost_to = self._claim()
+            if began > self._sure_until:
+                self._unsure_until = clock()
+            if self._lost_to is None:
+                self._sure_until = began + self._lasts_s - 1  # ages are whole seconds
 
     def _claim(self) -> Holder | None:
         """Who else holds it; None when it is ours."""
-        command = ["sh", "-c", _CLAIM, "sh", self._workdir, self.token, str(self._lasts_s)]
-        done = self._transport.run([*command, self.owner], timeout_s=ANSWER_S)
+        words = (*self._place, self.token, str(self._lasts_s), self.owner)
+        command = ["sh", "-c", _CLAIM, "sh", *words, "local" if self._local else ""]
+        done = self._transport.run(command, timeout_s=ANSWER_S)
         if done.exit_code != 0:
             said = (done.stderr or done.stdout).decode("utf-8", "backslashreplace").strip()
             raise StepFailed(
-                f"{self._transport.name}: no lease can be written to {self._workdir}/lease: {said}",
+                f"{self._transport.name}: no lease can be written to {self._place[0]}: {said}",
                 "is there room, and may this user write there?",
             )
         self.taken_over += tuple(
@@ -150,31 +242,37 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._over.wait(self._lasts_s / 4):
-            try:
-                self._lost_to = self._claim()
-            except (DeviceLost, StepFailed):
-                continue  # the next try may arrive; if none does, the lease runs out
-            if self._lost_to is not None:
-                return
+            if self._lost_to is None:
+                with suppress(DeviceLost, JobTimeout, StepFailed):  # if none arrives, it runs out
+                    self._claim_again()
 
     def _release(self) -> None:
         self._over.set()
-        self._thread.join(ANSWER_S)
-        command = ["sh", "-c", _RELEASE, "sh", self._workdir, self.token]
-        try:
+        if self._thread.is_alive():
+            self._thread.join(ANSWER_S)
+        command = ["sh", "-c", _RELEASE, "sh", *self._place, self.token]
+        with suppress(DeviceLost, JobTimeout):  # it runs out by itself
             self._transport.run(command, timeout_s=ANSWER_S)
-        except (DeviceLost, JobTimeout):
-            return  # it runs out by itself
 
 
 @contextmanager
-def hold(transport: Transport, workdir: str, owner: str, lasts_s: int = LASTS_S) -> Iterator[Lease]:
+def hold(
+    transport: Transport,
+    workdir: str,
+    owner: str,
+    lasts_s: int = LASTS_S,
+    *,
+    shared: str = "",
+    local: bool = False,
+) -> Iterator[Lease]:
     """The device is ours inside; a stale claim of somebody else's is removed.
 
-    Raises StepFailed, with owner and time, when another holds it; and at the end, like
-    `Lease.check`, when another has it since.
+    `shared`: the folder of claims where several users share the device. `local`: who has its lock
+    on the device itself need not look at others that had. Raises StepFailed, with owner and time,
+    when another holds it; and at the end, like `Lease.check`, when another has it since.
     """
-    lease = Lease(transport, workdir, owner, lasts_s)
+    folder = shared or f"{workdir}/lease"
+    lease = Lease(transport, folder, owner, lasts_s, shared=bool(shared), local=local)
     lease._take()
     try:
         yield lease
@@ -183,23 +281,33 @@ def hold(transport: Transport, workdir: str, owner: str, lasts_s: int = LASTS_S)
     lease.check()
 
 
-def holder(transport: Transport, workdir: str) -> Holder | None:
+def holder(transport: Transport, workdir: str, shared: str = "") -> Holder | None:
     """Who holds it at the moment; nothing is changed."""
-    return _holder(transport.run(["sh", "-c", _LOOK, "sh", workdir], timeout_s=ANSWER_S).text)
+    place = (shared, "shared") if shared else (f"{workdir}/lease", "")
+    return _holder(transport.run(["sh", "-c", _LOOK, "sh", *place], timeout_s=ANSWER_S).text)
 
 
-def held(name: str, holder: Holder) -> StepFailed:
-    """The error for a device that is somebody else's."""
-    return StepFailed(
-        f"{name} is in use by {holder.owner}; its lease runs until {holder.until} if it is not "
-        "renewed",
-        "wait until that run is over; if its process is gone, the lease runs out by itself",
-    )
+def clock() -> float:
+    """Seconds; goes on while this machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class InUse(StepFailed):
+    """A device is somebody else's at the moment."""
+
+    def __init__(self, name: str, holder: Holder) -> None:
+        super().__init__(
+            f"{name} is in use by {holder.owner}; its lease runs until {holder.until} if it is not "
+            "renewed",
+            "wait until that run is over; if its process is gone, the lease runs out by itself",
+        )
+        self.holder = holder
 
 
 def owner(run_id: str = "") -> str:
     """`user@host pid 123, run rio-…`, as others will read it."""
-    who = f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
+    me = whoami()
+    who = f"{me.user}@{me.host} pid {me.pid}"
     return f"{who}, run {run_id}" if run_id else who
 
 

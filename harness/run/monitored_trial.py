@@ -1,7 +1,7 @@
 """One trial on a device that is watched: gates before it, a sampler beside it, a verdict after it.
 
-A trial whose device throttled is void and measured again, at most twice; if it is void then, too,
-the cell is invalid. The timed process knows nothing of this.
+A trial whose device throttled, or may have been another's meanwhile, is void and measured again, at
+most twice; if it is void then, too, the cell is invalid. The timed process knows nothing of this.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ..monitor import energy, preconditions, state_file
 from ..monitor.judge import Verdicts, judge_state
 from ..monitor.retry import run_with_redo
 from ..monitor.sampler import Watch
+from ..ondevice import lease
 from ..records import DeviceState, Trial
 from ..runner.job import MeasureOptions
 from ..store import read_samples
@@ -82,6 +83,8 @@ def _set_apart(run: Path, void: Trial, attempt: int) -> None:
 
 def _once(monitoring: Monitoring, measure: Callable[[], Trial]) -> _Done:
     target = monitoring.target
+    target.claim(monitoring.on_wait)
+    since = lease.clock()
     limits = preconditions.limits_of(target.spec)
     ready = preconditions.wait_until_ready(
         lambda: _state(target), limits, on_wait=monitoring.on_wait
@@ -109,6 +112,7 @@ def _once(monitoring: Monitoring, measure: Callable[[], Trial]) -> _Done:
         window=window,
         min_battery_percent=target.spec.min_battery_percent,
     )
+    unsure = target.why_unsure(since)
     trial = replace(
         trial,
         sampler_cpu_percent=watched.sampler_cpu_percent,
@@ -116,7 +120,7 @@ def _once(monitoring: Monitoring, measure: Callable[[], Trial]) -> _Done:
         state_flags=(*ready.flags, *loaded, *verdicts.flags),
         state_notes=(*ready.notes, *watched.notes, *verdicts.notes),
     )
-    return _Done(trial, verdicts, held)
+    return _Done(trial, replace(verdicts, void=unsure or verdicts.void), held)
 
 
 def _state(target: Target) -> DeviceState:

@@ -8,7 +8,7 @@ from typing import cast
 
 from ..bundling import bundle
 from ..cache import unusable
-from ..containers import Built, choose
+from ..containers import Built, choose, choose_for_models
 from ..errors import StepFailed, UsageError
 from ..formats import PLANNED, REGISTRY
 from ..records import PRECISIONS, Artifact, FormatSpec, Image, Precision
@@ -32,7 +32,7 @@ def convert_one(
             "Name a folder of models/.",
         )
     spec = _format(format, precision)
-    chosen = choose(engine)
+    chosen = choose_for_models(engine)
     try:
         place = Place(chosen, chosen.build(spec.converter, logs() / f"image-{spec.converter}.log"))
         made = convert(

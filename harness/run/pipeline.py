@@ -9,19 +9,21 @@ import datetime
 import platform
 import subprocess
 import time
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
+from itertools import count
 from pathlib import Path
 
 from .. import __version__
 from ..analysis.verdict import broken_gates
-from ..cache import digest
+from ..cache import digest, waiting
 from ..containers import ContainerEngine
 from ..errors import BenchError
 from ..payload import payload
 from ..records import DeviceSpec, Plan, RunInfo
 from ..scenario.model import Model
 from ..scenario.scenario import Scenario
-from ..store import Run, RunFolder, read_run
+from ..store import Run, RunFolder, read_run, sole_writer
 from .device_worker import run_device
 from .job import RunRules
 from .prepare import PARITY_IMAGES, Preparation
@@ -52,6 +54,13 @@ def new_run_id(scenario: str) -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S") + f"-{scenario}"
 
 
+def new_folder(runs: Path, scenario: str) -> Path:
+    """For a run that begins now; another one of the same second has another name."""
+    name = new_run_id(scenario)
+    names = (f"{name}-{number}" if number > 1 else name for number in count(1))
+    return next(folder for folder in map(runs.joinpath, names) if not folder.exists())
+
+
 def plan_key(scenario: Scenario, plan: Plan) -> str:
     """What a resumed run must have in common with the interrupted one."""
     asked = {field.name: getattr(scenario, field.name) for field in fields(scenario)}
@@ -75,37 +84,50 @@ def execute(request: RunRequest, on_event: OnEvent = ignore) -> Run:
     """Every cell that has no result yet gets one; then the gates are checked.
 
     What this machine makes comes first, then all remote devices at once, and this machine's own
-    cells last, when nothing else keeps it busy. A cell's steps are in `cell.cell_steps`.
+    cells last, when nothing else keeps it busy. A cell's steps are in `cell.cell_steps`. Raises
+    Locked where another process writes this run.
     """
+    with closing(request.engine), sole_writer(request.folder):
+        return _execute(request, on_event)
+
+
+def _execute(request: RunRequest, on_event: OnEvent) -> Run:
     began = time.monotonic()
     store, info, done = _open(request)
     recorder = Recorder(store, info.run_id, request.cache, request.engine, on_event)
     pool = WorkerPool(recorder)
     try:
-        for skipped in request.plan.skipped:
-            if skipped.cell.id not in done:
-                emulated = request.devices[skipped.cell.device].emulated
-                recorder.skip(skipped, emulated=emulated)
-        todo = [cell for cell in request.plan.cells if cell.id not in done]
-        preparation = _preparation(request, recorder, info)
-        preparation.start(todo, request.devices)
-        local = []
-        for device in _remote_first(request.devices):
-            job = preparation.device_job(device, [c for c in todo if c.device == device.name])
-            if job and device.transport != "local":
-                pool.start(job)
-            elif job:
-                local.append(job)
-        pool.wait()
-        for job in local:
-            run_device(job, recorder)
+        with waiting(lambda line: recorder.event("log", line=line)):
+            _measure(request, recorder, pool, info, done)
         broken = tuple(broken_gates(read_run(request.folder), info.gates))
         info = replace(info, finished_at=now(), broken_gates=broken)
     finally:
         pool.stop()
-        request.engine.close()
+        request.engine.close()  # what still runs writes nothing any more
         store.write_info(_with_wall_time(info, recorder, time.monotonic() - began))
     return read_run(request.folder)
+
+
+def _measure(
+    request: RunRequest, recorder: Recorder, pool: WorkerPool, info: RunInfo, done: set[str]
+) -> None:
+    for skipped in request.plan.skipped:
+        if skipped.cell.id not in done:
+            emulated = request.devices[skipped.cell.device].emulated
+            recorder.skip(skipped, emulated=emulated)
+    todo = [cell for cell in request.plan.cells if cell.id not in done]
+    preparation = _preparation(request, recorder, info)
+    preparation.start(todo, request.devices)
+    local = []
+    for device in _remote_first(request.devices):
+        job = preparation.device_job(device, [c for c in todo if c.device == device.name])
+        if job and device.transport != "local":
+            pool.start(job)
+        elif job:
+            local.append(job)
+    pool.wait()
+    for job in local:
+        run_device(job, recorder)
 
 
 def _remote_first(devices: dict[str, DeviceSpec]) -> list[DeviceSpec]:
@@ -149,6 +171,7 @@ def _open(request: RunRequest) -> tuple[RunFolder, RunInfo, set[str]]:
         notes=request.plan.notes,
         gates=dict(scenario.gates),
         host=platform.node(),
+        confinement=request.engine.confinement,
     )
     text = scenario.source.path.read_text(encoding="utf-8")
     return RunFolder.create(request.folder, info, request.plan, text), info, set()

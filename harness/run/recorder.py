@@ -1,11 +1,12 @@
 """The one way in which a run's results and events are written and told, from any thread.
 
-Files are appended to under a lock of the file itself, so several processes may share a run.
+One process writes a run (`store.sole_writer`); its threads append under a lock of the file itself.
 """
 
 from __future__ import annotations
 
 import datetime
+import errno
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from ..store import RunFolder
 from ..untrusted.files import copy_file
 
 OnEvent = Callable[..., None]
+#: what writing to a pipe or a terminal says that nobody is at any more
+GONE = (errno.EPIPE, errno.EIO)
 
 
 def now() -> str:
@@ -98,9 +101,10 @@ class Recorder:
             self._on_event(name, **values)
         except RunEnds:
             raise
-        except BrokenPipeError:  # nobody watches any more
-            self._on_event = ignore
         except Exception as error:  # who watches costs no cell its result
+            if isinstance(error, OSError) and (error.errno or errno.EPIPE) in GONE:
+                self._on_event = ignore  # nobody watches any more
+                return
             report = bug_report(error, f"telling of {name}")
             path = self.logs / "bug-watching.txt"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,10 +26,10 @@ from ..steps import datasets, measure
 from ..steps.convert import check_weights
 from ..steps.infer import LoadedArtifact
 from ..steps.jobs import Place
-from ..store import Run, RunFolder, read_run
+from ..store import Run, RunFolder, read_run, sole_writer
 from ..targets.target import Target
 from ..untrusted import files, text
-from .pipeline import git_state, new_run_id
+from .pipeline import git_state, new_folder
 from .recorder import now
 from .trial import TrialContext, measure_trial, summarise_cell
 
@@ -95,16 +95,18 @@ def replay(
         model.spec, model.folder, cell.format, cell.precision, path, sha256, place
     )
     pack = _pack(original, model, cache)
-    run = _create(original, cell, place, runs)
-    context = TrialContext(target, run.folder, original.rules, original.memory_bytes)
-    done: list[Trial] = []
+    folder = new_folder(runs, "replay")
     count = trials or len(result.trials)
-    for index in range(count):
-        on_trial(index, count)
-        done.append(measure_trial(context, cell, index, loaded, pack)[0])
-    run.add(_result(original, cell, target, place, run.folder, done))
-    run.write_info(replace(read_run(run.folder).info, finished_at=now()))
-    new = read_run(run.folder)
+    with sole_writer(folder):
+        run = _create(original, cell, place, folder)
+        context = TrialContext(target, folder, original.rules, original.memory_bytes)
+        done: list[Trial] = []
+        for index in range(count):
+            on_trial(index, count)
+            done.append(measure_trial(context, cell, index, loaded, pack)[0])
+        run.add(_result(original, cell, target, place, folder, done))
+        run.write_info(replace(read_run(folder).info, finished_at=now()))
+    new = read_run(folder)
     return Replayed(new.folder, compare_cells((original.run, result), (new, new.results[0])))
 
 
@@ -164,12 +166,12 @@ def _pack(original: Original, model: Model, cache: Path) -> Path:
     return datasets.pack(dataset, cache / "packs", few)
 
 
-def _create(original: Original, cell: Cell, place: Place, runs: Path) -> RunFolder:
+def _create(original: Original, cell: Cell, place: Place, folder: Path) -> RunFolder:
     old, before = original.run.info, original.result.cell
     where = f" --device {cell.device}" if cell.device != before.device else ""
     plan = Plan((cell,), ())
     info = RunInfo(
-        run_id=new_run_id("replay"),
+        run_id=folder.name,
         scenario=old.scenario,
         profile=old.profile,
         started_at=now(),
@@ -180,13 +182,14 @@ def _create(original: Original, cell: Cell, place: Place, runs: Path) -> RunFold
         plan_sha256=digest("replay", old.run_id, plan),
         command=f"bench replay {original.run.folder / 'cells' / before.id}{where}",
         host=platform.node(),
+        confinement=place.image.confinement,
         dataset=old.dataset,
         notes=(
             f"repeats {before.id} of {old.run_id}; parity, accuracy and placement are that run's",
         ),
     )
     scenario = files.read(original.run.folder / "scenario.yaml", text.RECORD_BYTES)
-    return RunFolder.create(runs / info.run_id, info, plan, scenario.decode("utf-8"))
+    return RunFolder.create(folder, info, plan, scenario.decode("utf-8"))
 
 
 def _result(

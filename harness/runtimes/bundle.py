@@ -83,6 +83,7 @@ def provide(
         f"sha256:{bundle.sha256}",
         bundle.cached and not placed.fresh,
         bundle.seconds,
+        "none",
     )
     ready = InstalledBundle(image, placed.path)
     if placed.fresh:

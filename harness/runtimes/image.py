@@ -12,7 +12,7 @@ import platform
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
@@ -27,7 +27,10 @@ from . import DeviceMount, OnLine, RuntimeRequest, running
 
 LABEL: Final = "bench.job"
 PIDS: Final = 1024
-TMPFS: Final = "/tmp:rw,exec,nosuid,nodev,size=1g"
+TMPFS: Final = "/tmp:rw,noexec,nosuid,nodev,size=1g"
+#: of one file, and of files that are open at once
+FILE_BYTES: Final = 16 << 30
+OPEN_FILES: Final = 4096
 LOAD_S: Final = 1800.0
 ASK_S: Final = 60.0
 MB: Final = 1_000_000
@@ -102,6 +105,8 @@ class InstalledImage:
             *("--userns", "host"),  # where users are remapped, mounts belong to none of them
             *("--network", "none", "--read-only", "--tmpfs", TMPFS, "--workdir", "/tmp"),
             *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+            *("--ulimit", "core=0", "--ulimit", f"fsize={FILE_BYTES}"),
+            *("--ulimit", f"nofile={OPEN_FILES}"),
             *("--pids-limit", str(PIDS), *_limits(cpus, memory_bytes), *self.options),
             *(word for mount in mounts for word in ("--mount", _bind(mount))),
             *(word for pair in running.assignments(env) for word in ("--env", pair)),
@@ -149,7 +154,7 @@ def provide(
             f"docker rmi {image.reference} there, and try again",
         )
     seconds = time.monotonic() - began
-    moved = Image(image.name, "docker", image.reference, image.digest, cached, seconds)
+    moved = replace(image, cached=cached, seconds=seconds)
     return InstalledImage(moved, there, _options(wanted), "0:0" if _is_rootless(transport) else "")
 
 

@@ -184,6 +184,7 @@ def provide(
         f"sha256:{packed.sha256}",
         cached and not placed.fresh,
         time.monotonic() - began,
+        "none",
     )
     return InstalledVenv(image, placed.path, limits=wanted.facts.kind != "macos")
 

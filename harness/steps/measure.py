@@ -84,8 +84,9 @@ def run_trial(
 
 
 def made_of(loaded: LoadedArtifact, pack: Path, rules: MeasureOptions) -> str:
-    """Hash of the artifact, the runtime, the runner, the pictures and the rules of a trial."""
-    return digest(loaded.key, payload().sha256, pack.name, rules)
+    """Hash of the artifact, the runtime and its sandbox, the runner, the pictures and the rules."""
+    confinement = loaded.place.image.confinement
+    return digest(loaded.key, confinement, payload().sha256, pack.name, rules)
 
 
 def keep_trial(run: Path, trial: Trial) -> Trial:

@@ -150,9 +150,9 @@ def _look_at(transport: Transport, spec: DeviceSpec) -> CheckedDevice:
     kind = kinds.find(spec.kind)
     facts = kind.read_facts(transport)
     now = kind.read_state(transport)
-    holder = lease.holder(transport, workdir_of(spec, facts))
+    holder = lease.holder(transport, workdir_of(spec, facts), kind.SPEC.leases)
     if holder is not None:
-        why = lease.held(spec.name, holder)
+        why = lease.InUse(spec.name, holder)
         return _device(spec, "busy", why.message, why.hint, facts, now)
     reasons = unfit(spec, facts, now)
     if reasons:
@@ -288,7 +288,7 @@ class _Diagnosis:
             kind = kinds.find(self.spec.kind)
             facts = self._step("kind", lambda: kind.read_facts(transport), _facts_seen)
             workdir = workdir_of(self.spec, facts)
-            with self._leased(transport, workdir):
+            with self._leased(transport, workdir, kind.SPEC.leases):
                 self._step("space", lambda: space(transport, facts, workdir), str)
                 self._step("steady", lambda: self._steady(transport, workdir), str)
                 self._try("runtime", runtime, transport, facts, _runtimes_seen(kind.SPEC, facts))
@@ -319,8 +319,8 @@ class _Diagnosis:
         return result  # type: ignore[return-value]
 
     @contextmanager
-    def _leased(self, transport: Transport, workdir: str) -> Iterator[None]:
-        held = lease.hold(transport, workdir, lease.owner())
+    def _leased(self, transport: Transport, workdir: str, shared: str) -> Iterator[None]:
+        held = lease.hold(transport, workdir, lease.owner(), shared=shared)
         try:
             held.__enter__()
         except BenchError as error:
@@ -428,7 +428,7 @@ def clean(spec: DeviceSpec) -> Cleaned:
     try:
         kind = kinds.find(spec.kind)
         workdir = workdir_of(spec, kind.read_facts(transport))
-        with lease.hold(transport, workdir, lease.owner()):
+        with lease.hold(transport, workdir, lease.owner(), shared=kind.SPEC.leases):
             restored = kind.restore(transport, workdir)
             removed, size = _remove(transport, spec, workdir)
         return Cleaned(spec.name, restored, removed, size)

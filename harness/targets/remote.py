@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -17,7 +17,7 @@ from .. import formats, kinds, runtimes, transports
 from ..containers import CompletedJob, ContainerEngine, JobSpec, Mount, OnLine
 from ..errors import CannotRun, DeviceLost, OutOfMemory, StepFailed
 from ..kinds import Kind
-from ..ondevice.lease import hold, owner
+from ..ondevice.lease import Lease, hold, owner
 from ..ondevice.store import place_of, put
 from ..records import DeviceFacts, DeviceSpec, Image
 from ..runtimes import DeviceMount, InstalledRuntime, RuntimeRequest
@@ -73,6 +73,7 @@ class RemoteTarget:
         self._owner, self._on_line = owner(run_id), on_line
         self._open = ExitStack()
         self._ready: dict[str, Place] = {}
+        self._lease: Lease | None = None
         self.restored: tuple[str, ...] = ()
         self.kind: Kind = kinds.find(spec.kind)
 
@@ -83,7 +84,9 @@ class RemoteTarget:
             self._open.callback(self.transport.close)
             self.facts: DeviceFacts = self.kind.read_facts(self.transport)
             self.workdir = self.facts.workdir
-            self._open.enter_context(hold(self.transport, self.workdir, self._owner))
+            shared = self.kind.SPEC.leases
+            claim = hold(self.transport, self.workdir, self._owner, shared=shared)
+            self._lease = self._open.enter_context(claim)
             self.restored = self.kind.restore(self.transport, self.workdir)
         except BaseException:
             self._open.close()
@@ -142,8 +145,19 @@ class RemoteTarget:
                 if time.monotonic() > until:
                     raise
                 time.sleep(1.0)
+        if self._lease:
+            self._lease.confirm()  # before anything there is touched: it may be another's by now
         self.kill_jobs()
         self.kind.restore(self.transport, self.workdir)
+
+    def claim(self, on_wait: Callable[[str], None]) -> None:
+        """See `target.Target`; it is ours since it was connected, and nobody is waited for."""
+        if self._lease:
+            self._lease.confirm()
+
+    def why_unsure(self, since: float) -> str | None:
+        """See `target.Target`."""
+        return self._lease.why_unsure(since) if self._lease else None
 
     def kill_jobs(self) -> None:
         """End every job of ours that still runs there."""

@@ -19,6 +19,7 @@ from ..records import DeviceFacts, DeviceSpec, RunDevice
 from ..steps.jobs import Place, machine_cpus
 from ..transports import Transport
 from ..workspace import cache_root
+from .this_machine import ThisMachine
 
 
 class Target(Protocol):
@@ -70,14 +71,28 @@ class Target(Protocol):
         """End every job of ours that still runs there."""
         ...
 
+    def claim(self, on_wait: Callable[[str], None]) -> None:
+        """Nobody else measures there from now on; `on_wait` is told who does, where that is waited
+        for. Raises StepFailed where it is not, DeviceLost."""
+        ...
+
+    def why_unsure(self, since: float) -> str | None:
+        """Why another may have measured there after that moment of `lease.clock`; None: nobody
+        has. Raises DeviceLost."""
+        ...
+
 
 class LocalTarget:
-    """This machine: jobs run in its own container engine."""
+    """This machine: jobs run in its own container engine.
 
-    def __init__(self, spec: DeviceSpec, place: Callable[[str], Place]) -> None:
+    A context manager, which gives back what `claim` took.
+    """
+
+    def __init__(self, spec: DeviceSpec, place: Callable[[str], Place], run_id: str = "") -> None:
         from .. import kinds, transports
 
         self.spec, self._build = spec, place
+        self._machine = ThisMachine(run_id)
         self.transport: Transport = transports.connect(spec)
         self.kind: Kind = kinds.find(spec.kind)
         folder = cache_root() / "device"
@@ -113,6 +128,20 @@ class LocalTarget:
     def kill_jobs(self) -> None:
         """The container engine ends its own."""
 
+    def claim(self, on_wait: Callable[[str], None]) -> None:
+        """See `Target`; others prepare meanwhile, and wait with their own trials."""
+        self._machine.claim(self.transport, on_wait)
+
+    def why_unsure(self, since: float) -> str | None:
+        """See `Target`."""
+        return self._machine.why_unsure(since)
+
+    def __enter__(self) -> LocalTarget:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._machine.release()
+
 
 @contextmanager
 def connected(
@@ -123,14 +152,16 @@ def connected(
     holder: str,
     on_line: OnLine = lambda line: None,
 ) -> Iterator[Target]:
-    """The device, connected and leased to `holder` until the body ends; this machine needs neither.
+    """The device, connected and leased to `holder` until the body ends; this machine once it is
+    measured.
 
     A connection that is lost at once is tried once more. Raises DeviceLost and what else
     connecting raises.
     """
     logs.mkdir(parents=True, exist_ok=True)
     if spec.transport == "local":
-        yield LocalTarget(spec, images_here(engine, logs, on_line))
+        with LocalTarget(spec, images_here(engine, logs, on_line), holder) as here:
+            yield here
         return
     from .remote import RemoteTarget
 

@@ -16,12 +16,25 @@ from pathlib import Path
 
 import pytest
 
-from harness.containers import ContainerEngine, JobSpec, Mount, choose, owner, recipe
+from harness.containers import (
+    ContainerEngine,
+    JobSpec,
+    Mount,
+    bubblewrap,
+    choose,
+    owner,
+    recipe,
+)
 from harness.errors import JobTimeout, OutOfMemory, StepFailed, UsageError
 from harness.records import Image
 
+CONFINED = pytest.param(
+    "venv", marks=pytest.mark.skipif(bubblewrap.why_not() is not None, reason="no sandbox here")
+)
 DOCKER = pytest.param("docker", marks=pytest.mark.docker)
 docker_only = pytest.mark.parametrize("engine", [DOCKER], indirect=True)
+confined_only = pytest.mark.parametrize("engine", [CONFINED, DOCKER], indirect=True)
+CONFINEMENT = {"venv": "bubblewrap", "docker": "docker"}
 MB = 1 << 20
 
 
@@ -52,10 +65,12 @@ def make_recipe(root: Path, name: str, lock: str) -> None:
 
 
 def engine_over(name: str, root: Path) -> ContainerEngine:
-    if name == "venv":
+    if name != "docker":
         from harness.containers.venv import VenvEngine
 
-        return VenvEngine(root)
+        engine = VenvEngine(root)
+        engine.confinement = "none" if name == "unconfined" else engine.confinement
+        return engine
     from harness.containers.docker import DockerEngine
 
     return DockerEngine(root)
@@ -84,7 +99,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place / "dockerfiles"
 
 
-@pytest.fixture(scope="module", params=["venv", DOCKER])
+@pytest.fixture(scope="module", params=["venv", "unconfined", DOCKER])
 def engine(request: pytest.FixtureRequest, root: Path) -> Iterator[ContainerEngine]:
     made = engine_over(request.param, root)
     yield made
@@ -311,33 +326,92 @@ def test_the_temporary_folder_can_be_written(
     said(engine, image, tmp_path, code)
 
 
-# ---- what only Docker promises -----------------------------------------------------------------
+# ---- what only a sandbox promises --------------------------------------------------------------
 
 
-@docker_only
+@confined_only
+def test_its_name_goes_with_the_image(engine: ContainerEngine, image: Image) -> None:
+    assert image.confinement == engine.confinement == CONFINEMENT[engine.name]
+
+
+@confined_only
 def test_a_container_has_no_network(engine: ContainerEngine, image: Image, tmp_path: Path) -> None:
     code = "import socket; print([name for _, name in socket.if_nameindex()])"
     assert said(engine, image, tmp_path, code) == "['lo']"
 
 
-@docker_only
-@pytest.mark.parametrize("path", ["/new", "/etc/new", "/opt/bench/new", "/seen/new"])
+@confined_only
+@pytest.mark.parametrize("path", ["/new", "/usr/new", "{environment}/new", "{seen}/new"])
 def test_a_container_cannot_write_outside_its_own(
     engine: ContainerEngine, image: Image, tmp_path: Path, path: str
 ) -> None:
     tmp_path.chmod(0o777)
-    spec = job(tmp_path, f"open({path!r}, 'w')")
-    done = engine.run(image, replace(spec, mounts=(Mount(tmp_path, "/seen"),)))
+    mount = Mount(tmp_path, "/seen")
+    environment = image.reference if engine.name == "venv" else "/opt/bench"
+    path = path.format(environment=environment, seen=engine.locate(mount))
+    done = engine.run(image, replace(job(tmp_path, f"open({path!r}, 'w')"), mounts=(mount,)))
     assert done.exit_code == 1
     assert "Read-only file system" in done.output
 
 
+@confined_only
+def test_a_container_s_user_is_not_root(
+    engine: ContainerEngine, image: Image, tmp_path: Path
+) -> None:
+    assert int(said(engine, image, tmp_path, "import os; print(os.getuid())")) > 0
+
+
 @docker_only
+def test_no_program_is_run_from_a_container_s_tmp(
+    engine: ContainerEngine, image: Image, tmp_path: Path
+) -> None:
+    code = """
+        import os, subprocess
+        with open("/tmp/program", "w") as file:
+            file.write("#!/bin/sh\\necho ran\\n")
+        os.chmod("/tmp/program", 0o755)
+        try:
+            subprocess.run(["/tmp/program"])
+        except PermissionError:
+            print("refused")
+    """
+    assert said(engine, image, tmp_path, code) == "refused"
+
+
+def test_a_job_has_limits_of_files_and_leaves_no_core(
+    engine: ContainerEngine, image: Image, tmp_path: Path
+) -> None:
+    code = """
+        import resource
+        for name in ("NOFILE", "CORE", "FSIZE"):
+            print(*resource.getrlimit(getattr(resource, f"RLIMIT_{name}")))
+    """
+    done = engine.run(image, replace(job(tmp_path, code), disk_bytes=50 * MB))
+    most = 50 * MB
+    assert done.output == f"4096 4096\n0 0\n{most} {most}\n"
+
+
+def test_a_job_that_fills_the_disk_is_ended_with_one_line(
+    engine: ContainerEngine, image: Image, tmp_path: Path
+) -> None:
+    mount = Mount(tmp_path / "job", "/job", writable=True)
+    mount.host.mkdir()
+    code = f"""
+        import time
+        for number in range(60):
+            with open({engine.locate(mount)!r} + f"/{{number}}", "wb") as file:
+                file.write(bytes(1 << 20))
+        time.sleep(60)
+    """
+    with pytest.raises(StepFailed) as caught:
+        engine.run(image, replace(job(tmp_path, code), mounts=(mount,), disk_bytes=20 * MB))
+    assert caught.value.message == "the job wrote more than 21 MB; it was ended"
+
+
+@confined_only
 def test_a_container_has_no_rights(engine: ContainerEngine, image: Image, tmp_path: Path) -> None:
-    code = "import os; print(os.getuid()); print(open('/proc/self/status').read())"
-    user, *status = said(engine, image, tmp_path, code).splitlines()
+    status = said(engine, image, tmp_path, "print(open('/proc/self/status').read())").splitlines()
     fields = dict(line.split(":\t", 1) for line in status if ":\t" in line)
-    assert int(user) > 0
     assert {fields[name] for name in ("CapPrm", "CapEff", "CapBnd")} == {"0" * 16}
     assert fields["NoNewPrivs"] == "1"
 

@@ -54,6 +54,7 @@ MEANINGS = {
     "parity_max_abs": "largest absolute difference from the fp32 reference's outputs",
     "parity_ok": "whether the parity check passed",
     "engine": "what the cell ran in: `docker`, `venv`, or the device's runtime",
+    "confinement": "what kept its jobs from the rest of the machine: `docker`, `bubblewrap` or `none`",
     "image_digest": "exact identity of the image, bundle or environment",
     "runtime_version": "version that the runtime reports",
     "artifact_sha256": "hash of the converted model",

@@ -114,6 +114,12 @@ class Target:
     def kill_jobs(self) -> None:
         pass
 
+    def claim(self, on_wait: Callable[[str], None]) -> None:
+        pass
+
+    def why_unsure(self, since: float) -> str | None:
+        return None
+
     def cpus(self, threads: int) -> tuple[int, ...]:
         return (7,)
 

@@ -14,6 +14,7 @@ import pytest
 from harness import cli, kinds
 from harness.cli import device_text
 from harness.errors import ConfigError, DeviceLost, StepFailed, UsageError
+from harness.kinds import LEASES
 from harness.ondevice import lease
 from harness.records import DeviceFacts, DeviceSpec, DeviceState
 from harness.scenario.config import read_device
@@ -142,7 +143,7 @@ def test_a_bug_with_one_device_lists_the_others_and_exits_with_1(
 
 
 def test_one_that_is_leased_is_busy(here: Path) -> None:
-    with lease.hold(LocalTransport("here"), str(here), "ann@desk pid 7, run r1"):
+    with lease.hold(LocalTransport("here"), "", "ann@desk pid 7, run r1", shared=LEASES):
         seen = devices.look_at(LOCAL)
     assert seen.state == "busy"
     assert device_text.why_not(seen).startswith("here is in use by ann@desk pid 7, run r1; ")
@@ -191,7 +192,7 @@ def test_a_walk_calls_the_runtime_and_one_inference(here: Path) -> None:
 
     def trial(transport: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
         calls.append((transport.name, spec.name, facts.kind))
-        assert lease.holder(transport, str(here)) is not None
+        assert lease.holder(transport, "", LEASES) is not None
         return "fine"
 
     told: list[devices.Check] = []
@@ -200,7 +201,7 @@ def test_a_walk_calls_the_runtime_and_one_inference(here: Path) -> None:
     assert outcomes(done) == " ".join(f"{step}:ok" for step in devices.STEPS)
     assert calls == [("here", "here", "linux")] * 2
     assert done[-1].seen == "fine"
-    assert lease.holder(LocalTransport("here"), str(here)) is None
+    assert lease.holder(LocalTransport("here"), "", LEASES) is None
 
 
 def test_what_comes_after_a_failed_step_is_skipped() -> None:
@@ -260,7 +261,7 @@ def test_who_says_no_was_there(
 
 
 def test_a_walk_leaves_a_leased_device_alone(here: Path) -> None:
-    with lease.hold(LocalTransport("here"), str(here), "ann"):
+    with lease.hold(LocalTransport("here"), "", "ann", shared=LEASES):
         done = devices.check(LOCAL)
     assert outcomes(done[3:5]) == "lease:failed space:skipped"
     assert "in use by ann" in done[3].seen
@@ -310,7 +311,7 @@ def test_cleaning_removes_all_of_ours_and_nothing_else(here: Path) -> None:
 
 def test_a_device_in_use_is_not_cleaned(here: Path) -> None:
     (here / "store").mkdir(parents=True)
-    with lease.hold(LocalTransport("here"), str(here), "ann"):
+    with lease.hold(LocalTransport("here"), "", "ann", shared=LEASES):
         with pytest.raises(StepFailed, match="here is in use by ann"):
             devices.clean(LOCAL)
         assert (here / "store").is_dir()

@@ -19,7 +19,7 @@ from harness.errors import BenchError
 from harness.housekeeping import cached, disk
 from harness.housekeeping.runs import StoredRun, old_runs, stored_runs
 from harness.run import one_off
-from harness.store import RunFolder, read_run
+from harness.store import RunFolder, read_run, sole_writer, writer
 
 DAY_S = 86_400.0
 
@@ -398,3 +398,18 @@ def test_a_browser_is_opened_only_where_there_is_a_display(
     address = f"file://{tmp_path}/reports/r1/index.html"
     code, out, _ = bench(capsys, "open")
     assert (code, out, addresses) == (0, "" if opened else f"{address}\n", [address] * opened)
+
+
+def test_a_run_that_a_process_writes_is_not_deleted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    stored("r1")
+    with sole_writer(Path("runs/r1")):
+        holder = writer(Path("runs/r1"))
+        assert holder
+        code, _, err = bench(capsys, "runs", "rm", "r1", "--yes")
+    assert (code, err.splitlines()[1:]) == (
+        1,
+        [f"error: run r1 is in use by {holder.text}", "→ Wait until that process has ended."],
+    )
+    assert names("runs") == ["r1"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from harness.transports import Completed, OnLine
 from harness.transports.local import LocalTransport
 
 ROOT = Path(__file__).parents[2]
+NOBODY = 65534
 
 
 class Clock:
@@ -155,7 +158,7 @@ def test_a_newcomer_does_not_disturb_a_renewal(transport: Cable, workdir: str) -
             with pytest.raises(StepFailed), lease.hold(Cable("pixel"), workdir, "bob"):
                 pass
 
-    mine = lease.Lease(transport, workdir, "ann", 60)
+    mine = lease.Lease(transport, f"{workdir}/lease", "ann", 60)
     mine._take()
     knocking = threading.Thread(target=knock)
     knocking.start()
@@ -254,21 +257,221 @@ def test_a_killed_holder_s_lease_runs_out(transport: Cable, workdir: str, second
 @pytest.mark.parametrize(
     "shell", [s for s in ("dash", "bash", "mksh", "busybox") if Path("/bin", s).exists()]
 )
-def test_every_shell_claims_and_sees(workdir: str, clock: Clock, shell: str) -> None:
+def test_every_shell_claims_and_sees(
+    workdir: str, clock: Clock, shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_LEASES", f"{workdir}/all users")
+    Path(workdir).mkdir()
     run = [shell, "sh"] if shell == "busybox" else [shell]
 
     def ask(script: str, *argv: str) -> str:
         done = subprocess.run(
-            [*run, "-c", script, "sh", workdir, *argv], capture_output=True, text=True, check=True
-        )
+            [*run, "-c", script, "sh", f"{workdir}/lease", *argv],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
         assert done.stderr == ""
         return done.stdout.strip()
 
-    assert ask(lease._CLAIM, "t1", "60", "ann's; $HOME") == ""
-    assert ask(lease._CLAIM, "t1", "60", "ann's; $HOME") == ""
-    assert ask(lease._CLAIM, "t2", "60", "bob") == "held=60 ann's; $HOME"
-    assert ask(lease._LOOK) == "held=60 ann's; $HOME"
-    clock.set(1061)
-    assert ask(lease._CLAIM, "t2", "60", "bob") == "over=ann's; $HOME"
-    assert ask(lease._RELEASE, "t2") == ""
-    assert list(Path(workdir, "lease").iterdir()) == []
+    for shared in ("", "shared"):
+        assert ask(lease._CLAIM, shared, "a1", "60", "ann's; $HOME", "") == ""
+        assert ask(lease._CLAIM, shared, "a1", "60", "ann's; $HOME", "") == ""
+        assert ask(lease._CLAIM, shared, "a2", "60", "bob", "") == "held=60 ann's; $HOME"
+        assert ask(lease._LOOK, shared) == "held=60 ann's; $HOME"
+        clock.set(1061)
+        assert ask(lease._CLAIM, shared, "a2", "60", "bob", "") == "over=ann's; $HOME"
+        assert ask(lease._RELEASE, shared, "a2") == ""
+        assert list(Path(workdir, "all users" if shared else "lease").iterdir()) == []
+        clock.set(1000)
+    assert stat.S_IMODE(Path(workdir, "all users").stat().st_mode) == 0o1777
+
+
+# ---- a folder that all users of a host share ---------------------------------------------------
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder, made by nobody so far, where all users can come to."""
+    with tempfile.TemporaryDirectory(prefix="bench-test-") as folder:
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("BENCH_LEASES", f"{folder}/leases")
+        yield Path(folder, "leases")
+
+
+def open_to_all(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o1777)
+
+
+def claim_as(user: int, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", lease._CLAIM, "sh", *argv],
+        user=user, group=user, capture_output=True, text=True, check=False, cwd="/",
+    )  # fmt: skip
+
+
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+
+
+@as_root
+def test_another_user_is_kept_out_and_removes_nothing(transport: Cable, shared: Path) -> None:
+    with lease.hold(transport, "", "ann", shared="/tmp/any"):
+        done = claim_as(NOBODY, "/tmp/any", "shared", "b0b", "60", "bob", "")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.strip().endswith(" ann")
+        assert done.stdout.startswith("held=")
+        assert len(list(shared.iterdir())) == 1
+    assert list(shared.iterdir()) == []
+
+
+@as_root
+def test_another_user_s_stale_claim_stops_nobody(transport: Cable, shared: Path) -> None:
+    open_to_all(shared)
+    assert claim_as(NOBODY, "/tmp/any", "shared", "b0b", "0", "bob", "").returncode == 0
+    time.sleep(1.1)
+    with lease.hold(transport, "", "ann", shared="/tmp/any") as mine:
+        assert mine.taken_over == ()
+    assert [path.name for path in shared.iterdir()] == ["b0b"]
+
+
+def test_a_shared_folder_that_is_a_link_is_refused(
+    transport: Cable, shared: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    (victim / "abcd").mkdir(parents=True)
+    (victim / "abcd" / "claim").write_text("mine")
+    victim.chmod(0o1777)
+    shared.symlink_to(victim)
+    with (
+        pytest.raises(StepFailed, match=r"leases: is a link$"),
+        lease.hold(transport, "", "ann", shared="/tmp/any"),
+    ):
+        pass
+    assert lease.holder(transport, "", "/tmp/any") is None
+    assert (victim / "abcd" / "claim").read_text() == "mine"
+
+
+@as_root
+def test_a_shared_folder_where_others_could_remove_claims_is_refused(shared: Path) -> None:
+    shared.mkdir(mode=0o777)
+    shared.chmod(0o777)
+    done = claim_as(NOBODY, "/tmp/any", "shared", "b0b", "60", "bob", "")
+    assert done.returncode == 1
+    assert done.stderr == f"{shared}: all users must be able to write it (mode 1777)\n"
+    assert list(shared.iterdir()) == []
+
+
+def test_nothing_but_claims_is_touched_in_a_shared_folder(transport: Cable, shared: Path) -> None:
+    open_to_all(shared)
+    (shared / "photos").mkdir()
+    (shared / "beef").mkdir()
+    (shared / "beef" / "precious").write_text("x")
+    victim = shared.parent / "victim"
+    victim.mkdir()
+    (victim / "claim").write_text("at=1\nlasts=1\n")
+    (shared / "dead").symlink_to(victim)
+    with lease.hold(transport, "", "ann", shared="/tmp/any"):
+        pass
+    assert sorted(path.name for path in shared.iterdir()) == ["beef", "dead", "photos"]
+    assert (shared / "beef" / "precious").read_text() == "x"
+    assert (victim / "claim").exists()
+
+
+@pytest.mark.parametrize("numbers", [("9" * 400, "60"), ("1", "9" * 400), ("9" * 12, "9" * 6)])
+def test_a_claim_of_absurd_length_stops_nobody(
+    transport: Cable, shared: Path, numbers: tuple[str, str]
+) -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    open_to_all(shared)
+    (shared / "b0b").mkdir()
+    at, lasts = numbers
+    (shared / "b0b" / "claim").write_text(f"owner=bob\nboot={boot}\nat={at}\nlasts={lasts}\n")
+    with lease.hold(transport, "", "ann", shared="/tmp/any"):
+        pass
+
+
+def test_a_claim_that_is_a_pipe_is_not_waited_for(transport: Cable, shared: Path) -> None:
+    open_to_all(shared)
+    (shared / "b0b").mkdir()
+    os.mkfifo(shared / "b0b" / "claim")
+    began = time.monotonic()
+    with lease.hold(transport, "", "ann", shared="/tmp/any"):
+        pass
+    assert time.monotonic() - began < 10
+
+
+def test_who_has_the_host_s_own_lock_looks_at_claims_of_other_machines_only(
+    transport: Cable, shared: Path
+) -> None:
+    killed = lease.Lease(transport, "/tmp/any", "ann", 60, shared=True, local=True)
+    assert killed._claim() is None
+    with lease.hold(transport, "", "bob", shared="/tmp/any", local=True):
+        assert len(list(shared.iterdir())) == 1
+        with (
+            pytest.raises(lease.InUse, match="pixel is in use by bob"),
+            lease.hold(transport, "", "eve", shared="/tmp/any"),
+        ):
+            pass
+    with (
+        lease.hold(transport, "", "eve", shared="/tmp/any"),
+        pytest.raises(lease.InUse, match="pixel is in use by eve"),
+        lease.hold(transport, "", "bob", shared="/tmp/any", local=True),
+    ):
+        pass
+
+
+# ---- what was measured while it was lost -------------------------------------------------------
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """This machine's clock, of one entry."""
+    now = [1000.0]
+    monkeypatch.setattr(lease, "clock", lambda: now[0])
+    return now
+
+
+def test_a_lease_that_is_renewed_leaves_nothing_unsure(
+    transport: Cable, workdir: str, seconds: list[float]
+) -> None:
+    with lease.hold(transport, workdir, "ann") as mine:
+        mine.confirm()
+        assert mine.why_unsure(1000.0) is None
+        seconds[0] += 60
+        mine._claim_again()
+        seconds[0] += 100
+        assert mine.why_unsure(1000.0) is None
+
+
+def test_what_was_measured_after_a_lease_ran_out_is_unsure_though_nobody_took_it(
+    transport: Cable, workdir: str, seconds: list[float]
+) -> None:
+    with lease.hold(transport, workdir, "ann") as mine:
+        transport.plugged = False
+        seconds[0] += 500
+        with pytest.raises(DeviceLost):
+            mine.why_unsure(1000.0)
+        transport.plugged = True
+        why = "the lease was lost: it was not renewed for more than 120 s"
+        assert mine.why_unsure(1000.0) == why
+        mine.confirm()
+        seconds[0] += 1
+        assert mine.why_unsure(seconds[0]) is None
+        assert mine.why_unsure(1000.0) == why
+
+
+def test_what_was_measured_while_another_took_it_is_unsure(
+    transport: Cable, workdir: str, seconds: list[float], clock: Clock
+) -> None:
+    claim = lease.hold(transport, workdir, "ann", lasts_s=60)
+    mine = claim.__enter__()
+    seconds[0] += 200
+    clock.set(1200)
+    with lease.hold(Cable("pixel"), workdir, "bob"):
+        assert mine.why_unsure(1000.0) == (
+            "the lease was lost: the connection was away for 60 s, and bob has taken "
+            "the device over"
+        )
+        with pytest.raises(lease.InUse, match="pixel is in use by bob"):
+            mine.confirm()
+    mine.confirm()
+    claim.__exit__(None, None, None)

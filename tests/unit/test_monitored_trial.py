@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,7 @@ class Device:
         self.spec = DeviceSpec("local", "linux", "local")
         self.transport, self.workdir = LocalTransport("local"), str(workdir)
         self.states, self.did = iter(states), list[str]()
+        self.lost = iter(list[str | None]())
         self.kind = SimpleNamespace(read_state=self.read_state)
 
     def read_state(self, transport: object) -> DeviceState:
@@ -41,6 +42,12 @@ class Device:
 
     def all_cpus(self) -> tuple[int, ...]:
         return (0, 1)
+
+    def claim(self, on_wait: Callable[[str], None]) -> None:
+        self.did.append("claim")
+
+    def why_unsure(self, since: float) -> str | None:
+        return next(self.lost, None)
 
     @contextmanager
     def steady(self) -> Iterator[tuple[str, ...]]:
@@ -56,8 +63,13 @@ Run = Callable[..., tuple[Trial, tuple[str, ...], Device]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    def run(states: list[DeviceState], trouble: Exception | None = None) -> Any:
+    def run(
+        states: list[DeviceState],
+        trouble: Exception | None = None,
+        lost: Iterable[str | None] = (),
+    ) -> Any:
         device = Device(tmp_path, states)
+        device.lost = iter(lost)
         target: Any = device
 
         def measure() -> Trial:
@@ -86,7 +98,7 @@ def test_a_trial_is_measured_on_a_held_device_and_looked_at_before_and_after(
     run: Run, tmp_path: Path
 ) -> None:
     made, held, device = run([STATE, STATE])
-    assert device.did == ["look", "hold", "measure", "restore", "look"]
+    assert device.did == ["claim", "look", "hold", "measure", "restore", "look"]
     assert (held, made.void, made.voided) == (("governor",), "", ())
     watched = state_file.read(tmp_path / FOLDER / "state.jsonl")
     assert watched.readings
@@ -141,3 +153,20 @@ def test_only_profiles_of_long_trials_wait_for_background_load() -> None:
     waits = {name: quiet_s(rules) for name, rules in PROFILES.items()}
     assert {name for name, seconds in waits.items() if seconds} == {"full", "mlperf"}
     assert waits["full"] == 30.0
+
+
+LOST = "the lease was lost: it was not renewed for more than 120 s"
+
+
+def test_a_trial_that_another_may_have_disturbed_is_set_apart_and_measured_again(
+    run: Run, tmp_path: Path
+) -> None:
+    made, _, device = run([STATE] * 4, lost=[LOST, None])
+    assert device.did.count("claim") == 2
+    assert (made.voided, made.void) == ((LOST,), "")
+    assert first_latency(tmp_path / FOLDER) == 1_000_002
+
+
+def test_a_lease_that_is_lost_again_and_again_makes_the_trial_invalid(run: Run) -> None:
+    made, _, _ = run([STATE] * 6, lost=[LOST] * 3)
+    assert made.void == f"discarded in all of 3 tries; the last: {LOST}"

@@ -17,6 +17,7 @@ from records_for_tests import STATE
 from harness.cache import file_sha256
 from harness.containers import CompletedJob, JobSpec, Mount
 from harness.errors import StepFailed
+from harness.locks import Locked
 from harness.records import Image, Placed, Placement
 from harness.run import pipeline
 from harness.run.background import Background
@@ -24,7 +25,7 @@ from harness.runner.job import Answer, Job, ProfileAnswer, TrialAnswer
 from harness.scenario import config, plan
 from harness.serial import dumps, loads
 from harness.steps.jobs import pinned
-from harness.store import Run
+from harness.store import Run, sole_writer, writer
 
 SCENARIO = """\
 name: s
@@ -42,6 +43,7 @@ class FakeEngine:
     """Answers every job as a runner would; `broken`: what goes wrong, by mode and format."""
 
     name: str = "docker"
+    confinement: str = "docker"
     broken: dict[tuple[str, str], BaseException] = field(default_factory=dict)
     jobs: list[tuple[str, str, str]] = field(default_factory=list)
     builds: list[str] = field(default_factory=list)
@@ -270,3 +272,37 @@ def test_work_in_the_background_waits_for_what_it_needs() -> None:
     assert after.result(5) == "still"
     assert isinstance(broken.exception(5), ZeroDivisionError)
     assert order == ["first", "second"]
+
+
+def test_a_run_that_another_process_writes_is_refused_with_who_that_is(request_for: Any) -> None:
+    closed: list[bool] = []
+    engine = FakeEngine()
+    engine.close = lambda: closed.append(True)  # type: ignore[method-assign]
+    request = request_for(engine)
+    with sole_writer(request.folder):
+        holder = writer(request.folder)
+        assert holder
+        with pytest.raises(Locked) as raised:
+            pipeline.execute(request)
+    assert raised.value.message == f"run r1 is in use by {holder.text}"
+    assert (engine.jobs, closed) == ([], [True])
+    assert not (request.folder / "run.json").exists()
+    assert {r.status for r in pipeline.execute(request).results} == {"ok"}
+    assert writer(request.folder) is None
+
+
+def test_runs_of_the_same_second_have_names_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "new_run_id", lambda name: f"20261122T104300-{name}")
+    names = []
+    for _ in range(3):
+        folder = pipeline.new_folder(tmp_path, "rio")
+        folder.mkdir()
+        names.append(folder.name)
+    assert names == ["20261122T104300-rio", "20261122T104300-rio-2", "20261122T104300-rio-3"]
+
+
+def test_what_confines_models_is_told_of_the_run(request_for: Any) -> None:
+    run = pipeline.execute(request_for(FakeEngine(confinement="bubblewrap")))
+    assert run.info.confinement == "bubblewrap"

@@ -113,6 +113,12 @@ class Elsewhere:
     def cpus(self, threads: int) -> tuple[int, ...]:
         return pinned(threads)
 
+    def claim(self, on_wait: object) -> None:
+        pass
+
+    def why_unsure(self, since: float) -> str | None:
+        return None
+
     @contextmanager
     def steady(self) -> Iterator[tuple[str, ...]]:
         self.held += 1

@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 from records_for_tests import FAILED, OK, SKIPPED, failed_result, ok_result, trial, write_run
 
 from harness.errors import BenchError, UsageError
+from harness.locks import Locked
 from harness.records import DeviceFacts, RunDevice
-from harness.store import RunFolder, find_run, read_devices, read_run, read_samples
+from harness.store import (
+    RunFolder,
+    find_run,
+    read_devices,
+    read_run,
+    read_samples,
+    sole_writer,
+    writer,
+)
 
 
 def test_a_run_is_read_as_it_was_written_in_the_plan_s_order(tmp_path: Path) -> None:
@@ -130,3 +139,59 @@ def test_what_a_run_knows_of_a_device_is_read_back_and_replaced(tmp_path: Path) 
     (run.folder / "devices" / "phone.json").write_text('{"name": 7}')
     with pytest.raises(BenchError, match=r"devices/phone\.json"):
         read_devices(run.folder)
+
+
+@pytest.mark.parametrize("length", [1, 100, 1 << 20, (1 << 20) + 1, 5 << 20])
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_torn_line_of_any_length_is_cut_and_nothing_else(
+    tmp_path: Path, length: int, before: int
+) -> None:
+    folder = write_run(tmp_path / "r1").folder
+    path = folder / "results.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)[:before]
+    path.write_bytes(b"".join(lines) + b"\0" * length)
+    assert len(read_run(folder).results) == before
+    RunFolder(folder).add(ok_result())
+    assert path.read_bytes().splitlines(keepends=True)[:-1] == lines
+    assert read_run(folder).results[0] == ok_result()
+
+
+def test_a_line_without_its_end_counts_neither_for_a_reader_nor_for_the_next_writer(
+    tmp_path: Path,
+) -> None:
+    """Else a resumed run takes its cell for finished, and then cuts it."""
+    folder = write_run(tmp_path / "r1").folder
+    path = folder / "results.jsonl"
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+    assert len(read_run(folder).results) == 2
+
+
+def test_a_run_has_one_writer_who_is_named(tmp_path: Path) -> None:
+    with sole_writer(tmp_path / "r1"):
+        seen = writer(tmp_path / "r1")
+        assert seen
+        with pytest.raises(Locked) as raised, sole_writer(tmp_path / "r1"):
+            pass
+        assert raised.value.message == f"run r1 is in use by {seen.text}"
+    assert writer(tmp_path / "r1") is None
+
+
+def test_a_run_is_not_written_over_another_one(tmp_path: Path) -> None:
+    write_run(tmp_path / "r1")
+    with pytest.raises(BenchError, match="r1: has a run in it"):
+        write_run(tmp_path / "r1")
+
+
+def test_what_is_replaced_or_begun_is_on_the_disk_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("harness.store.sync_folder", synced.append)
+    run = write_run(tmp_path / "r1")
+    assert {tmp_path, tmp_path / "r1"} <= set(synced)
+    synced.clear()
+    run.add(ok_result())
+    assert synced == []
+    (tmp_path / "r1/results.jsonl").unlink()
+    run.add(ok_result())
+    assert synced == [tmp_path / "r1"]

@@ -204,9 +204,9 @@ def _runtimes(entries: Sequence[Entry]) -> Table:
             ran = image.engine if image else ""
             rows[entry.cell.format] = (
                 entry.cell.format, trial.runtime_version, trial.python_version, ran,
-                image.digest[:19] if image else "",
+                image.confinement if image else "", image.digest[:19] if image else "",
             )  # fmt: skip
-    heads = ("Format", "Runtime", "Python", "In", "Digest")
+    heads = ("Format", "Runtime", "Python", "In", "Confinement", "Digest")
     return Table("Runtimes that ran here", heads, tuple(rows.values()))
 
 

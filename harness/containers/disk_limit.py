@@ -1,0 +1,122 @@
+"""What a job may write, in both engines: a limit of the kernel for each file, a watch for all.
+
+A job that fills the disk would take the run with it: nobody could write what was measured.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ..errors import StepFailed
+from . import JobSpec
+
+#: a disk with less than this left is full: results have to be written, too
+FLOOR_BYTES: Final = 256 << 20
+LEAST_BYTES: Final = 1 << 20
+#: of all files and folders that a job makes
+MOST_FILES: Final = 100_000
+#: files that a job may have open at once; users who are not root may seldom allow more
+OPEN_FILES: Final = 4096
+LOOK_S: Final = 1.0
+#: exit codes of a process that the kernel ended for a file over its limit
+TOO_LARGE: Final = (-signal.SIGXFSZ, 128 + signal.SIGXFSZ)
+SAID: Final = "File too large"
+
+
+def largest_file(job: JobSpec) -> int:
+    """Bytes of one file: what the job may write, or what its disk has room for."""
+    rooms = (_free_bytes(folder) - FLOOR_BYTES for folder in writable(job))
+    return max(LEAST_BYTES, min((job.disk_bytes, *rooms)))
+
+
+def writable(job: JobSpec) -> tuple[Path, ...]:
+    """Folders of this machine that the job may write."""
+    return tuple(mount.host for mount in job.mounts if mount.writable)
+
+
+class DiskWatch:
+    """Looks at what a job has written; `reason` says why it was ended."""
+
+    def __init__(self, folders: Sequence[Path], most_bytes: int) -> None:
+        self._folders, self._most_bytes = folders, most_bytes
+        self.reason = ""
+
+    def look(self) -> str:
+        """Why the job has to end now; empty when it may go on."""
+        for folder in self._folders:
+            if (free := _free_bytes(folder)) < FLOOR_BYTES:
+                return f"the disk of {folder} is full: {free / 1e6:.0f} MB are left"
+        count = size = 0
+        for found in (one for folder in self._folders for one in _stats(folder)):
+            count, size = count + 1, size + found
+            if count > MOST_FILES:
+                return f"the job made more than {MOST_FILES:,} files"
+            if size > self._most_bytes:
+                return f"the job wrote more than {self._most_bytes / 1e6:,.0f} MB"
+        return ""
+
+
+@contextmanager
+def watched(
+    job: JobSpec, end: Callable[[], None], more: Sequence[Path] = ()
+) -> Iterator[DiskWatch]:
+    """While the body runs, `end` is called once when the job has written more than it may.
+
+    `more`: other folders that it writes.
+    """
+    watch, over = DiskWatch((*writable(job), *more), job.disk_bytes), threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_S):
+            watch.reason = watch.look()
+            if watch.reason:
+                end()
+                return
+
+    thread = threading.Thread(target=look, name="disk watch", daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+        thread.join()
+
+
+def check(job: JobSpec, watch: DiskWatch, exit_code: int, said: str) -> None:
+    """Raises StepFailed for a job that was ended, or ended itself, over what it wrote."""
+    hint = f"its output is in {job.log}"
+    if watch.reason:
+        raise StepFailed(f"{watch.reason}; it was ended", hint)
+    if exit_code in TOO_LARGE or (exit_code and SAID in said):
+        raise StepFailed("the job wrote a larger file than it may", hint)
+
+
+def _free_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _stats(folder: Path) -> Iterator[int]:
+    """Bytes on the disk of each file and folder; what has several names counts once."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(found.st_mode):
+                        waiting.append(entry.path)
+                    key = found.st_dev, found.st_ino
+                    yield 0 if key in seen else found.st_blocks * 512
+                    if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+                        seen.add(key)
+        except OSError:  # gone meanwhile, or hidden from us: the room on the disk still counts
+            continue

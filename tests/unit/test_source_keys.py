@@ -1,0 +1,93 @@
+"""What a model's code can read decides its artifacts: every file of its folder, whatever it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BenchError
+from harness.payload import source_sha256
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    (folder / "data" / "images").mkdir(parents=True)
+    (folder / "network.py").write_text("x = 1\n")
+    (folder / "model.yaml").write_text("classes: [card]\n")
+    (folder / "vocabulary.txt").write_text("a b c\n")
+    (folder / "data" / "images" / "1.png").write_bytes(b"\x89PNG")
+    (folder / "link").symlink_to("vocabulary.txt")
+    (folder / b"\xff\xfe".decode("utf-8", "surrogateescape")).write_bytes(b"any name")
+    return folder
+
+
+def touch(path: Path, text: str) -> None:
+    """Write, at a time that differs."""
+    path.write_text(text)
+    os.utime(path, ns=(10**18, 10**18))
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "code": lambda folder: touch(folder / "network.py", "x = 2\n"),
+    "what it reads": lambda folder: touch(folder / "vocabulary.txt", "a b d\n"),
+    "what lies deep": lambda folder: touch(folder / "data/images/1.png", "other"),
+    "a new file without an ending": lambda folder: (folder / "weights").touch(),
+    "a new empty name": lambda folder: (folder / "data" / "x").touch(),
+    "a file that is gone": lambda folder: (folder / "vocabulary.txt").unlink(),
+    "another name": lambda folder: (folder / "vocabulary.txt").rename(folder / "words.txt"),
+    "where a link leads": lambda folder: (
+        (folder / "link").unlink(),
+        (folder / "link").symlink_to("network.py"),
+    ),
+    "a hidden file": lambda folder: (folder / ".env").write_text("x"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_makes_another_artifact(model: Path, change: str) -> None:
+    before = source_sha256(model)
+    CHANGES[change](model)
+    assert source_sha256(model) != before
+
+
+def test_what_bench_python_and_git_write_there_makes_none(model: Path) -> None:
+    before = source_sha256(model)
+    (model / "model.yaml").write_text("classes: [badge]\n")
+    for name in ("__pycache__/network.cpython-311.pyc", ".git/index", "data/__pycache__/x.pyc"):
+        (model / name).parent.mkdir(exist_ok=True)
+        (model / name).write_text("x")
+    assert source_sha256(model) == before
+
+
+def test_a_link_out_of_the_folder_is_not_followed(model: Path, tmp_path: Path) -> None:
+    """No sandbox has what it leads to, and a folder of somebody else's reads nothing of ours."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "private").write_text("1")
+    (model / "up").symlink_to(outside)
+    (model / "loop").symlink_to(model)
+    before = source_sha256(model)
+    (outside / "private").write_text("2, and more")
+    assert source_sha256(model) == before
+
+
+def test_a_pipe_in_the_folder_is_not_read(model: Path) -> None:
+    os.mkfifo(model / "pipe")
+    source_sha256(model)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads all")
+def test_a_file_that_cannot_be_read_is_named(model: Path) -> None:
+    (model / "vocabulary.txt").chmod(0)
+    with pytest.raises(BenchError, match=r"vocabulary\.txt: Permission denied"):
+        source_sha256(model)
+
+
+def test_a_file_is_hashed_once_in_a_process(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source_sha256(model)
+    monkeypatch.setattr("harness.payload.file_sha256", lambda path: pytest.fail("again"))
+    source_sha256(model)

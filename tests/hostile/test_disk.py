@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from sandboxed import environment, run
 
 from harness.containers import JobSpec, Mount, disk_limit
 from harness.errors import StepFailed
 from harness.records import Image
+
+from .sandboxed import environment, run
 
 MB = 1 << 20
 

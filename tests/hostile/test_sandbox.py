@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from sandboxed import environment, run
 
 from harness.containers import Mount, bubblewrap
 from harness.records import Image
+
+from .sandboxed import environment, run
 
 pytestmark = pytest.mark.skipif(
     bubblewrap.why_not() is not None, reason=f"no sandbox here: {bubblewrap.why_not()}"

@@ -19,6 +19,7 @@ KINDS: Final = {
     "outputs": "outputs for parity",
     "predict": "predictions",
     "profile": "layer profiles",
+    "passes": "passes over images that are being made",
     "packs": "decoded images",
     "bundles": "runtimes for devices",
     "payload": "copies of the runner",

@@ -133,7 +133,11 @@ class CellRun:
         self._keep({"convert.log": self._loaded.path.with_name("log.txt")})
 
     def check_parity(self) -> None:
-        """Outputs against the reference's; raises StepFailed where they differ."""
+        """Outputs against the reference's; raises StepFailed where they differ.
+
+        The later checks' passes over images are made with its own, in one process.
+        """
+        self._once.get_or_create(("passes", self._loaded.key), self._run_passes)
         self._parity = self._once.get_or_create(
             ("parity", self._loaded.key),
             lambda: checks.check_parity(
@@ -146,6 +150,10 @@ class CellRun:
                 + "; ".join(self._parity.reasons),
                 "Compare the outputs in the cell's parity table; a wrong model is not timed.",
             )
+
+    def _run_passes(self) -> None:
+        cache, rules = self._recorder.cache, self.job.rules
+        checks.run_ahead(cache, self._loaded, self._inputs, rules, self._limits())
 
     def profile_layers(self) -> None:
         """Which provider or delegate ran what."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from .. import tasks
 from ..errors import StepFailed
 from ..records import Parity, Scores
+from ..runner.job import Pass
 from ..steps import parity
-from ..steps.infer import LoadedArtifact, infer, read_outputs
+from ..steps.infer import LoadedArtifact, infer, infer_together, read_outputs
 from ..steps.jobs import JobLimits
 from ..steps.score import score
 from ..tasks.pack import open_pack
@@ -22,6 +23,19 @@ from .job import ModelInputs, RunRules
 def parity_images(pack: Path, rules: RunRules) -> int:
     """How many images of the pack go through both models."""
     return min(rules.parity_images, len(open_pack(pack)))
+
+
+def run_ahead(
+    cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: RunRules, limits: JobLimits
+) -> None:
+    """All passes that the checks below look for, in one process where the cache lacks several."""
+    few, full = str(cache / inputs.few_pack), str(cache / inputs.full_pack)
+    passes = [Pass("outputs", few, parity_images(cache / inputs.few_pack, rules))]
+    if rules.profile_runs:
+        passes.append(Pass("profile", few, rules.profile_runs))
+    if inputs.reference_scores:
+        passes.append(Pass("predict", full, inputs.images))
+    infer_together(cache, passes, loaded, limits)
 
 
 def check_parity(

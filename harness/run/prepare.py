@@ -19,12 +19,13 @@ from typing import Any, TypeVar
 from ..errors import RunEnds, StepFailed
 from ..formats import REFERENCE, REGISTRY
 from ..records import Artifact, Cell, DeviceSpec, FormatSpec, Precision, Step
+from ..runner.job import Pass
 from ..scenario.model import Model
 from ..scenario.scenario import ScoredOn
 from ..steps import datasets
 from ..steps.convert import check_weights, convert
 from ..steps.images import AT_ONCE, heaviest_first
-from ..steps.infer import LoadedArtifact, infer
+from ..steps.infer import LoadedArtifact, infer, infer_together
 from ..steps.jobs import JobLimits, Place, machine_cpus
 from ..steps.measure import IMAGES
 from ..targets.target import images_here
@@ -175,6 +176,10 @@ class Preparation:
         count = checks.parity_images(pack, self._rules)
         scores = None
         with self._limits() as limits:
+            passes = [Pass("outputs", str(pack), count)]
+            if self._accuracy:
+                passes.append(Pass("predict", str(cache / inputs.full_pack), inputs.images))
+            infer_together(cache, passes, reference, limits)
             outputs, _ = infer(cache, "outputs", reference, pack, count, limits)
             if self._accuracy:
                 _, scores = checks.predict_and_score(cache, reference, inputs, limits)
@@ -210,6 +215,7 @@ class Preparation:
         place = self._images[REGISTRY[cell.format].SPEC.image].result()
         loaded = load_from(cache, artifact, inputs, cell, place)
         with self._limits() as limits:
+            checks.run_ahead(cache, loaded, inputs, self._rules, limits)
             if not checks.check_parity(cache, loaded, inputs, self._rules, limits).ok:
                 return
             if self._rules.profile_runs:

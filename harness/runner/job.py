@@ -19,7 +19,7 @@ from ..records import (
 
 VERSION = 2
 
-Mode = Literal["convert", "outputs", "predict", "trial", "profile"]
+Mode = Literal["convert", "outputs", "predict", "profile", "passes", "trial"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,15 @@ SMOKE_REASON = "profile smoke: it shows that the cell runs; measure it with quic
 
 
 @dataclass(frozen=True)
+class Pass:
+    """An untimed job over the first `images` images of a pack, one of several in a process."""
+
+    mode: Literal["outputs", "predict", "profile"]
+    pack: str
+    images: int
+
+
+@dataclass(frozen=True)
 class Job:
     """One process: `mode` says which fields it reads."""
 
@@ -92,6 +101,8 @@ class Job:
     pack: str = ""
     #: how many images of the pack are used: the first ones
     images: int = 0
+    #: what mode `passes` does, one after the other
+    passes: Tuple[Pass, ...] = ()
     measure: Optional[MeasureOptions] = None
     #: CPUs that the process keeps to, where nothing outside of it pins it
     cpus: Tuple[int, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import time
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 from .. import formats, tasks
 from ..formats.engine import Engine, RuntimeOptions
 from ..records import ModelSpec
+from ..serial import dumps
 from ..tasks import pack as packs
 from ..tasks.options import number
 from .job import Answer, Job
 from .profile import profile
+from .threads import keep_to
 from .trial import trial
 
 
@@ -104,6 +107,26 @@ def predict(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
     return Answer(_since(started_ns), runtime_version(job), len(found))
 
 
+def passes(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
+    """Several passes in one process, each with its answer in `<mode>.json`; profiles come last.
+
+    Starting a runtime takes longer than most passes, on a phone and in an emulator most of all.
+    """
+    for one in sorted(job.passes, key=lambda p: p.mode == "profile"):
+        alone = one.mode == "profile"  # on one CPU, as for the profile alone
+        own = dataclasses.replace(
+            job,
+            mode=one.mode,
+            pack=one.pack,
+            images=one.images,
+            threads=1 if alone else job.threads,
+            cpus=keep_to(job.cpus[-1:]) if alone else job.cpus,
+        )
+        answer = MODES[one.mode](own, folder, event, time.perf_counter_ns())
+        (folder / f"{one.mode}.json").write_text(dumps(answer), encoding="utf-8")
+    return Answer(_since(started_ns), runtime_version(job))
+
+
 def load(job: Job) -> Engine:
     """The job's engine; the environment and the format set every library's threads."""
     options = RuntimeOptions(job.threads, job.precision, Path(job.source))
@@ -124,6 +147,7 @@ MODES: Dict[str, Callable[..., Any]] = {
     "convert": convert,
     "outputs": outputs,
     "predict": predict,
-    "trial": trial,
     "profile": profile,
+    "passes": passes,
+    "trial": trial,
 }

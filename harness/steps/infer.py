@@ -5,7 +5,10 @@ All are cached by all that decides them: the artifact, the image, the runner's c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,14 +16,16 @@ from typing import Any, Final, Literal
 
 from numpy.typing import NDArray
 
-from ..cache import digest, get_or_create
+from ..cache import digest, get_or_create, unusable
+from ..errors import JobTimeout, StepFailed
 from ..formats import REGISTRY
 from ..payload import payload, source_sha256
 from ..records import Layer, ModelSpec, Placement, Precision
-from ..runner.job import VERSION, Answer, Job, ProfileAnswer
+from ..runner.job import VERSION, Answer, Job, Pass, ProfileAnswer
 from ..untrusted import results
 from ..untrusted.arrays import LARGEST_BYTES
 from ..untrusted.budget import Budget, Leaf
+from ..untrusted.files import copy_file
 from ..untrusted.results import read_predictions
 from ..untrusted.text import RECORD_BYTES, read_record, read_records
 from .jobs import ANSWER, JobLimits, Output, Place, run_job
@@ -85,23 +90,77 @@ def infer(
     key = pass_key(mode, loaded, pack.name, images)
 
     def make(part: Path) -> None:
-        job = Job(
-            version=VERSION,
-            mode=mode,
-            format=loaded.format,
-            precision=loaded.precision,
-            threads=len(limits.cpus),
-            model=loaded.model,
-            source=str(loaded.source),
-            artifact=str(loaded.path),
-            pack=str(pack),
-            images=images,
-        )
+        job = dataclasses.replace(_job(mode, loaded, limits), pack=str(pack), images=images)
         output = Output(FILES[mode], CHECKS[mode](loaded.model, images))
         run_job(loaded.place, part, job, limits, ANSWERS[mode], [output])
 
     folder, cached = get_or_create(cache, mode, key, make)
     return folder / FILES[mode].name, cached
+
+
+def infer_together(
+    cache: Path, passes: Sequence[Pass], loaded: LoadedArtifact, limits: JobLimits
+) -> None:
+    """Make what the cache lacks of the passes in one process, on all CPUs of `limits`.
+
+    When one fails, none is kept: `infer` then says which one, and why. Raises JobTimeout,
+    DeviceLost.
+    """
+    keys = {p.mode: pass_key(p.mode, loaded, Path(p.pack).name, p.images) for p in passes}
+    missing = tuple(p for p in passes if not (cache / p.mode / keys[p.mode]).is_dir())
+    if len(missing) < 2:
+        return
+    with _working_folder(cache / "passes") as folder:
+        job = dataclasses.replace(_job("passes", loaded, limits), passes=missing)
+        outputs = [output for one in missing for output in _outputs(one, loaded.model)]
+        try:
+            run_job(loaded.place, folder, job, limits, Answer, outputs)
+        except JobTimeout:
+            raise
+        except StepFailed:
+            return
+        for one in missing:
+            get_or_create(cache, one.mode, keys[one.mode], partial(_keep, one.mode, folder))
+
+
+@contextmanager
+def _working_folder(parent: Path) -> Iterator[Path]:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=".", dir=parent)
+    except OSError as error:
+        raise unusable(parent, error) from error
+    with folder as name:
+        yield Path(name)
+
+
+def _outputs(one: Pass, model: ModelSpec) -> tuple[Output, Output]:
+    """The pass's file and its answer, as a job of several leaves them."""
+    answer = Leaf(f"{one.mode}.json", ANSWER.budget)
+    return (
+        Output(FILES[one.mode], CHECKS[one.mode](model, one.images)),
+        Output(answer, partial(read_record, ANSWERS[one.mode])),
+    )
+
+
+def _keep(mode: Mode, made: Path, part: Path) -> None:
+    """One pass's own files, under the names that it has when it runs alone."""
+    for name in (FILES[mode].name, "job.json", "log.txt"):
+        copy_file(made / name, part / name)
+    copy_file(made / f"{mode}.json", part / ANSWER.name)
+
+
+def _job(mode: Literal[Mode, "passes"], loaded: LoadedArtifact, limits: JobLimits) -> Job:
+    return Job(
+        version=VERSION,
+        mode=mode,
+        format=loaded.format,
+        precision=loaded.precision,
+        threads=len(limits.cpus),
+        model=loaded.model,
+        source=str(loaded.source),
+        artifact=str(loaded.path),
+    )
 
 
 def pass_key(mode: Mode, loaded: LoadedArtifact, pack: str, images: int) -> str:

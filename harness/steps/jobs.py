@@ -195,9 +195,15 @@ def _mounts(folder: Path, job: Job) -> list[Mount]:
         mounts.append(Mount(source, "/model"))
     if job.mode != "convert" and not (_reads_source(job) and artifact.is_relative_to(source)):
         mounts.append(Mount(artifact.parent, "/artifact"))
-    if job.pack:
-        mounts.append(Mount(Path(job.pack).resolve(), "/pack"))
+    for number, pack in enumerate(_packs(job)):
+        mounts.append(Mount(pack, f"/pack-{number}" if number else "/pack"))
     return mounts
+
+
+def _packs(job: Job) -> tuple[Path, ...]:
+    """Every folder of images that the job reads, once."""
+    named = [job.pack, *(one.pack for one in job.passes)]
+    return tuple(dict.fromkeys(Path(pack).resolve() for pack in named if pack))
 
 
 def _is_timed(job: Job) -> bool:
@@ -233,4 +239,7 @@ def _as_seen(job: Job, seen: dict[Path, str]) -> Job:
         source=inside(Path(job.source).resolve()) if _reads_source(job) else "",
         artifact=inside(_absolute(job.artifact)),
         pack=inside(Path(job.pack).resolve()) if job.pack else "",
+        passes=tuple(
+            dataclasses.replace(one, pack=inside(Path(one.pack).resolve())) for one in job.passes
+        ),
     )

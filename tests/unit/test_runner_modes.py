@@ -14,7 +14,8 @@ from harness.formats.engine import check_count
 from harness.formats.tflite import InterpreterEngine
 from harness.records import ModelSpec, TensorSpec
 from harness.runner import modes
-from harness.runner.job import VERSION, Answer, Job
+from harness.runner.job import VERSION, Answer, Job, Pass
+from harness.serial import loads
 
 SPEC = ModelSpec(
     "labels", "classification", "n.py", "build", "w.pt", "0", TensorSpec("x", (1, 3, 8, 8)),
@@ -134,3 +135,30 @@ def test_outputs_that_go_by_position_must_all_be_there() -> None:
 
     with pytest.raises(ValueError, match=words):
         InterpreterEngine(Interpreter(), SPEC)
+
+
+def test_passes_in_one_process_leave_each_their_answer_and_the_profile_comes_last_on_one_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str, int, int, tuple[int, ...]]] = []
+
+    def one(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
+        seen.append((job.mode, job.pack, job.images, job.threads, job.cpus))
+        return Answer(1.0, "1.0", job.images)
+
+    monkeypatch.setattr(modes, "runtime_version", lambda job: "1.0")
+    monkeypatch.setattr(modes, "keep_to", tuple)
+    for mode in ("outputs", "predict", "profile"):
+        monkeypatch.setitem(modes.MODES, mode, one)
+    asked = (Pass("profile", "few", 4), Pass("outputs", "few", 2), Pass("predict", "all", 9))
+    job = Job(
+        VERSION, "passes", "onnx", "fp32", 2, SPEC, "", "m.onnx", passes=asked, cpus=(0, 3)
+    )  # fmt: skip
+    assert modes.passes(job, tmp_path, lambda *given, **values: None, 0).images == 0
+    assert seen == [
+        ("outputs", "few", 2, 2, (0, 3)),
+        ("predict", "all", 9, 2, (0, 3)),
+        ("profile", "few", 4, 1, (3,)),
+    ]
+    left = {p.name: loads(Answer, p.read_bytes()).images for p in tmp_path.iterdir()}
+    assert left == {"outputs.json": 2, "predict.json": 9, "profile.json": 4}

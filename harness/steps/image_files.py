@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from ..serial import Malformed, parse
 from .image_decoding import HINT, MOST_PIXELS, VERSION
 
 __all__ = ["VERSION", "decode", "size_of"]
@@ -104,9 +105,9 @@ class Decoder:
         for last in (False, True):
             try:
                 self._send(request)
-                answer = json.loads(self._line())
+                answer = parse(self._line(), "answer")
                 return answer if isinstance(answer, dict) else {}
-            except ValueError:
+            except Malformed:
                 return {}
             except _Ended:
                 idle = self._process is not None and self._process.poll() == 0

@@ -295,6 +295,8 @@ def test_a_hard_link_to_a_private_file_is_refused(host: Host, tmp_path: Path) ->
         assert host.private.stat().st_nlink == 1
 
 
+#: what an engine says whose jobs cannot even write such a file
+FSIZE = "the job wrote a larger file than it may"
 TREES = {
     "os.symlink(home / 'keys', tree / 'weights')": "weights: is a symbolic link",
     "os.symlink(home / 'keys' / 'id_rsa', tree / 'model.bin')": "model.bin: is a symbolic link",
@@ -302,7 +304,7 @@ TREES = {
     "os.mkfifo(tree / 'pipe')": "pipe: is a pipe",
     "(tree / 'a').write_text('x'); os.link(tree / 'a', tree / 'b')": "is a hard link",
     "[(tree / str(n)).touch() for n in range(10_001)]": "is more than the 10,000 files",
-    "open(tree / 'big', 'w').truncate(1 << 40)": "big: is more than the 17,179,869,184 bytes",
+    "open(tree / 'big', 'w').truncate(1 << 40)": f"big: is more than|{FSIZE}",
     "(tree / 'x\\n\\x1b]0;a\\x07').symlink_to('/')": "x\\n\\x1b]0;a\\x07: is a symbolic link",
 }  # fmt: skip
 
@@ -314,7 +316,7 @@ def test_a_converted_folder_with_anything_but_files_is_refused_and_not_cached(
     made = "tree = out / 'model.openvino'; tree.mkdir(); (tree / 'model.xml').write_text('x')\n"
     with pytest.raises(StepFailed) as caught:
         model.convert(made + attack, "openvino")
-    assert TREES[attack] in one_line(caught.value)
+    assert any(words in one_line(caught.value) for words in TREES[attack].split("|"))
     assert entries(host.cache, "artifacts") == []
 
 
@@ -349,7 +351,7 @@ def test_modes_are_harmless(model: Model) -> None:
 def test_a_file_of_a_terabyte_without_content_is_refused_at_once(model: Model) -> None:
     began = time.monotonic()
     with pytest.raises(
-        StepFailed, match=r"^result.json: is more than the 4,194,304 bytes that are"
+        StepFailed, match=f"^result.json: is more than the 4,194,304 bytes that are|^{FSIZE}"
     ):
         model.trial("with open(out / 'result.json', 'ab') as file: file.truncate(1 << 40)")
     assert time.monotonic() - began < 20

@@ -85,13 +85,19 @@ OWN_FILES = {
     "analysis/host_noise.py": {"_text"},  # of /sys
     "analysis/noise_floor.py": {"load"},  # of our cache
     "export.py": {"as_parquet"},  # what DuckDB has just written
-    "report/build.py": {"_made", "_static", "_style_id"},  # the page; Plotly's script
+    "report/build.py": {"_write", "_static", "_style_id"},  # the page; Plotly's script
     "run/pipeline.py": {"_open"},  # the user's scenario
     "run/replay.py": {"read_original"},  # the folder that the user names
     "runtimes/venv.py": {"_packages"},  # of our cache
     "steps/convert.py": {"copy_out"},  # after `files.check`, to where the user says
-    "steps/jobs.py": {"_absolute", "_as_seen", "_mounts"},  # folders, of the user's and ours
+    "steps/jobs.py": {
+        "_absolute",
+        "_as_seen",
+        "_mounts",
+        "_packs",
+    },  # folders, of the user's and ours
     "store.py": {"_append", "_not_linked", "_write"},  # to be written
+    "targets/this_machine.py": {"_mode_of"},  # the folder of this machine's leases
     "targets/discover.py": {"write"},  # the user's devices
 }
 
@@ -136,6 +142,7 @@ def test_only_serial_parses_json_of_others() -> None:
         "containers/daemon.py",  # the docker command's own settings
         "formats/litert_c.py", "formats/onnx.py", "runner/loadgen.py",  # in the job itself
         "lab/control.py", "lab/daemon.py", "lab/guest.py", "lab/upkeep.py",  # between our processes
+        "steps/image_process.py",  # what we ask it for
         "metrics/truth.py", "steps/datasets.py",  # a dataset's files
         "transports/manifest.py",  # hashes in our cache
     }  # fmt: skip

@@ -62,7 +62,7 @@ class _Source:
             if not data:
                 raise refused(self.action, "the device sent nothing")
             head += data
-            if len(head) > SAID_BYTES:
+            if b"\n" not in head[:SAID_BYTES] and len(head) > SAID_BYTES:
                 raise refused(self.action, "the device sent no file")
         line, _, self._rest = head.partition(b"\n")
         if not re.fullmatch(rb"D|F [0-7]{3}", line):

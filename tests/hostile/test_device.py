@@ -84,6 +84,15 @@ def get(host: Host, events: Iterable[Any], budget: Budget = USUAL) -> Transfer:
     return pull(connection, PurePosixPath("/data/out"), host.run / "out", budget)
 
 
+def test_a_file_may_come_in_one_piece_of_any_size(host: Host) -> None:
+    data = b"x" * 300_000 + b"\n"
+    for size in (len(data) + 6, 65_537, 1):
+        pieces = b"F 644\n" + data
+        events = [CommandOutput(pieces[n : n + size]) for n in range(0, len(pieces), size)]
+        assert get(host, [*events, Exited(0)]).sent_bytes == len(data)
+        assert (host.run / "out").read_bytes() == data
+
+
 LINK, HARD, PIPE, DEVICE, FOLDER = (
     tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE
 )  # fmt: skip

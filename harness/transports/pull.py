@@ -51,19 +51,20 @@ class _Source:
         self._name, self._channel, self.action = name, channel, action
         self.allowance = allowance
         self._said = bytearray()
+        self._head = b""
         self._rest = b""
         self._over = False
 
     def header(self) -> str:
         """The first line. Raises StepFailed with the device's words when there is none."""
-        head = b""
-        while b"\n" not in head:
+        while b"\n" not in self._head:
             data = self.more()
             if not data:
                 raise refused(self.action, "the device sent nothing")
-            head += data
-            if b"\n" not in head[:SAID_BYTES] and len(head) > SAID_BYTES:
+            self._head += data
+            if b"\n" not in self._head[:SAID_BYTES] and len(self._head) > SAID_BYTES:
                 raise refused(self.action, "the device sent no file")
+        head, self._head = self._head, b""
         line, _, self._rest = head.partition(b"\n")
         if not re.fullmatch(rb"D|F [0-7]{3}", line):
             self._drain(head)
@@ -92,10 +93,9 @@ class _Source:
 
     def drain(self, head: bytes = b"") -> None:
         """What follows, up to a limit: a device with one output says there what is wrong."""
-        said = bytearray(head)
-        while len(said) < SAID_BYTES and (data := self.more()):
-            said += data
-        self._said += said
+        self._said += head
+        while len(self._said) < SAID_BYTES and (data := self.more()):
+            self._said += data
 
     def _left_s(self) -> float:
         try:
@@ -106,7 +106,8 @@ class _Source:
     def _end(self, code: int) -> None:
         self._over = True
         if code:
-            raise refused(self.action, self._said.decode("utf-8", "backslashreplace"))
+            said = self._head + self._said  # what a device with one output says may be no line yet
+            raise refused(self.action, said.decode("utf-8", "backslashreplace"))
 
     def _drain(self, head: bytes) -> None:
         """A device with one output for all: what is no file is an error message."""

@@ -93,6 +93,13 @@ def test_a_file_may_come_in_one_piece_of_any_size(host: Host) -> None:
         assert (host.run / "out").read_bytes() == data
 
 
+def test_an_error_may_come_in_pieces_and_without_an_end(host: Host) -> None:
+    for pieces in ([b"disk on", b" fire\n"], [b"disk on fire"], [b"disk ", b"on fire"]):
+        events = [*(CommandOutput(piece) for piece in pieces), Exited(1)]
+        with pytest.raises(StepFailed, match=": disk on fire$"):
+            get(host, events)
+
+
 LINK, HARD, PIPE, DEVICE, FOLDER = (
     tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE
 )  # fmt: skip

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from . import Mount, user
+from . import Mount, seccomp, user
 
 #: of /dev/shm, as Docker gives it
 SHARED_MEMORY_BYTES: Final = 64 << 20
@@ -49,11 +49,10 @@ def why_not() -> str | None:
     """Why jobs cannot be confined here; None when they can. Tried once, with an empty job."""
     if shutil.which("bwrap") is None:
         return MISSING
-    argv = [*_namespaces(), *_system(), "--tmpfs", "/tmp", *_sealed(), "--", *_user(), "true"]
+    if reason := seccomp.why_not():
+        return f"bubblewrap alone is not enough here: {reason}"
     try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, errors="replace", timeout=PROBE_S, check=False
-        )
+        done = _probed()
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap does not work here: {error}"
     if done.returncode == 0:
@@ -62,10 +61,26 @@ def why_not() -> str | None:
     return f"bubblewrap does not work here: {said[-1]}"
 
 
+def _probed() -> subprocess.CompletedProcess[str]:
+    with seccomp.opened() as calls:
+        argv = [*_namespaces(), *_system(), "--tmpfs", "/tmp", *_sealed(calls), *_user(), "true"]
+        return subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PROBE_S,
+            check=False,
+            pass_fds=[calls],
+        )
+
+
 def confined(
-    argv: Sequence[str], venv: Path, mounts: Sequence[Mount], temporary: Path
+    argv: Sequence[str], venv: Path, mounts: Sequence[Mount], temporary: Path, calls: int
 ) -> list[str]:
     """The command line that runs `argv` confined; `temporary` is its `/tmp` and home.
+
+    `calls` is `seccomp.opened`, which the process has to be given.
 
     Mounts are at their own paths. A folder inside of another one keeps its own rights. Where bench
     is root, what may be written is given to the job's user.
@@ -78,8 +93,9 @@ def confined(
         *_system(),
         *("--bind", str(temporary), "/tmp"),
         *(word for bind in sorted(seen, key=_depth) for word in _bind(*bind)),
-        *_sealed(),
-        *("--chdir", "/tmp", "--", *_user()),
+        *("--chdir", "/tmp"),
+        *_sealed(calls),
+        *_user(),
         *argv,
     ]
 
@@ -118,9 +134,9 @@ def _system() -> list[str]:
     ]
 
 
-def _sealed() -> list[str]:
-    """Both are in memory, and a job could fill that."""
-    return ["--remount-ro", "/dev", "--remount-ro", "/"]
+def _sealed(calls: int) -> list[str]:
+    """Both folders are in memory, and a job could fill that."""
+    return ["--remount-ro", "/dev", "--remount-ro", "/", "--seccomp", str(calls), "--"]
 
 
 def _library(path: Path) -> list[str]:

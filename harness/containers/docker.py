@@ -46,7 +46,6 @@ from . import docker_build as making
 from .output import JobOutput, to_file
 
 OWNER_LABEL: Final = "bench.owner"
-PIDS: Final = 1024
 TMPFS: Final = {"/tmp": "rw,noexec,nosuid,nodev,size=1g"}
 KILLED: Final = 137
 #: of gzip, for what travels once and is unpacked at once
@@ -199,7 +198,7 @@ class DockerEngine:
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             init=True,
-            pids_limit=PIDS,
+            pids_limit=user.MOST_TASKS,
             ulimits=_ulimits(job),
             mem_limit=job.memory_bytes,
             memswap_limit=job.memory_bytes,

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 USER_ID: Final = 1000
+#: processes and threads of a job
+MOST_TASKS: Final = 1024
 
 
 def give(folders: Iterable[Path], to: int = USER_ID) -> None:
@@ -17,3 +19,16 @@ def give(folders: Iterable[Path], to: int = USER_ID) -> None:
     for folder in folders:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, to, to, follow_symlinks=False)
+
+
+def most_tasks(of: int) -> int:
+    """The kernel's limit for a job of this user: it counts what the user has here already."""
+    return MOST_TASKS + sum(_tasks(folder, of) for folder in Path("/proc").glob("[0-9]*"))
+
+
+def _tasks(process: Path, of: int) -> int:
+    """Threads of a process, if it is the user's."""
+    try:
+        return (process / "task").stat().st_nlink - 2 if process.stat().st_uid == of else 0
+    except OSError:  # it has ended
+        return 0

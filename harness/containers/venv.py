@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -35,12 +35,17 @@ from . import (
     disk_limit,
     platforms,
     recipe,
+    seccomp,
+    user,
 )
 from . import venv_build as making
 from .output import JobOutput, follow, to_file
 
 #: exit code of a sandbox whose job was killed
 SANDBOX_KILLED: Final = 128 + signal.SIGKILL
+#: where memory runs out, the kernel ends the job and not bench: what is shared or has no name is in
+#: no limit of a process
+FIRST_TO_GO: Final = ("choom", "-n", "1000", "--")
 #: what a runtime says that may not have more memory
 NO_MEMORY: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
 
@@ -141,8 +146,10 @@ class VenvEngine:
         command = [str(venv / "bin" / "python"), *job.argv]
         if self.confinement == "none":
             return _start([*_limits(job), *command], _environment(venv, home, job.env), home)
-        inside = bubblewrap.confined(command, venv, job.mounts, Path(home))
-        return _start([*_limits(job), *inside], _environment(venv, "/tmp", job.env), home)
+        with seccomp.opened() as calls:
+            inside = bubblewrap.confined(command, venv, job.mounts, Path(home), calls)
+            env = _environment(venv, "/tmp", job.env)
+            return _start([*_limits(job), *inside], env, home, [calls])
 
 
 def _check_platform(platform: str | None) -> None:
@@ -176,9 +183,10 @@ def _limits(job: JobSpec) -> list[str]:
         *("prlimit", f"--data={job.memory_bytes}", "--core=0"),
         f"--fsize={_allowed(resource.RLIMIT_FSIZE, disk_limit.largest_file(job))}",
         f"--nofile={_allowed(resource.RLIMIT_NOFILE, disk_limit.OPEN_FILES)}",
+        f"--nproc={_allowed(resource.RLIMIT_NPROC, user.most_tasks(os.getuid() or user.USER_ID))}",
     ]
     orphan = ["setpriv", "--pdeathsig", "KILL"]
-    return [*orphan, *pin, *limit]
+    return [*orphan, *FIRST_TO_GO, *pin, *limit]
 
 
 def _allowed(limit: int, wanted: int) -> int:
@@ -187,7 +195,9 @@ def _allowed(limit: int, wanted: int) -> int:
     return wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
 
 
-def _start(argv: list[str], env: dict[str, str], cwd: str) -> subprocess.Popen[bytes]:
+def _start(
+    argv: list[str], env: dict[str, str], cwd: str, files: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             argv,
@@ -197,6 +207,7 @@ def _start(argv: list[str], env: dict[str, str], cwd: str) -> subprocess.Popen[b
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=files,
         )
     except FileNotFoundError as error:
         hint = "setpriv, taskset and prlimit come with util-linux: apt-get install util-linux"

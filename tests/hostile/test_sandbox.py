@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.containers import Mount, bubblewrap
+from harness.containers import Mount, bubblewrap, user
 from harness.records import Image
 
 from .sandboxed import environment, run
@@ -152,6 +153,75 @@ def test_a_model_has_no_capability_and_gets_none(image: Image, tmp_path: Path) -
 def test_a_model_uses_no_right_of_root(image: Image, tmp_path: Path, call: str) -> None:
     call = call.replace("/job", str(tmp_path / "job"))
     assert tried(image, tmp_path, call).startswith("refused: ")
+
+
+#: of keyctl: the keyring of this session is the caller's, whatever namespaces it is in
+KEYRING = """
+import ctypes, os
+calls = ctypes.CDLL(None, use_errno=True).syscall
+def call(*words):
+    found = calls(*words)
+    if found < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    return found
+"""
+KEYCTL, ADD_KEY = (250, 248) if platform.machine() == "x86_64" else (219, 217)
+
+
+def test_a_model_reads_no_key_of_the_session(image: Image, tmp_path: Path) -> None:
+    """Kerberos tickets, keys of disks and of containers' logins are in there."""
+    owner = f"""{KEYRING}
+call({KEYCTL}, 1, b"bench-test")  # a session of its own, which goes with this process
+key = call({ADD_KEY}, b"user", b"bench-secret", b"secret", 6, -3)
+call({KEYCTL}, 5, key, 0x3f3f3f3f)
+import sys
+sys.path[:0] = {[*sys.path, str(Path(__file__).parent)]!r}
+from pathlib import Path
+from sandboxed import run
+from harness.records import Image
+print(run({image!r}, Path({str(tmp_path)!r}), sys.argv[1]).output)
+"""
+    search = f'{KEYRING}\nprint(call({KEYCTL}, 10, -3, b"user", b"bench-secret", 0))'
+    argv = [sys.executable, "-c", owner, search]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "PermissionError: [Errno 1] refused" in done.stdout
+
+
+@pytest.mark.parametrize("family", ["AF_VSOCK", "AF_ALG", "AF_PACKET"])
+def test_a_model_has_no_socket_that_has_no_namespace(
+    image: Image, tmp_path: Path, family: str
+) -> None:
+    """AF_VSOCK leads from a virtual machine to its host."""
+    code = f"import socket; socket.socket(socket.{family})"
+    assert tried(image, tmp_path, code) == "refused: OSError 97"
+
+
+def test_a_model_makes_no_user_namespace(image: Image, tmp_path: Path) -> None:
+    """In one of its own it would have every right, and all of the kernel that needs them."""
+    code = "import subprocess; subprocess.run(['unshare', '--user', 'true'], check=True)"
+    assert tried(image, tmp_path, code) == "refused: CalledProcessError None"
+
+
+def test_a_model_starts_processes_up_to_a_limit(image: Image, tmp_path: Path) -> None:
+    code = """
+        import os, time
+        for number in range(3000):
+            try:
+                if not os.fork():
+                    time.sleep(60)
+            except OSError as error:
+                print(number, error.errno)
+                break
+    """
+    number, code = run(image, tmp_path, code).output.split()
+    assert code == "11"
+    assert 900 < int(number) <= user.MOST_TASKS
+
+
+def test_a_model_goes_before_bench_where_memory_runs_out(image: Image, tmp_path: Path) -> None:
+    assert tried(image, tmp_path, "print(open('/proc/self/oom_score_adj').read())") == (
+        "1000\n\ndone"
+    )
 
 
 def test_a_model_cannot_take_memory_by_files(image: Image, tmp_path: Path) -> None:

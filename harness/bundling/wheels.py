@@ -101,7 +101,7 @@ def _pip() -> tuple[str, ...]:
         raise StepFailed(
             "wheels cannot be fetched: this Python has no pip", f"{sys.executable} -m ensurepip"
         )
-    return (sys.executable, "-m", "pip", "download")
+    return (sys.executable, "-P", "-m", "pip", "download")
 
 
 def _options(platform: Platform, python: str) -> tuple[str, ...]:

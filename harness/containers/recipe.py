@@ -128,7 +128,7 @@ def uv_settings(pip: Mapping[str, str]) -> dict[str, str]:
 
 def pip_settings(env: Mapping[str, str]) -> dict[str, str]:
     """pip's settings by their variables' names: from its files, then from `env`, which wins."""
-    argv = [sys.executable, "-m", "pip", "config", "list"]
+    argv = [sys.executable, "-P", "-m", "pip", "config", "list"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     found: dict[str, str] = {}
     for line in done.stdout.splitlines():

@@ -61,7 +61,7 @@ def make(recipe: Recipe, folder: Path, log: Path, output: JobOutput) -> None:
     python = str(folder / "bin" / "python")
     install = ("pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:")
     steps: tuple[Sequence[str], ...] = (
-        (_python(), "-m", "venv", "--without-pip", str(folder)),
+        (_python(), "-P", "-m", "venv", "--without-pip", str(folder)),
         (find_uv_bin(), *install, "--python", python, "-r", str(recipe.lock)),
     )
     if not all(_succeeds(step, output) for step in steps):
@@ -95,5 +95,5 @@ def _python() -> str:
 @functools.cache
 def _version(python: str) -> str:
     code = "import sys; print(sys.version)"
-    argv = [python, "-c", code]
+    argv = [python, "-P", "-c", code]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout

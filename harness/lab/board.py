@@ -98,7 +98,7 @@ class Board:
                 [
                     *("unshare", "--mount", "--pid", "--uts", "--net", "--ipc", "--time"),
                     *("--fork", "--kill-child", f"--boottime=-{uptime_s}"),
-                    *(sys.executable, "-m", "harness.lab.guest", dumps(boot)),
+                    *(sys.executable, "-P", "-m", "harness.lab.guest", dumps(boot)),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=log,

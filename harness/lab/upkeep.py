@@ -241,7 +241,7 @@ def _start(state: State, name: str, lower: Path) -> State:
         daemon = subprocess.Popen(
             [
                 *("unshare", "--mount", "--propagation", "private"),
-                *(sys.executable, "-m", "harness.lab.daemon", str(here / "plan.json")),
+                *(sys.executable, "-P", "-m", "harness.lab.daemon", str(here / "plan.json")),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from . import locks
+from . import locks, regular
 from .durable import sync_folder, sync_tree
 from .errors import BenchError, RunEnds
 from .serial import dumps
@@ -27,8 +27,8 @@ def digest(*parts: object) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 hex of a file's bytes."""
-    with path.open("rb") as file:
+    """sha256 hex of a file's bytes. Raises OSError, also for a pipe or a device."""
+    with regular.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -61,6 +61,10 @@ def source_sha256(source: Path) -> str:
     """
     try:
         return digest(*_entries(source, b""))
+    except RecursionError:
+        raise BenchError(
+            f"{source}: folders in it are nested too deeply", "Move them away."
+        ) from None
     except OSError as error:
         raise BenchError(
             f"{error.filename}: {error.strerror}", "Give this user permission to read it."

@@ -11,6 +11,7 @@ from ..errors import BenchError
 from ..workspace import Workspace
 
 Offer = Callable[[str], list[str]]
+_FOR_SHELLS = frozenset("$`\"'\\;&|<>(){}[]*?!#")
 
 
 def _offers(names: Callable[[], Iterable[str]]) -> Offer:
@@ -18,10 +19,15 @@ def _offers(names: Callable[[], Iterable[str]]) -> Offer:
 
     def offer(incomplete: str) -> list[str]:
         with suppress(BenchError, OSError):
-            return [name for name in names() if name.startswith(incomplete)]
+            return [name for name in names() if name.startswith(incomplete) and _is_plain(name)]
         return []
 
     return offer
+
+
+def _is_plain(text: str) -> bool:
+    """A shell takes what is offered as if it had been typed: nothing may be a command in it."""
+    return text.isprintable() and not _FOR_SHELLS.intersection(text)
 
 
 def scenarios(incomplete: str) -> list[str]:
@@ -35,7 +41,8 @@ def scenarios(incomplete: str) -> list[str]:
         found += [path for path in entries if path.suffix in (".yaml", ".yml")]
         found += [path for path in entries if path.is_dir()]
     texts = (_as_typed(path, incomplete) for path in found)
-    return list(dict.fromkeys(text for text in texts if text.startswith(incomplete)))
+    offered = (text for text in texts if text.startswith(incomplete) and _is_plain(text))
+    return list(dict.fromkeys(offered))
 
 
 def _as_typed(path: Path, incomplete: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from .. import regular
 from ..errors import ConfigError
 from . import coco_entries
 from .coco_entries import Annotation, Category, Entry, Findings, ImageEntry, named
@@ -62,7 +63,7 @@ def _read(path: Path, size_bytes: int, changed_ns: int) -> Truth:
 def _content(path: Path) -> Any:
     """The JSON of the file, in any of the encodings of Unicode."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(regular.read(path))
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from None
     except json.JSONDecodeError as error:

@@ -5,12 +5,14 @@ Only safe tags; duplicate keys, several documents and alias bombs are mistakes.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .. import regular
 from ..errors import ConfigError
 
 MAX_BYTES = 1 << 20
@@ -45,11 +47,12 @@ def shown(path: Path) -> str:
 def read(path: Path) -> YamlFile:
     """Raises ConfigError with file and line for a file that cannot be read or is no safe YAML."""
     try:
-        raw = path.read_bytes()
+        with regular.opened(path) as file:
+            size, raw = os.fstat(file.fileno()).st_size, file.read(MAX_BYTES)
     except OSError as error:
         raise ConfigError([f"{shown(path)}: {error.strerror or error}"]) from None
-    if len(raw) > MAX_BYTES:
-        raise ConfigError([f"{shown(path)}: {len(raw)} bytes, at most {MAX_BYTES} are read"])
+    if size > MAX_BYTES:
+        raise ConfigError([f"{shown(path)}: {size} bytes, at most {MAX_BYTES} are read"])
     try:
         return _Reader(path).read(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -59,7 +62,8 @@ def read(path: Path) -> YamlFile:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise ConfigError([f"{shown(path)}:{line}: {error.problem or 'not YAML'}"]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, KeyError) as error:
+        # the last two: what PyYAML makes of a tag whose value is none of its kind
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError([f"{shown(path)}:1: not YAML: {what}"]) from None
 
@@ -88,7 +92,12 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
-        return self._loader.construct_object(node)
+        value = self._loader.construct_object(node)
+        if isinstance(value, str):
+            value.encode()  # raises ValueError for half of a pair, which names no file
+        if isinstance(value, int) and abs(value) >= 1 << 63:
+            raise ValueError("a number is beyond 64 bits")
+        return value
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
@@ -103,4 +112,5 @@ class _Reader:
     def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(None, None, "a key must be a word", node.start_mark)
+        node.value.encode()
         return str(node.value)

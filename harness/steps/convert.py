@@ -13,6 +13,7 @@ from ..records import Artifact, FormatSpec, ModelSpec, Precision
 from ..runner.job import VERSION, Answer, Job
 from ..untrusted import files, text
 from ..untrusted.budget import Budget, Leaf
+from .image_paths import OwnFiles
 from .jobs import ANSWER, JobLimits, Output, Place, run_job, written
 
 #: of a converted model: a file, or a folder of some
@@ -28,6 +29,11 @@ def check_weights(model: ModelSpec, source: Path) -> None:
         raise StepFailed(
             f"{path}: {error.strerror}", "Put the weights where model.yaml says."
         ) from None
+    if found != model.weights_sha256 and not OwnFiles(source).has(path):
+        raise StepFailed(
+            f"{path}: leads out of the model's folder, and is not what model.yaml says",
+            "Put the weights where model.yaml says.",
+        )
     if found != model.weights_sha256:
         raise StepFailed(
             f"{path}: sha256 is {found}, model.yaml says {model.weights_sha256}",

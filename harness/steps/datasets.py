@@ -21,12 +21,13 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import regular
 from ..errors import ConfigError
 from ..metrics import truth
 from ..metrics.coco_entries import ImageEntry
 from ..metrics.json_values import shown
 from . import image_files
-from .image_paths import DECLARED, ImageFolder, OwnFiles
+from .image_paths import DECLARED, ImageFolder, OwnFiles, is_file
 
 Read = TypeVar("Read")
 
@@ -157,10 +158,11 @@ def evenly(count: int, most: int | None) -> tuple[int, ...]:
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest, its form checked."""
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = json.loads(regular.read(path))
+        json.dumps(manifest, ensure_ascii=False).encode()  # it may have text that nothing can name
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError([f"{path}: not JSON: {error}"], HINT) from None
     if not isinstance(manifest, dict):
         raise ConfigError([f"{path}: expected an object, got {shown(manifest)}"], HINT)
@@ -187,7 +189,7 @@ def file_mistakes(folder: Path, files: dict[str, str], hashed: Container[str]) -
         if not own.has(path):
             mistakes.append(f"{folder / MANIFEST}: {shown(name)}: {OUTSIDE}")
             continue
-        if not path.is_file():
+        if not is_file(path):
             mistakes.append(f"{path}: no such file, but the manifest names it")
             continue
         if name not in hashed:
@@ -207,7 +209,7 @@ def hash_now(path: Path) -> str:
 @lru_cache(maxsize=65536)
 def sha256_of(path: Path, size_bytes: int, changed_ns: int) -> str:
     """Hash of a file, remembered for as long as its size and time of change stay."""
-    with path.open("rb") as file:
+    with regular.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -216,7 +218,7 @@ def absent(images: Sequence[Picture]) -> list[str]:
     return [
         f"{one.path}: no such file, but it is annotated (image id {one.id})"
         for one in images
-        if not one.path.is_file()
+        if not is_file(one.path)
     ]
 
 

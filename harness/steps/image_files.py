@@ -92,8 +92,8 @@ class Decoder:
             answer = self._answer(json.dumps(wanted).encode() + b"\n")
         except _Ended as error:
             raise self._failed(path, str(error)) from None
-        if "mistakes" in answer:
-            raise ConfigError([str(one) for one in answer["mistakes"]], str(answer.get("hint", "")))
+        if isinstance(mistakes := answer.get("mistakes"), list) and mistakes:
+            raise ConfigError([str(one) for one in mistakes], str(answer.get("hint", "")))
         found = _size(answer.get("size"), size)
         if found is None:
             raise self._failed(path, "the decoder's answer makes no sense")

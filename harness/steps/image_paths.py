@@ -28,7 +28,7 @@ class OwnFiles:
 
     def has(self, path: Path) -> bool:
         """Wherever links on the way lead; also of a path where nothing is."""
-        if path.is_symlink() or path.name in ("", ".."):
+        if os.path.islink(path) or path.name in ("", ".."):  # noqa: PTH114
             return self._is_below(path)
         if path.parent not in self._folders:
             self._folders[path.parent] = self._is_below(path.parent)
@@ -37,6 +37,11 @@ class OwnFiles:
     def _is_below(self, path: Path) -> bool:
         real = Path(os.path.realpath(path))
         return any(real.is_relative_to(root) for root in self._roots)
+
+
+def is_file(path: Path) -> bool:
+    """Also of a path that no file can have, where pathlib would raise."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 class ImageFolder:
@@ -54,7 +59,7 @@ class ImageFolder:
         """
         plain = self._dataset / "images" / name.lstrip("/")
         for path in (plain, self._dataset / name.lstrip("/")):
-            if self.own.has(path) and path.is_file():
+            if self.own.has(path) and is_file(path):
                 return path, []
         for variant in variants(name):
             found = self._ending_like(comparable(variant))

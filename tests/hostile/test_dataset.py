@@ -274,6 +274,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
         ("import time; time.sleep(60)", "it takes longer than 1 s"),
         ("print('x' * 200_000, flush=True); input()", "the decoder's answer makes no sense"),
         ("print('[1]', flush=True); input()", "the decoder's answer makes no sense"),
+        ("print('[' * 60_000, flush=True); input()", "the decoder's answer makes no sense"),
+        ("print('{\"mistakes\": 3}', flush=True); input()", "the decoder's answer makes no sense"),
+        ("print('{\"mistakes\": []}', flush=True); input()", "the decoder's answer makes no sense"),
         (
             "print('{\"size\": [1000000, 1000000]}', flush=True); input()",
             "the decoder's answer makes no sense",
@@ -353,3 +356,49 @@ def test_a_pipe_for_an_image_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no file"):
         image_files.decode(tmp_path / "a.png", 0, 0)
     assert time.monotonic() - began < 5
+
+
+# ---- its own files -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "manifest.json", "images/a.png"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(dataset: Path, name: str) -> None:
+    if name == "manifest.json":
+        (dataset / "annotations.json").unlink()
+    (dataset / name).unlink(missing_ok=True)
+    os.mkfifo(dataset / name)
+    began = time.monotonic()
+    assert name in refused(dataset)
+    assert time.monotonic() - began < 20
+
+
+def test_annotations_that_never_end_are_not_read(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DECLARED, "/dev")
+    (dataset / "annotations.json").unlink()
+    (dataset / "annotations.json").symlink_to("/dev/zero")
+    assert refused(dataset).startswith(f"{dataset / 'annotations.json'}: not a regular file")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b'{"name": "x", "files": {}, "images": ' + b"1" * 5000 + b"}",
+        b'{"name": "\\ud800", "files": {}, "images": 1}',
+        b'{"name": "\xed\xa0\x80", "files": {}, "images": 1}',
+    ],
+)
+def test_a_manifest_that_is_none_is_one_mistake(dataset: Path, content: bytes) -> None:
+    (dataset / "manifest.json").write_bytes(content)
+    assert f"\n{dataset / 'manifest.json'}: not JSON: " in refused(dataset)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "/".join(["y" * 200] * 30), "a\0b", "\ud800", ""])
+def test_a_name_that_no_file_can_have_is_no_file(dataset: Path, name: str) -> None:
+    (dataset / "manifest.json").write_text(json.dumps({"name": "v", "files": {name: "00"}}))
+    refused(dataset)
+    (dataset / "manifest.json").unlink()
+    annotate(dataset, name)
+    refused(dataset)

@@ -1,0 +1,31 @@
+"""Files that may be anything: what is none is an OSError, and nobody waits for a pipe."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, open to be read. Raises OSError, also for a pipe, a folder or a device."""
+    with open(os.open(path, _FLAGS), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+            what = os.strerror(code) if stat.S_ISDIR(mode) else "not a regular file"
+            raise OSError(code, what, str(path))
+        yield file
+
+
+def read(path: Path) -> bytes:
+    """All of a regular file. Raises OSError as `opened`."""
+    with opened(path) as file:
+        return file.read()

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import StepFailed
+from ..untrusted.budget import FLOOR_BYTES
 from . import JobSpec
 
-#: a disk with less than this left is full: results have to be written, too
-FLOOR_BYTES: Final = 256 << 20
+#: and with room for fewer files than this
+FLOOR_FILES: Final = 10_000
 LEAST_BYTES: Final = 1 << 20
 #: of all files and folders that a job makes
 MOST_FILES: Final = 100_000
@@ -53,6 +54,8 @@ class DiskWatch:
         for folder in self._folders:
             if (free := _free_bytes(folder)) < FLOOR_BYTES:
                 return f"the disk of {folder} is full: {free / 1e6:.0f} MB are left"
+            if (left := _free_files(folder)) < FLOOR_FILES:
+                return f"the disk of {folder} is full: {left:,} files can be made"
         count = size = 0
         for found in (one for folder in self._folders for one in _stats(folder)):
             count, size = count + 1, size + found
@@ -75,7 +78,10 @@ def watched(
 
     def look() -> None:
         while not over.wait(LOOK_S):
-            watch.reason = watch.look()
+            try:
+                watch.reason = watch.look()
+            except OSError as error:  # without a sandbox a job can take its folder away
+                watch.reason = f"{error.filename}: {error.strerror}"
             if watch.reason:
                 end()
                 return
@@ -101,6 +107,12 @@ def check(job: JobSpec, watch: DiskWatch, exit_code: int, said: str) -> None:
 def _free_bytes(folder: Path) -> int:
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
+
+
+def _free_files(folder: Path) -> int:
+    """Some file systems do not count them, and have always room."""
+    found = os.statvfs(folder)
+    return found.f_favail if found.f_files else FLOOR_FILES
 
 
 def _stats(folder: Path) -> Iterator[int]:

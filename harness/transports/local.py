@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import JobTimeout, StepFailed
 from ..lines import Lines
 from ..untrusted import files
-from ..untrusted.budget import USUAL, Allowance, Budget
+from ..untrusted.budget import USUAL, Allowance, Budget, free_bytes
 from ..untrusted.names import NotTaken
 from . import Addressed, Completed, OnLine, Transfer
 from .failures import refused
@@ -43,10 +43,11 @@ class LocalTransport:
         return copy(local, Path(remote), f"push {local} to {remote}")
 
     def pull(self, remote: PurePosixPath, local: Path, budget: Budget = USUAL) -> Transfer:
-        source, allowance = Path(remote), Allowance(budget)
+        source = Path(remote)
 
         def take(part: Path) -> None:
             with files.handle(source.parent) as theirs, files.handle(part.parent) as ours:
+                allowance = Allowance(budget, free_bytes(ours))
                 files.copy(source.name, theirs, part.name, ours, allowance)
 
         return _placed(take, local, f"pull {remote} to {local}")

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import JobTimeout, StepFailed
 from ..untrusted import files, tar
-from ..untrusted.budget import Allowance, Budget
+from ..untrusted.budget import Allowance, Budget, free_bytes
 from ..untrusted.names import NotTaken, shown
 from . import Transfer, scripts
 from .channel import STALL_S, Channel, Connection, Exited
@@ -31,7 +31,9 @@ def pull(connection: Connection, remote: PurePosixPath, local: Path, budget: Bud
         local.parent.mkdir(parents=True, exist_ok=True)
         channel = start(connection, scripts.PULL, path)
         try:
-            source = _Source(connection.name, channel, action, Allowance(budget))
+            with files.handle(local.parent) as folder:
+                allowance = Allowance(budget, free_bytes(folder))
+            source = _Source(connection.name, channel, action, allowance)
             _receive(source, remote.name, part)
         finally:
             channel.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,8 @@ from .names import NotTaken, not_regular
 #: so many bytes of a budget are worth a second; what comes back is far smaller than its budget
 BYTES_PER_S: Final = 8 << 20
 PATIENCE_S: Final = 60.0
+#: a disk with less than this left is full: results have to be written, too
+FLOOR_BYTES: Final = 256 << 20
 #: folders within folders
 DEEPEST: Final = 32
 
@@ -42,12 +45,23 @@ class Leaf:
 USUAL: Final = Budget(16 << 30, files=10_000)
 
 
+def free_bytes(folder: int) -> int:
+    """What may be written to the disk of an open folder, so that it is not full."""
+    found = os.fstatvfs(folder)
+    return max(0, found.f_bavail * found.f_frsize - FLOOR_BYTES)
+
+
 class Allowance:
     """What is left of a budget."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, room_bytes: int | None = None) -> None:
+        """`room_bytes`: what the disk has for it; holes of a file take some when it is copied."""
         self._budget = budget
         self._files, self._bytes = budget.files, budget.size_bytes
+        self._over = f"is more than the {budget.size_bytes:,} bytes that are taken over"
+        if room_bytes is not None and room_bytes < self._bytes:
+            self._bytes = room_bytes
+            self._over = f"is more than the {room_bytes:,} bytes that the disk has room for"
         self._until = time.monotonic() + budget.seconds
 
     @property
@@ -76,5 +90,4 @@ class Allowance:
         """Count bytes, before there is room made for them. Raises StepFailed when too many."""
         self._bytes -= size
         if self._bytes < 0:
-            most = f"{self._budget.size_bytes:,} bytes"
-            raise NotTaken(f"{name}: is more than the {most} that are taken over")
+            raise NotTaken(f"{name}: {self._over}")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from .budget import Allowance, Leaf
+from .budget import Allowance, Leaf, free_bytes
 from .files import copy, handle
 from .names import NotTaken
 from .removal import remove
@@ -22,8 +22,9 @@ def take_over(leaves: Sequence[Leaf], source: int, folder: Path) -> None:
         with handle(folder) as target:
             for leaf in (leaf for leaf in leaves if _is_there(leaf, source)):
                 made.append(folder / leaf.name)
-                copy(leaf.name, source, leaf.name, target, Allowance(leaf.budget))
-    except NotTaken:
+                allowance = Allowance(leaf.budget, free_bytes(target))
+                copy(leaf.name, source, leaf.name, target, allowance)
+    except (NotTaken, OSError):
         for path in made:
             remove(path)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -82,9 +83,15 @@ def test_no_core_file_is_left(image: Image, tmp_path: Path) -> None:
 def test_a_nearly_full_disk_ends_the_job_and_leaves_room_for_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = SimpleNamespace(f_bavail=100, f_frsize=MB)
+    left = SimpleNamespace(f_bavail=100, f_frsize=MB, f_files=10**6, f_favail=10**6)
     monkeypatch.setattr(os, "statvfs", lambda path: left)
     assert watch_over(tmp_path, 10**12).look() == f"the disk of {tmp_path} is full: 105 MB are left"
+    left.f_bavail, left.f_favail = 10**6, 9_999
+    assert watch_over(tmp_path, 10**12).look() == (
+        f"the disk of {tmp_path} is full: 9,999 files can be made"
+    )
+    left.f_files = 0
+    assert watch_over(tmp_path, 10**12).look() == ""
 
 
 def test_one_file_may_not_take_the_last_room(
@@ -95,6 +102,19 @@ def test_one_file_may_not_take_the_last_room(
     assert disk_limit.largest_file(job) == 44 * MB
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=3, f_frsize=MB))
     assert disk_limit.largest_file(job) == MB
+
+
+def test_a_job_that_takes_its_folder_away_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_limit, "LOOK_S", 0.01)
+    (tmp_path / "job").mkdir()
+    job = JobSpec((), tmp_path / "log", (Mount(tmp_path / "job", "/job", writable=True),))
+    ended = threading.Event()
+    with disk_limit.watched(job, ended.set) as watch:
+        (tmp_path / "job").rmdir()
+        assert ended.wait(10)
+    assert watch.reason == f"{tmp_path / 'job'}: No such file or directory"
 
 
 def test_empty_files_without_end_are_counted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -234,6 +235,40 @@ def mend(data: bytearray) -> None:
         block[148:156] = b" " * 8
         if block[257:262] == b"ustar":
             data[at + 148 : at + 156] = b"%06o\0 " % sum(block)
+
+
+def test_holes_are_no_way_to_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse file takes no room until it is copied."""
+    monkeypatch.setattr("harness.untrusted.takeover.free_bytes", lambda folder: 1 << 20)
+    (tmp_path / "out" / "model").mkdir(parents=True)
+    (tmp_path / "into").mkdir()
+    (tmp_path / "out" / "first").write_text("x")
+    for name in "ab":
+        with (tmp_path / "out" / "model" / name).open("wb") as file:
+            file.truncate(600 << 10)
+    leaves = [Leaf("first", Budget(5)), Leaf("model", Budget(1 << 30, files=9))]
+    with files.handle(tmp_path / "out") as source, pytest.raises(StepFailed) as caught:
+        take_over(leaves, source, tmp_path / "into")
+    assert caught.value.message in (
+        "a: is more than the 1,048,576 bytes that the disk has room for",
+        "b: is more than the 1,048,576 bytes that the disk has room for",
+    )
+    assert list((tmp_path / "into").iterdir()) == []
+
+
+def test_what_was_taken_over_before_the_disk_was_full_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "into").mkdir()
+    (tmp_path / "out" / "model").write_text("x")
+    monkeypatch.setattr(files, "write", full)
+    with files.handle(tmp_path / "out") as source, pytest.raises(OSError, match="No space left"):
+        take_over([Leaf("model", Budget(5))], source, tmp_path / "into")
+    assert list((tmp_path / "into").iterdir()) == []
 
 
 def test_a_deadline_is_over_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,11 @@ from .files import inside
 #: of one file
 LARGEST_BYTES: Final = 2 << 30
 MOST_MEMBERS: Final = 64
-#: what deflate can make of one byte, at best
+#: what deflate can make of one byte, at best; and what it makes of what a runner writes
 DEFLATE: Final = 1032
+USUAL_DEFLATE: Final = 32
+#: so much of a file may be of any ratio
+SMALL_BYTES: Final = 64 << 20
 _DAMAGE: Final = (
     *(OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, OverflowError),
     *(MemoryError, zipfile.BadZipFile, zlib.error, struct.error),
@@ -110,7 +113,7 @@ def _check_end(file: BinaryIO) -> None:
 def _check_members(members: Collection[zipfile.ZipInfo], entries: int) -> None:
     if len(members) != entries:
         raise ValueError("an array comes twice")
-    claimed = 0
+    claimed = spare = 0
     for info in members:
         claimed += info.file_size
         stored = info.compress_type == zipfile.ZIP_STORED
@@ -120,8 +123,11 @@ def _check_members(members: Collection[zipfile.ZipInfo], entries: int) -> None:
             raise ValueError(
                 f"{info.compress_size:,} bytes cannot be the {info.file_size:,} that they claim"
             )
+        spare += max(0, info.file_size - info.compress_size * USUAL_DEFLATE)
     if claimed > LARGEST_BYTES:
         raise ValueError(f"its arrays would have {claimed:,} bytes")
+    if spare > SMALL_BYTES:
+        raise ValueError(f"its arrays would have {claimed:,} bytes, nearly all of them the same")
 
 
 def _check_names(found: Collection[str], columns: Mapping[str, Column], others: bool) -> None:

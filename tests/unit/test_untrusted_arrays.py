@@ -137,6 +137,20 @@ def test_a_member_that_claims_more_than_its_bytes_can_hold_is_refused(tmp_path: 
         read(tmp_path, claiming(4_000_000_000))
 
 
+def test_a_small_bomb_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    """Of less than a file may have, but for the memory of a small machine."""
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, a=np.zeros(50 << 20, np.int64))
+    assert path.stat().st_size < 1 << 20
+    tracemalloc.start()
+    with pytest.raises(StepFailed, match="bytes, nearly all of them the same$"):
+        read_arrays(path, COLUMNS)
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+    np.savez_compressed(path, a=np.zeros(8 << 20, np.int64))
+    assert len(read_arrays(path, COLUMNS)["a"]) == 8 << 20
+
+
 def test_a_bomb_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
     """Three gigabytes of zeros, as an archive of three megabytes."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)

@@ -73,5 +73,5 @@ def local_time(iso: str) -> str:
     """An ISO time in the time zone of this machine, to the minute; itself where it is none."""
     try:
         return datetime.datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")
-    except ValueError:
+    except (ValueError, OverflowError):
         return iso

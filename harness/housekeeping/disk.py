@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import BenchError
+from ..errors import BenchError, StepFailed
+from ..untrusted import removal
 
 
 def size_bytes(path: Path) -> int:
@@ -34,31 +34,21 @@ def remove(path: Path, inside: Path) -> None:
     if path.parent.resolve() != inside.resolve():
         raise BenchError(f"{path}: is not in {inside}", "Delete it by hand if it is not needed.")
     try:
-        if path.is_symlink() or not path.is_dir():
-            path.unlink()
-        else:
-            shutil.rmtree(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise BenchError(
-            f"{error.filename or path}: {error.strerror}", f"Delete {path} as its owner or as root."
-        ) from None
+        removal.remove(path)
+    except StepFailed as error:
+        raise BenchError(error.message, f"Delete {path} as its owner or as root.") from None
 
 
 def _stats(path: Path, *, folders: bool = True) -> Iterator[os.stat_result]:
-    try:
-        own = path.lstat()
-    except OSError:
-        return
-    if not stat.S_ISDIR(own.st_mode):
-        yield own
-        return
-    if folders:
-        yield own
-    try:
-        entries = list(path.iterdir())
-    except OSError:
-        return
-    for entry in entries:
-        yield from _stats(entry, folders=folders)
+    """Of a file, or of all files below a folder, however deep; what cannot be read is left out."""
+    waiting = [path]
+    while waiting:
+        one = waiting.pop()
+        try:
+            found = one.lstat()
+            is_folder = stat.S_ISDIR(found.st_mode)
+            waiting += one.iterdir() if is_folder else ()
+        except OSError:
+            continue
+        if folders or not is_folder:
+            yield found

@@ -15,6 +15,8 @@ from ..untrusted.text import RECORD_BYTES, read_objects
 
 #: so many of the newest runs are read
 RUNS: Final = 10
+#: nothing takes longer than a year
+LONGEST_S: Final = 365 * 86_400.0
 #: steps of a cell on its device that come before its trials
 CHECKS: Final = ("deploy", "convert", "parity", "score")
 
@@ -89,4 +91,6 @@ def _field(values: dict[str, Any], name: str, kind: type, default: Any) -> Any:
     found = values.get(name)
     if kind is float and isinstance(found, int) and not isinstance(found, bool):
         found = float(found)
+    if kind is float and isinstance(found, float) and not 0 <= found <= LONGEST_S:
+        return default
     return found if isinstance(found, kind) else default

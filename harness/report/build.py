@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -15,17 +14,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.analysis.noise_floor import Noise
 from harness.bugs import bug_report
-from harness.errors import BenchError
+from harness.errors import BenchError, StepFailed
+from harness.printable import printable
 from harness.report.data import RunData
 from harness.report.page import Maker, Page, Report, made
 from harness.report.pages import REGISTRY
 from harness.report.pictures import PictureSource
 from harness.store import read_devices, read_run
+from harness.untrusted import files
 
 _HERE: Final = Path(__file__).parent
 _OWN: Final = ("report.css", "report.js")
 #: beside the pages, where making one of them met a bug
 BUGS: Final = "bugs.txt"
+#: of a script or a style sheet
+LARGEST: Final = 64 << 20
 #: Plotly adds an empty <style> and fills it by script; this is the hash of nothing.
 _EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 #: `file:` is for browsers in which a page from disk has no 'self'
@@ -57,11 +60,13 @@ def build(
     report = Report(run, pictures, read_devices(run.folder), noise or {})
     try:
         out.mkdir(parents=True, exist_ok=True)
-        styles = _static(out / "static")
+        styles = _static(out)
         (out / BUGS).unlink(missing_ok=True)
         _pages(report, out, {"plotly_styles": styles, "live": live and not run.info.finished_at})
     except OSError as error:
         raise BenchError(f"{out}: the report cannot be written: {error.strerror}") from None
+    except StepFailed as error:
+        raise BenchError(f"the report cannot be written: {error.message}", "Remove it.") from None
     return out / "index.html"
 
 
@@ -85,7 +90,7 @@ def build_run(
 
 
 def _pages(report: Report, out: Path, more: dict[str, object]) -> None:
-    templates = environment()
+    templates, bugs = environment(), list[str]()
     there = {name: maker for name, maker in REGISTRY.items() if _is_there(maker, report)}
     nav = tuple((name, m.title, m.path) for name, m in there.items() if m.path)
     shared = {"info": report.run.info, "nav": nav, "policy": POLICY, **more}
@@ -97,7 +102,8 @@ def _pages(report: Report, out: Path, more: dict[str, object]) -> None:
             )
 
         for page in _made(name, maker, report):
-            _write(out, *_drawn(page, html, f"page {page.path} of {report.run.info.run_id}"))
+            doing = f"page {page.path} of {report.run.info.run_id}"
+            _write(out, *_drawn(page, html, doing), bugs)
 
 
 def _is_there(maker: Maker, report: Report) -> bool:
@@ -132,42 +138,44 @@ def _drawn(page: Page, html: Callable[[Page], str], doing: str) -> tuple[Page, s
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    """Templates that escape everything and fail on a name that is not there."""
+    """Templates that escape everything, fail on a name that is not there, and are plain text."""
     return Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_plain,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
 
 
-def _write(out: Path, page: Page, html: str) -> None:
-    path = out / page.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8", errors="replace")
+def _plain(value: object) -> object:
+    """Text of others without what turns letters around or commands a terminal; markup is ours."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _write(out: Path, page: Page, html: str, bugs: list[str]) -> None:
+    files.put(out, page.path, html.encode(errors="replace"))
     if page.bug:
-        with (out / BUGS).open("a", encoding="utf-8") as file:
-            file.write(page.bug)
+        bugs.append(page.bug)
+        files.put(out, BUGS, "".join(bugs).encode(errors="replace"))
     for name, content in page.files.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).write_bytes(content)
+        files.put(out, name, content)
 
 
-def _static(folder: Path) -> str:
+def _static(out: Path) -> str:
     """Copy styles and scripts; returns the id of a style element that Plotly must not add.
 
     Plotly brings a map library which adds its own <style> unless an element of that id is there;
     the policy would refuse it with an error in the console.
     """
-    folder.mkdir(exist_ok=True)
     for name in _OWN:
-        shutil.copyfile(_HERE / "static" / name, folder / name)
+        files.put(out, f"static/{name}", files.read(_HERE / "static" / name, LARGEST))
     source = plotly_script()
-    target = folder / source.name
-    if not target.exists() or target.stat().st_size != source.stat().st_size:
-        shutil.copyfile(source, target)
+    target = out / "static" / source.name
+    if not files.is_inside(target, out) or target.stat().st_size != source.stat().st_size:
+        files.put(out, f"static/{source.name}", files.read(source, LARGEST))
     return _style_id(source)
 
 

@@ -18,12 +18,14 @@ from .. import __version__
 from ..analysis.verdict import broken_gates
 from ..cache import digest, waiting
 from ..containers import ContainerEngine
-from ..errors import BenchError
+from ..errors import BenchError, StepFailed
 from ..payload import payload
 from ..records import DeviceSpec, Plan, RunInfo
 from ..scenario.model import Model
 from ..scenario.scenario import Scenario
+from ..steps.jobs import OUT
 from ..store import Run, RunFolder, read_run, sole_writer
+from ..untrusted import files
 from .device_worker import run_device
 from .job import RunRules
 from .prepare import PARITY_IMAGES, Preparation
@@ -153,6 +155,7 @@ def _preparation(request: RunRequest, recorder: Recorder, info: RunInfo) -> Prep
 def _open(request: RunRequest) -> tuple[RunFolder, RunInfo, set[str]]:
     """The run's folder, made now or of an interrupted run; ids of cells that have a result."""
     if (request.folder / "run.json").is_file():
+        _check_files(request.folder)
         run = read_run(request.folder)
         return RunFolder(request.folder), run.info, {r.cell.id for r in run.results}
     scenario = request.scenario
@@ -175,6 +178,17 @@ def _open(request: RunRequest) -> tuple[RunFolder, RunInfo, set[str]]:
     )
     text = scenario.source.path.read_text(encoding="utf-8")
     return RunFolder.create(request.folder, info, request.plan, text), info, set()
+
+
+def _check_files(folder: Path) -> None:
+    """What an interrupted run has is written to again: none of it may lead elsewhere.
+
+    But for what a job wrote that was killed with bench; that is removed unseen.
+    """
+    try:
+        files.check(folder.resolve(), but=OUT)
+    except StepFailed as error:
+        raise BenchError(error.message, "Remove it, then go on with --resume.") from None
 
 
 def _with_wall_time(info: RunInfo, recorder: Recorder, elapsed_s: float) -> RunInfo:

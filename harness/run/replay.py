@@ -7,9 +7,11 @@ converted, checked or scored again.
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from .. import __version__
 from ..analysis.compare_runs import Pair, compare_cells
@@ -33,6 +35,8 @@ from .pipeline import git_state, new_folder
 from .recorder import now
 from .trial import TrialContext, measure_trial, summarise_cell
 
+#: of what bench has in its cache: the run's folder may come from elsewhere
+_NAME: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 OnTrial = Callable[[int, int], None]
 
 
@@ -68,8 +72,17 @@ def read_original(cell: Path) -> Original:
         raise BenchError(f"{cell.name} was not measured: {why}", "There is nothing to repeat.")
     job = _job(run.folder, result.trials[0])
     assert job.measure
-    measuring = config.read_scenario(run.folder / "scenario.yaml").measuring
+    measuring = config.read_scenario(_own(run.folder / "scenario.yaml")).measuring
     return Original(run, result, result.artifact, job.measure, measuring.memory_bytes)
+
+
+def _own(path: Path) -> Path:
+    """A file of the run's; raises BenchError for a link to one that is not."""
+    try:
+        files.read(path, text.RECORD_BYTES)
+    except StepFailed as error:
+        raise BenchError(error.message, "Restore the file.") from None
+    return path
 
 
 def replay(
@@ -116,7 +129,7 @@ def find_artifact(original: Original, cache: Path) -> Path:
     path = cache / "artifacts" / known.key / Path(known.path).name
     scenario = original.run.folder / "scenario.yaml"
     again = f"`bench run {scenario} --only {original.result.cell.id}` converts it again"
-    if not path.exists() or Path(known.key).name != known.key:
+    if not (_NAME.fullmatch(known.key) and _NAME.fullmatch(path.name) and path.exists()):
         raise BenchError(f"{path}: the artifact is gone from the cache", again)
     files.check(path)
     seen = tree_sha256(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -111,10 +111,13 @@ def copy(
             copy(entry.name, inner, entry.name, made, allowance, depth + 1)
 
 
-def check(path: Path) -> None:
-    """Raises StepFailed unless it is a regular file, or a folder of such files and folders."""
+def check(path: Path, but: str = "") -> None:
+    """Raises StepFailed unless it is a regular file, or a folder of such files and folders.
+
+    What is called `but` below it may be anything.
+    """
     with _refused(str(path)), handle(path.parent) as folder:
-        _check_below(path.name, folder, str(path), 0)
+        _check_below(path.name, folder, str(path), 0, but)
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -126,6 +129,28 @@ def copy_file(source: Path, target: Path) -> None:
     ):
         while data := os.read(file, CHUNK_BYTES):
             write(made, data)
+
+
+def put(root: Path, name: str, data: bytes) -> None:
+    """Write a file of ours below `root`, through no link of others; folders are made.
+
+    Another file takes the place of what has its name. Raises StepFailed where a folder of its path
+    is none, OSError.
+    """
+    *folders, last = _parts(root, root / name)
+    with ExitStack() as stack:
+        below = stack.enter_context(handle(root))
+        for folder in folders:
+            with suppress(FileExistsError):
+                os.mkdir(folder, dir_fd=below)
+            with _refused(str(root / name)):
+                below = stack.enter_context(handle(folder, below))
+        part = f".{last[:200]}.part"
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=below)
+        with open(os.open(part, _NEW, 0o666, dir_fd=below), "wb") as file:
+            file.write(data)
+        os.replace(part, last, src_dir_fd=below, dst_dir_fd=below)
 
 
 @contextmanager
@@ -154,14 +179,15 @@ def _pour(name: str, size: int, source: int, target: int, allowance: Allowance) 
         write(target, data)
 
 
-def _check_below(name: str, folder: int, path: str, depth: int) -> None:
+def _check_below(name: str, folder: int, path: str, depth: int, but: str) -> None:
     seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISDIR(seen.st_mode) or depth > DEEPEST:
         _check(path, seen, ours=True)
         return
     with handle(name, folder) as inner, os.scandir(inner) as found:
         for entry in found:
-            _check_below(entry.name, inner, f"{path}/{entry.name}", depth + 1)
+            if entry.name != but:
+                _check_below(entry.name, inner, f"{path}/{entry.name}", depth + 1, but)
 
 
 def _check(name: str, seen: os.stat_result, ours: bool) -> None:

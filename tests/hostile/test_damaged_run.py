@@ -173,6 +173,20 @@ def test_a_run_commands_no_terminal(evil: Run, capsys: pytest.CaptureFixture[str
     assert "evil" in seen.out
 
 
+def test_pages_have_no_control_characters(whole: ExampleRun, tmp_path: Path) -> None:
+    """A pager shows them as they are; and what turns letters around would turn numbers."""
+    text = f"{EVIL}</script><b>".replace("\ud800", "")
+    run = replace(whole, info=replace(whole.info, scenario=text, notes=(text,), command=text))
+    bad = [replace(result, reasons=(text,)) for result in whole.results]
+    out = build(replace(run, results=tuple(bad)), tmp_path / "report").parent
+    written = [path.read_text() for path in out.rglob("*.html")]
+    assert len(written) > 5
+    for html in written:
+        quiet(html)
+        assert "</script><b>" not in html
+    assert "&lt;/script&gt;" in (out / "index.html").read_text()
+
+
 def test_json_commands_no_terminal_and_means_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     record = {"reason": EVIL, "a\x9bb": ["ü", "漢"]}
     console.json_line(record)

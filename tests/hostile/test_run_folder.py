@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,19 @@ import numpy as np
 import pytest
 from example_run.run import example
 
+from harness.cli import stored_text
 from harness.errors import BenchError
+from harness.housekeeping import disk
+from harness.housekeeping.runs import old_runs, stored_runs
 from harness.preview.history import read_history
-from harness.records import Artifact, Cell, Trial
+from harness.records import Artifact, Cell, ModelSpec, TensorSpec, Trial
+from harness.report.build import build
 from harness.report.pages.cell import _logs
 from harness.report.pictures import CocoPictures, read_predictions
 from harness.report.placement import layers
 from harness.report.readings import read_states
+from harness.run.replay import read_original
+from harness.runner.job import PROFILES, VERSION, Job
 from harness.serial import dumps
 from harness.store import Run, RunFolder, read_run, read_samples
 
@@ -26,6 +33,9 @@ from .conftest import Host, one_line
 from .test_model import npz
 
 CELL = Cell("rio", "onnx", "fp32", "local")
+SPEC = ModelSpec(
+    "rio", "detection", "n.py", "b", "w.pt", "00", TensorSpec("i", (1, 3, 8, 8)), ("o",), ("c",)
+)
 
 
 @pytest.fixture
@@ -140,6 +150,30 @@ def test_what_earlier_runs_say_of_time_is_passed_over_where_it_is_none(
     (sent.folder / "results.jsonl").unlink()
 
 
+@pytest.mark.parametrize("seconds", ["1e308", "-1e308", "-5", "1e9", "1" + "0" * 30])
+def test_what_earlier_runs_say_of_time_takes_no_year(host: Host, sent: Run, seconds: str) -> None:
+    """Sums of such numbers are none that anybody can write."""
+    event = f'{{"event": "task_end", "task": "x", "outcome": "ok", "seconds": {seconds}}}\n'
+    (sent.folder / "events.jsonl").write_text(event)
+    path = sent.folder / "results.jsonl"
+    result = json.loads(path.read_text().splitlines()[0])
+    text = json.dumps({**result, "wall_s": {"measure": 0.25, "parity": 0.25}})
+    path.write_text(text.replace("0.25", seconds) + "\n")
+    history = read_history(host.run)
+    assert {*history.tasks.values(), *history.checks.values()} <= {0.0}
+    assert history.trials == {}
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "x"])
+def test_a_run_of_no_time_that_there_is_is_listed(host: Host, sent: Run, at: str) -> None:
+    run = RunFolder(sent.folder)
+    run.write_info(replace(sent.info, started_at=at, finished_at=at))
+    (stored,) = stored_runs(host.run)
+    _, ((_, _, started, *_),) = stored_text.run_table([stored], time.time(), 200)
+    assert started in (at, "0001-01-01 00:00")
+    stored_text.run_record(stored)
+
+
 def test_readings_with_numbers_without_end_are_left_out(host: Host, sent: Run) -> None:
     path = sent.folder / "cells" / CELL.id / "trial-0" / "state.jsonl"
     lines = [f'{{"at_s": 1{"0" * 400}}}', '{"at_s": 2, "power_w": {"a": 3}}', "[" * 5000, "\ud7ff"]
@@ -164,7 +198,7 @@ def test_an_artifact_s_key_does_not_lead_out_of_the_cache(host: Host, sent: Run)
     from harness.runner.job import PROFILES
 
     (host.cache / "artifacts").mkdir()
-    for key in ("../../home/keys", str(host.home / "keys")):
+    for key in ("../../home/keys", str(host.home / "keys"), "..", ".", "", "x" * 5000, "a\0"):
         known = Artifact("x/id_rsa", "ab", 1, key, 1.0, False, "")
         original = Original(sent, sent.results[0], known, PROFILES["quick"], 1)
         with pytest.raises(BenchError, match="the artifact is gone from the cache$"):
@@ -192,3 +226,70 @@ def test_a_log_of_a_terabyte_is_read_at_its_end(sent: Run) -> None:
     (log,) = _logs(sent.folder, CELL)
     assert (log.text, log.cut) == ("the end", True)
     path.unlink()
+
+
+def deep(path: Path, folders: int = 1500) -> None:
+    """As deep as a path may be, and deeper than any stack."""
+    here = Path.cwd()
+    path.mkdir(parents=True)
+    os.chdir(path)
+    for _ in range(folders):
+        Path("d").mkdir()
+        os.chdir("d")
+    os.chdir(here)
+
+
+def test_a_run_deeper_than_any_stack_is_listed_and_removed(host: Host, sent: Run) -> None:
+    deep(sent.folder / "cells" / "deep", 1500)
+    (run,) = stored_runs(host.run)
+    assert run.size_bytes > 0
+    assert old_runs([run], now=time.time() + 10**9, older_than_s=1) == [run]
+    disk.remove(run.folder, host.run)
+    assert not run.folder.exists()
+
+
+def test_a_run_whose_folders_nobody_may_open_is_removed(host: Host, sent: Run) -> None:
+    (sent.folder / "cells" / "a" / "b").mkdir(parents=True)
+    (sent.folder / "cells" / "a" / "b").chmod(0)
+    (sent.folder / "cells" / "a").chmod(0)
+    (sent.folder / "home").symlink_to(host.home)
+    disk.remove(sent.folder, host.run)
+    assert not sent.folder.exists()
+
+
+LINKED = ["index.html", "bugs.txt", "static/report.css", "static", "cells", ".index.html.part"]
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_pages_are_not_written_through_links_of_an_older_report(
+    host: Host, sent: Run, name: str
+) -> None:
+    """A report comes with a project as its runs do."""
+    out = host.run / "report"
+    (out / name).parent.mkdir(parents=True)
+    is_folder = name in ("static", "cells")
+    (out / name).symlink_to(host.home if is_folder else host.startup)
+    if is_folder:
+        with pytest.raises(BenchError, match=f"the report cannot be written: .*{name}") as caught:
+            build(sent, out)
+        one_line(caught.value)
+        (out / name).unlink()
+    else:
+        build(sent, out)
+        assert not any(path.is_symlink() for path in out.rglob("*"))
+
+
+def test_a_scenario_of_a_run_that_is_none_is_not_waited_for(host: Host, sent: Run) -> None:
+    cell = next(result for result in sent.results if result.trials)
+    job = Job(
+        VERSION, "trial", "onnx", "fp32", 1, SPEC, "/s", "/a", measure=PROFILES["quick"]
+    )  # fmt: skip
+    path = sent.folder / cell.trials[0].folder / "job.json"
+    path.write_text(dumps(job))
+    sent.folder.joinpath("scenario.yaml").unlink(missing_ok=True)
+    for make in (os.mkfifo, lambda path: path.symlink_to(host.private)):
+        make(sent.folder / "scenario.yaml")
+        with pytest.raises(BenchError, match=r"scenario\.yaml: is a ") as caught:
+            read_original(sent.folder / "cells" / cell.cell.id)
+        one_line(caught.value)
+        (sent.folder / "scenario.yaml").unlink()

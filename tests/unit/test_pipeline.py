@@ -16,7 +16,7 @@ from records_for_tests import STATE
 
 from harness.cache import file_sha256
 from harness.containers import CompletedJob, JobSpec, Mount
-from harness.errors import StepFailed
+from harness.errors import BenchError, StepFailed
 from harness.locks import Locked
 from harness.records import Image, Placed, Placement
 from harness.run import pipeline
@@ -253,6 +253,43 @@ def test_a_resumed_run_goes_on(request_for: Any) -> None:
     run: Run = pipeline.execute(replace(request, engine=again))  # type: ignore[arg-type]
     assert len(run.results) == 12
     assert [job for job in again.jobs if job[0] == "trial"] == []
+
+
+LEFT = ["cells", "devices", "logs", "events.jsonl", "cells/x/bug.txt"]
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_an_interrupted_run_whose_files_lead_elsewhere_is_not_gone_on_with(
+    request_for: Any, tmp_path: Path, name: str
+) -> None:
+    """It may have come from elsewhere, and is written to."""
+    request = request_for(FakeEngine())
+    pipeline.execute(request)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path = request.folder / name
+    path.parent.mkdir(exist_ok=True)
+    if path.exists():
+        path.rename(tmp_path / "old")
+    path.symlink_to(elsewhere if "." not in name else elsewhere / "file")
+    with pytest.raises(BenchError) as caught:
+        pipeline.execute(request_for(FakeEngine()))
+    what = f"{path}: is a symbolic link; only regular files are taken over"
+    assert (caught.value.message, caught.value.hint) == (
+        what, "Remove it, then go on with --resume.",
+    )  # fmt: skip
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_what_a_job_left_that_was_killed_with_bench_keeps_nobody_from_going_on(
+    request_for: Any,
+) -> None:
+    request = request_for(FakeEngine())
+    run = pipeline.execute(request)
+    out = run.folder / run.results[0].trials[0].folder / "out"
+    out.mkdir()
+    (out / "link").symlink_to("/")
+    assert {r.status for r in pipeline.execute(request_for(FakeEngine())).results} == {"ok"}
 
 
 def test_work_in_the_background_waits_for_what_it_needs() -> None:

@@ -58,6 +58,8 @@ look() {
     esac
   done <"$1"
   case $at$lasts in ""|*[!0-9]*) return 1 ;; esac
+  case $at in 0?*) return 1 ;; esac  # shells would count in eights
+  case $lasts in 0?*) return 1 ;; esac
   [ ${#at} -le 12 ] && [ ${#lasts} -le 6 ] || return 1
   [ -n "$lasts" ] && [ "$from" = "$boot" ] && [ $((at - now)) -le "$lasts" ] &&
     left=$((at + lasts - now)) && [ "$left" -ge 0 ]

@@ -376,7 +376,9 @@ def test_nothing_but_claims_is_touched_in_a_shared_folder(transport: Cable, shar
     assert (victim / "claim").exists()
 
 
-@pytest.mark.parametrize("numbers", [("9" * 400, "60"), ("1", "9" * 400), ("9" * 12, "9" * 6)])
+@pytest.mark.parametrize(
+    "numbers", [("9" * 400, "60"), ("1", "9" * 400), ("9" * 12, "9" * 6), ("09", "60"), ("9", "08")]
+)
 def test_a_claim_of_absurd_length_stops_nobody(
     transport: Cable, shared: Path, numbers: tuple[str, str]
 ) -> None:

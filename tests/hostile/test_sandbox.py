@@ -199,7 +199,8 @@ def test_a_model_has_no_socket_that_has_no_namespace(
 def test_a_model_makes_no_user_namespace(image: Image, tmp_path: Path) -> None:
     """In one of its own it would have every right, and all of the kernel that needs them."""
     code = "import subprocess; subprocess.run(['unshare', '--user', 'true'], check=True)"
-    assert tried(image, tmp_path, code) == "refused: CalledProcessError None"
+    said = "unshare: unshare failed: Operation not permitted\nrefused: CalledProcessError None"
+    assert tried(image, tmp_path, code) == said
 
 
 def test_a_model_starts_processes_up_to_a_limit(image: Image, tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ OWN_FILES = {
     "analysis/host_noise.py": {"_text"},  # of /sys
     "analysis/noise_floor.py": {"load"},  # of our cache
     "export.py": {"as_parquet"},  # what DuckDB has just written
-    "report/build.py": {"_write", "_static", "_style_id"},  # the page; Plotly's script
-    "run/pipeline.py": {"_open"},  # the user's scenario
+    "report/build.py": {"_style_id"},  # Plotly's script
+    "run/pipeline.py": {"_check_files", "_open"},  # a run's folder; the user's scenario
     "run/replay.py": {"read_original"},  # the folder that the user names
     "runtimes/venv.py": {"_packages"},  # of our cache
     "steps/convert.py": {"copy_out"},  # after `files.check`, to where the user says

@@ -1,4 +1,4 @@
-# Two commands: `make rio` runs the main job, `make test` runs every test. Each sets up what it needs.
+# `make rio` runs the main job, `make test` runs every test. Both set up what they need.
 .DELETE_ON_ERROR:
 PYTHON ?= python3
 VENV := .venv
@@ -44,11 +44,11 @@ generated: $(VENV)/ready
 	PYTHONPATH=tests $(VENV)/bin/python -m tools.draw_packages
 	PYTHONPATH=tests $(VENV)/bin/python -m tools.make_docs
 
-# the site, in build/site; it needs no network, to build or to read
+# the site, in build/site; needs no network
 docs: $(VENV)/ready
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
 
-# the committed report, from the newest run or from RUN
+# the committed sample report, from the newest run or from RUN
 sample: $(VENV)/ready
 	rm -rf reports/sample
 	$(BENCH) report $(RUN) --out reports/sample

@@ -147,9 +147,9 @@ def _alarms(seen: Figures) -> str:
     rows = [
         (f"{shape}, trials vary by 1 %", f"{QUIET}[{shape}]") for shape in SHAPES
     ] + [
-        ("restless: trials vary by 5 %", f"{RESTLESS}[0.05-0.0]"),
-        ("restless: rounds move both cells by 5 %", f"{RESTLESS}[0.01-0.05]"),
-        ("silent: trials do not vary", f"{RESTLESS}[0.0-0.0]"),
+        ("noisy: trials vary by 5 %", f"{RESTLESS}[0.05-0.0]"),
+        ("noisy: rounds move both cells by 5 %", f"{RESTLESS}[0.01-0.05]"),
+        ("noise-free: trials do not vary", f"{RESTLESS}[0.0-0.0]"),
         ("3 trials of 64", "test_nor_are_pairs_of_three_trials"),
         ("one cell, in one run it varies 3 times as much", f"{ONCE}[3.0-100]"),
         ("one cell, in one run it varies 10 times as much", f"{ONCE}[10.0-180]"),
@@ -165,7 +165,7 @@ def _alarms(seen: Figures) -> str:
 
 def _floor(seen: Figures) -> str:
     return _table(
-        ("two measurements of one cell under the floor", "3 trials each", "5 trials each"),
+        ("two measurements of one cell below the noise floor", "3 trials each", "5 trials each"),
         [("of 4,000", *(f"{seen[f'{FLOOR}[{n}]']:.3f}" for n in (3, 5)))],
     )
 

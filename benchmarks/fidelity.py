@@ -199,10 +199,10 @@ def verdict(low: float, high: float) -> str:
     least, most = 1 - LIMIT_PERCENT / 100, 1 + LIMIT_PERCENT / 100
     if least <= low and high <= most:
         return "agrees"
-    return "differs" if high < least or low > most else "not shown: interval too wide"
+    return "differs" if high < least or low > most else "inconclusive: interval too wide"
 
 
-HEAD = ("format", "peer", "of", "ours ms", "peer ms", "ours / peer [95 %]", "pairs", "within 2 %")
+HEAD = ("format", "peer", "of", "ours ms", "peer ms", "bench / peer [95 %]", "pairs", "within 2 %")
 
 
 def line_of(r: Row) -> str:
@@ -237,7 +237,7 @@ def page(about: dict[str, object], text: str) -> str:
     why = "[measurement.md](measurement.md#agreement-with-other-tools)"
     written = "Written by `python benchmarks/fidelity.py --write`"
     return (
-        f"# Fidelity\n\n{written}; what the columns mean, and why\npeers may differ, is in {why}."
+        f"# Fidelity\n\n{written}; for the columns, and reasons why\npeers may differ, see {why}."
         f"\n\n{facts}\n\n{text}"
     )
 

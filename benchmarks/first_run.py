@@ -7,7 +7,7 @@ folder; downloads are part of the time, and the host's own caches of packages ar
 are. `--images` builds the images only; `--project` is where the runs and pages stay.
 
 It prints what each part took, and ratios to the limits. A slow or busy machine is no failure: it
-exits with 1 only where nothing was measured at all.
+exits with 1 only where not measured at all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[1]
 SCENARIO: Final = ROOT / "scenarios" / "rio.yaml"
 FIRST_CELL_S, COMPLETE_S, WARM_CELL_S = 6 * 60, 16 * 60, 10
-#: of our daemon's network, beside the one of a daemon that is there already
+#: network of the benchmark's daemon, separate from that of an existing daemon
 BRIDGE, GATEWAY, SUBNET = "bench-first", "172.31.250.1/24", "172.31.250.0/24"
 RULES: Final = (
     f"-t nat {{}} POSTROUTING -s {SUBNET} ! -o {BRIDGE} -j MASQUERADE",

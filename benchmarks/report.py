@@ -1,7 +1,7 @@
 """How long a report takes: 200 cells of 3 trials of 1,000 samples, without pictures.
 
 `python benchmarks/report.py` prints the seconds (the fastest of three) and their share of the
-limit; it exits with 1 over the limit. The made-up run is that of the tests.
+limit; exit code 1 over the limit. The made-up run is that of the tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is said of an exception that bench did not expect: one line, and a text for an issue."""
+"""Reports an unexpected exception: one line, and a text for an issue."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _HOMES: Final = r"/(?:var/)?home/[^/\s\"':]+|/Users/[^/\s\"':]+|/root"
 
 @dataclass(frozen=True)
 class BugReport:
-    """`line` for a result, `text` for a file: ready to be pasted into an issue."""
+    """`line` for a result, `text` to paste into an issue."""
 
     line: str
     text: str
 
 
 def bug_report(error: BaseException, doing: str) -> BugReport:
-    """`doing` says what was going on: `parity of rio-onnx-fp32-local-t1-b1`. Never raises."""
+    """`doing` says what was running: `parity of rio-onnx-fp32-local-t1-b1`. Never raises."""
     kind, said = type(error).__name__, _shortened(" ".join(printable(_message(error)).split()))
     line = f"bug: {kind}: {said}" if said else f"bug: {kind}"
     with PARSING:  # a traceback parses the lines that it shows
@@ -54,7 +54,7 @@ def _message(error: BaseException) -> str:
     try:
         return str(error)
     except Exception as second:  # its own __str__ is broken: one more thing to report
-        return f"its text cannot be read: {type(second).__name__}"
+        return f"message unreadable: {type(second).__name__}"
 
 
 def _command() -> str:
@@ -63,7 +63,7 @@ def _command() -> str:
 
 
 def _shortened(text: str) -> str:
-    """Without users' names: home folders as `~`."""
+    """Hide user names: home folders become `~`."""
     own = os.path.expanduser("~").rstrip("/")  # noqa: PTH111 – Path.home() raises without a home
     homes = f"{re.escape(own)}|{_HOMES}" if own.startswith("/") else _HOMES
     return re.sub(f"{_BEFORE}(?:{homes}){_AFTER}", "~", text)

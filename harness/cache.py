@@ -1,4 +1,4 @@
-"""Content-addressed folders: made once under the hash of all their inputs, then only read."""
+"""Content-addressed folders: created once under the hash of all inputs, then read-only."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .durable import sync_folder, sync_tree
 from .errors import BenchError, RunEnds
 from .serial import dumps
 
-#: in the cache: one file for each entry that is being made
+#: in the cache: one lock file per entry that is being created
 LOCKS: Final = "locks"
 _told: list[Callable[[str], None]] = []
 
 
 def digest(*parts: object) -> str:
-    """sha256 hex over records, strings and numbers; order and boundaries count."""
+    """sha256 hex over records, strings and numbers; order and boundaries matter."""
     return hashlib.sha256(dumps(list(parts), sort_keys=True).encode()).hexdigest()
 
 
@@ -52,9 +52,9 @@ def get_or_create(
 ) -> tuple[Path, bool]:
     """The folder `root/kind/key`, and whether it was there; `make` fills a new one.
 
-    One process makes it, and the others wait for that. It appears whole or not at all, also after
-    a power cut; what a failing `make` left stays in `root/failed/kind-key` for the person who looks
-    for the reason. Raises BenchError when the disk is full or read-only.
+    One process creates it, and the others wait. The entry appears complete or not at all, also
+    after a power cut; what a failing `make` wrote stays in `root/failed/kind-key` for diagnosis.
+    Raises BenchError if the disk is full or read-only.
     """
     target = root / kind / key
     if target.is_dir():
@@ -65,7 +65,7 @@ def get_or_create(
     except OSError as error:
         raise unusable(target.parent, error) from error
     lock = root / LOCKS / f"{kind}-{key[:40]}"
-    with locks.held(lock, f"{kind}/{key[:12]} of the cache", on_wait=_tell_waiting, remove=True):
+    with locks.held(lock, f"cache entry {kind}/{key[:12]}", on_wait=_tell_waiting, remove=True):
         if target.is_dir():
             return target, True
         _make(target, root / "failed" / f"{kind}-{key[:16]}", make)
@@ -84,7 +84,7 @@ def _make(target: Path, failed: Path, make: Callable[[Path], None]) -> None:
         part.rename(target)
         sync_folder(target.parent)
     except OSError as error:
-        if not target.is_dir():  # else one that shares the folder, not the locks, was faster
+        if not target.is_dir():  # else a process with the same folder but other locks was faster
             raise unusable(target, error) from error
     except BenchError as error:
         error.hint = error.hint.replace(str(part), str(failed))
@@ -96,7 +96,7 @@ def _make(target: Path, failed: Path, make: Callable[[Path], None]) -> None:
 
 @contextmanager
 def waiting(tell: Callable[[str], None]) -> Iterator[None]:
-    """Meanwhile `tell` hears of entries that another process makes, and that are waited for."""
+    """In the body, `tell` is called when an entry is waited for that another process creates."""
     _told.append(tell)
     try:
         yield
@@ -116,9 +116,9 @@ def _keep_failed(part: Path, where: Path) -> None:
 
 
 def unusable(path: Path, error: OSError) -> BenchError:
-    """The error for a folder that cannot be written, with what to do; a full disk ends the run."""
+    """The error for a folder that is not writable; a full disk ends the run."""
     kind = RunEnds if error.errno in (errno.ENOSPC, errno.EDQUOT) else BenchError
     return kind(
         f"{path}: {error.strerror or error}",
-        "Free some space, or point BENCH_CACHE at a writable folder with room.",
+        "Free some space, or point BENCH_CACHE at a writable folder with enough space.",
     )

@@ -1,4 +1,4 @@
-"""What was written survives a power cut: files and the folders that name them are on the disk."""
+"""Makes writes survive a power cut: syncs files and the folders that name them to the disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def sync_folder(folder: Path) -> None:
-    """A name that was made or replaced in the folder stays there."""
+    """Sync names that were created or replaced in the folder."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -18,7 +18,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Every file below the folder, and every name; links are not followed."""
+    """Sync every file and every name below the folder; links are not followed."""
     for path, folders, files in os.walk(folder):
         for name in files:
             _sync_file(Path(path, name))
@@ -31,7 +31,7 @@ def sync_tree(folder: Path) -> None:
 def _sync_file(path: Path) -> None:
     if not stat.S_ISREG(path.lstat().st_mode):
         return
-    with suppress(PermissionError):  # what its owner may not read is nobody's to keep
+    with suppress(PermissionError):  # unreadable even for its owner: nothing to preserve
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)

@@ -1,14 +1,14 @@
-"""Every error that bench raises on purpose. Anything else that escapes is a bug and a traceback.
+"""Every error that bench raises on purpose. Any other exception is a bug.
 
 BenchError                  a cell, or the command, cannot go on
-├── ConfigError             a file of the user's has mistakes (exit code 2)
-├── UsageError              the command line asks for something that is not there (exit code 2)
+├── ConfigError             a user's file has mistakes (exit code 2)
+├── UsageError              the command line names something that does not exist (exit code 2)
 ├── StepFailed              a step of one cell failed; the other cells go on
 │   ├── JobTimeout          a job ran past its deadline
 │   └── OutOfMemory         a job was killed by its memory limit
-├── CannotRun               a device cannot have what a cell needs; the cell is skipped
+├── CannotRun               a device lacks what a cell needs; the cell is skipped
 ├── DeviceLost              the connection to a device broke; transient
-└── RunEnds                 no cell can go on, since the disk is full; what was measured is kept
+└── RunEnds                 the disk is full: the run stops; results so far are saved
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ SHOWN_MISTAKES = 10
 
 
 class BenchError(Exception):
-    """What happened, where and what was seen; `hint` says what to do next.
+    """What happened and where; `hint` is one imperative sentence.
 
-    Much of it is what others have printed: nothing of it recolours a terminal or breaks a file.
+    Messages may quote the output of other programs: control characters are removed.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -31,9 +31,9 @@ class BenchError(Exception):
 
 
 class ConfigError(BenchError):
-    """All the mistakes of one or more files, one line each, as `path:line: what`.
+    """All mistakes of one or more files, one per line, as `path:line: what`.
 
-    The message has the first ten and how many more there are; `mistakes` has all of them.
+    The message shows the first ten and the number of others; `mistakes` has all.
     """
 
     def __init__(self, mistakes: list[str], hint: str = "") -> None:
@@ -44,28 +44,28 @@ class ConfigError(BenchError):
 
 
 class UsageError(BenchError):
-    """A name or option on the command line that cannot be used."""
+    """An invalid name or option on the command line."""
 
 
 class StepFailed(BenchError):
-    """A step of one cell failed; the message is shown in the table's hole."""
+    """A step of one cell failed; the message is shown in place of its result."""
 
 
 class JobTimeout(StepFailed):
-    """A job ran past its deadline and was ended."""
+    """A job exceeded its deadline and was stopped."""
 
 
 class OutOfMemory(StepFailed):
-    """A job was killed by the memory limit of its container."""
+    """A job exceeded the memory limit of its container."""
 
 
 class CannotRun(BenchError):
-    """A device cannot have what a cell needs: a hole with a reason, not a failure."""
+    """A device lacks what a cell needs: the cell is skipped with a reason, not failed."""
 
 
 class DeviceLost(BenchError):
-    """The connection to a device broke in the middle of something."""
+    """The connection to a device broke."""
 
 
 class RunEnds(BenchError):
-    """Nothing can be written any more; what was measured is kept, and the run can be resumed."""
+    """Nothing more can be written; results so far are saved, and the run can be resumed."""

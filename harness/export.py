@@ -1,7 +1,7 @@
 """A run as one row per cell: the stable interface for other programs.
 
-Columns keep their names and order for good; new ones come at the end, and after them the values of
-metrics that have no place yet. Unknown is empty, never 0.
+Columns never change name or order; new ones are appended, followed by the values of other
+metrics. Unknown values are empty, never 0.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COLUMNS: Final = (
     "mask_map50", "trials", "compute", "emulated", "step", "hint", "confinement",
 )  # fmt: skip
 
-#: how a text begins that a spreadsheet would run; the last four are full-width
+#: first characters of a text that a spreadsheet would evaluate; the last four are full-width
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 TYPES: Final = {
     **dict.fromkeys(("threads", "batch", "n", "size_bytes", "peak_rss_bytes", "trials"), "BIGINT"),
@@ -42,12 +42,12 @@ TYPES: Final = {
 
 
 def columns() -> tuple[str, ...]:
-    """COLUMNS, and a column for each other value of a metric."""
+    """COLUMNS, and a column for every other metric value."""
     return (*COLUMNS, *(name for name in metrics.values() if name not in COLUMNS))
 
 
 def rows(run: Run) -> list[dict[str, Scalar]]:
-    """One dict a cell with exactly `columns()` as keys, None for unknown."""
+    """One dict per cell with exactly `columns()` as keys; None means unknown."""
     names = columns()
     found = ({**dict.fromkeys(names), **_row(run, result)} for result in run.results)
     return [{key: _readable(value) for key, value in row.items()} for row in found]
@@ -99,7 +99,7 @@ def _made(result: CellResult) -> dict[str, Scalar]:
 
 
 def _measured(result: CellResult) -> dict[str, Scalar]:
-    """No time of an invalid cell: a program that reads the column would take it for a number."""
+    """Invalid cells have no latency: programs would use it as a result."""
     summary = result.summary
     if summary is None:
         return {}
@@ -160,13 +160,13 @@ def as_parquet(run: Run) -> bytes:
 
 
 def accuracy(row: Mapping[str, Scalar]) -> str:
-    """The row's headline: `mAP50–95 0.8100`; empty where nothing was scored."""
+    """The row's headline metric: `mAP50–95 0.8100`; empty if nothing was scored."""
     value = metrics.headline(row)
     return f"{value.title} {value.text(float(row[value.name] or 0), more=1)}" if value else ""
 
 
 def as_markdown(run: Run) -> bytes:
-    """The table to paste into an issue: one row a cell, holes with their reason."""
+    """A table to paste into an issue: one row per cell, missing results with their reason."""
     names = ("model", "format", "precision", "device", "threads", "batch")
     head = (*names, "median [95 %] ms", "n", "accuracy", "MB", "verdict")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -178,7 +178,7 @@ def as_markdown(run: Run) -> bytes:
 
 
 def as_junit(run: Run) -> bytes:
-    """One test case a cell: failures, invalid numbers and broken gates fail, skips are skipped."""
+    """One test case per cell: failed and invalid cells and failed gates are failures."""
     suite = ElementTree.Element("testsuite", name=f"bench {run.info.scenario}")
     gates = {line.split(":", 1)[0]: line for line in run.info.broken_gates}
     counts = {"tests": len(run.results), "failures": 0, "errors": 0, "skipped": 0}
@@ -196,7 +196,7 @@ def as_junit(run: Run) -> bytes:
             failure.text = result.failure.hint
             counts["failures"] += 1
         elif result.verdict == "invalid":
-            why = "; ".join(result.reasons) or "no reason was recorded"
+            why = "; ".join(result.reasons) or "no reason recorded"
             ElementTree.SubElement(case, "failure", message=f"invalid: {why}", type="measure")
             counts["failures"] += 1
         elif result.cell.id in gates:
@@ -205,7 +205,7 @@ def as_junit(run: Run) -> bytes:
     there = {result.cell.id for result in run.results}
     for cell in (c for c in run.plan.cells if c.id not in there):
         case = ElementTree.SubElement(suite, "testcase", classname=run.info.scenario, name=cell.id)
-        ElementTree.SubElement(case, "error", message="the run ended before this cell")
+        ElementTree.SubElement(case, "error", message="the run stopped before this cell")
         counts["tests"], counts["errors"] = counts["tests"] + 1, counts["errors"] + 1
     for name, count in counts.items():
         suite.set(name, str(count))
@@ -226,7 +226,7 @@ FORMATS: Final[dict[str, Callable[[Run], bytes]]] = {
 
 
 def latency(row: dict[str, Scalar]) -> str:
-    """`12.4 [12.3, 12.6]`, or nothing where the number does not count."""
+    """`12.4 [12.3, 12.6]`; empty if there is no valid latency."""
     if row["p50_ms"] is None:
         return ""
     if row["emulated"]:
@@ -235,7 +235,7 @@ def latency(row: dict[str, Scalar]) -> str:
 
 
 def figure(value: Scalar, digits: int = 3) -> str:
-    """Three significant figures, trailing zeros kept; nothing for None."""
+    """Three significant figures with trailing zeros; empty for None."""
     return "" if value is None else f"{float(value):#.{digits}g}".rstrip(".")
 
 
@@ -260,7 +260,7 @@ def _markdown_text(value: Scalar) -> str:
 
 
 def _cell_text(value: Scalar) -> Scalar:
-    """Spreadsheets take a text with such a beginning for a formula, and run it."""
+    """Text that a spreadsheet would evaluate as a formula gets an apostrophe."""
     if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
     return str(value).lower() if isinstance(value, bool) else value

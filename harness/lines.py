@@ -1,17 +1,17 @@
-"""Bytes as others print them, cut into lines of text: bounded, whatever comes, in linear time."""
+"""Splits output into lines of text: bounded for any input, in linear time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-#: of a longer line the rest is left out
+#: longer lines are truncated
 LONGEST_BYTES: Final = 64 << 10
-CUT: Final = f" … (a line of more than {LONGEST_BYTES >> 10} KB)"
+CUT: Final = f" … (line truncated after {LONGEST_BYTES >> 10} KB)"
 
 
 class Lines:
-    """Calls `on_line` for each line when it is whole; what is not UTF-8 shows escaped."""
+    """Calls `on_line` for each complete line; invalid UTF-8 is shown escaped."""
 
     def __init__(self, on_line: Callable[[str], None] | None) -> None:
         self._on_line = on_line

@@ -1,7 +1,8 @@
-"""Files that one process holds at a time, and that say who holds them.
+"""Lock files: one process at a time holds each, and its content names the holder.
 
-The lock is flock's, so it ends with its process, however that ends. What the file says is for
-people. A lock file may lie where others write: no link is followed, and nothing else is opened.
+The lock is flock's, so it ends with its process, however that ends. The content is only for people.
+A lock file may be in a folder that others write to: no link is followed, and only a lock file is
+opened.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from .errors import BenchError, RunEnds
 from .printable import printable
 from .serial import Malformed, dumps, loads
 
-#: how often a waiting process looks again, seconds
+#: interval at which a waiting process tries again, seconds
 LOOK_S: Final = 0.2
 #: more than a holder writes
 MOST_BYTES: Final = 4096
 MOST_TEXT: Final = 300
-#: so long one is tried for that nobody waits for: who only looks at a lock holds it for a moment
+#: how long a lock is tried without waiting: a process that only looks at it holds it briefly
 MOMENT_S: Final = 0.5
-#: what file systems say that have no flock
+#: errors of file systems without flock
 NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _OPEN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Who holds a lock, as they wrote it down; `since` in seconds since 1970."""
+    """The holder of a lock, as recorded in it; `since` in seconds since 1970."""
 
     user: str
     host: str
@@ -62,26 +63,26 @@ class LockHolder:
 
 
 class Locked(BenchError):
-    """Another process holds a lock, and nobody waits for it."""
+    """Another process holds a lock that is not waited for."""
 
 
 class FileLock:
-    """A lock that is held; `path` may be replaced by others, and `stands` says whether it was."""
+    """A lock that is held; others may replace `path`, and `stands` says whether they did."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor = path, descriptor
 
     def stands(self) -> bool:
-        """Whether who comes now finds the file that is locked, and not another one."""
+        """Whether `path` is still the locked file."""
         return _is_at(self.path, self._descriptor)
 
     def _write(self, holder: LockHolder) -> None:
-        with suppress(OSError):  # a full disk: it is locked all the same, by somebody unknown
+        with suppress(OSError):  # full disk: locked all the same, by an unknown holder
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, dumps(holder).encode() + b"\n", 0)
 
     def _release(self, remove: bool) -> None:
-        with suppress(OSError):  # a full disk keeps nobody from letting go
+        with suppress(OSError):  # a full disk does not prevent the release
             if remove and self.stands():
                 self.path.unlink()
             os.ftruncate(self._descriptor, 0)
@@ -89,7 +90,7 @@ class FileLock:
 
 
 def whoami(doing: str = "") -> LockHolder:
-    """This process, as others will read it."""
+    """This process, as shown to others."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
@@ -108,11 +109,11 @@ def held(
     mode: int = 0o644,
     remove: bool = False,
 ) -> Iterator[FileLock]:
-    """Hold the lock file `path` while the body runs; its folder is there.
+    """Hold the lock file `path` in the body; its folder exists.
 
-    Without `on_wait`, raises Locked where another process holds it, with who that is. With it, the
-    lock is waited for, and `on_wait` is told of each holder once; `stop` ends the waiting with
-    Locked. `remove`: the file goes with the lock. Raises BenchError where no lock can be had.
+    Without `on_wait`, raises Locked with the holder if another process holds it. With it, waits for
+    the lock and calls `on_wait` once per holder; `stop` ends the wait with Locked. `remove`: the
+    file is removed on release. Raises BenchError if it cannot be locked.
     """
     lock = _wait(path, what, on_wait, stop or threading.Event(), mode)
     try:
@@ -123,7 +124,7 @@ def held(
 
 
 def holder(path: Path) -> LockHolder | None:
-    """Who holds a lock file at this moment, as far as it says; None when nobody does."""
+    """The current holder of a lock file, as far as recorded; None if it is not held."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -162,7 +163,7 @@ def _wait(
 
 
 def _try(path: Path, mode: int) -> tuple[FileLock | None, LockHolder | None]:
-    """The lock, or who holds it."""
+    """The lock, or its holder."""
     while True:
         descriptor = _open(path, mode)
         try:
@@ -180,7 +181,7 @@ def _try(path: Path, mode: int) -> tuple[FileLock | None, LockHolder | None]:
 
 
 def _open(path: Path, mode: int) -> int:
-    """Not `O_CREAT` alone: kernels refuse that for what lies in a folder that all may write."""
+    """Not only `O_CREAT`: kernels refuse that for existing files in a folder that all may write."""
     while True:
         try:
             descriptor = os.open(path, _OPEN)
@@ -224,17 +225,17 @@ def _read(descriptor: int) -> LockHolder | None:
 
 
 def _not_a_lock(path: Path) -> BenchError:
-    return BenchError(f"{path}: is no lock file of bench's", "Remove it.")
+    return BenchError(f"{path}: not a lock file of bench", "Remove it.")
 
 
 def _refused(path: Path, error: OSError) -> BenchError:
     if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
         return _not_a_lock(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunEnds(f"{path}: {error.strerror}", "Free some space, then go on with --resume.")
+        return RunEnds(f"{path}: {error.strerror}", "Free some space, then continue with --resume.")
     if error.errno in NO_LOCKS:
         return BenchError(
             f"{path}: its file system has no locks (flock): {error.strerror}",
             "Use a folder on a local disk, or mount it with locks.",
         )
-    return BenchError(f"{path}: no lock: {error.strerror}", "Give this user permission to write.")
+    return BenchError(f"{path}: cannot lock: {error.strerror}", "Give this user write permission.")

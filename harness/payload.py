@@ -1,6 +1,6 @@
-"""The part of this package that travels to where a model runs, as a folder of its own.
+"""The part of this package that is copied to where a model runs.
 
-Nothing of the orchestrator's environment is on its path there, and its hash is in every key.
+It does not use the orchestrator's environment, and its hash is part of every key.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .errors import BenchError
 from .serial import PARSING
 from .workspace import PACKAGE, cache_root
 
-#: read by bench alone
+#: only bench reads it
 MODEL_FILE = b"model.yaml"
 NOT_SOURCE = ("__pycache__", ".git")
 PARTS = ("__init__.py", "records.py", "serial.py", "formats", "tasks", "runner")
@@ -34,7 +34,7 @@ class Payload:
 
 @functools.cache
 def payload() -> Payload:
-    """The payload of this very code, made on first use."""
+    """The payload of the running code, created on first use."""
     files = sorted(_files())
     key = digest(*((str(path.relative_to(PACKAGE)), file_sha256(path)) for path in files))
 
@@ -48,16 +48,16 @@ def payload() -> Payload:
 
 
 def format_sha256(name: str) -> str:
-    """Hash of every file of ours that a conversion to format `name` may run."""
+    """Hash of every file of bench that a conversion to format `name` may run."""
     files = imported(PACKAGE / "formats" / f"{name.replace('-', '_')}.py")
     return digest(*((str(path.relative_to(PACKAGE)), file_sha256(path)) for path in files))
 
 
 def source_sha256(source: Path) -> str:
-    """Hash of all in a model's folder that its code can read: names, bytes, where links lead.
+    """Hash of everything in a model's folder that its code can read: names, bytes, link targets.
 
-    Not of `model.yaml`, whose parts are in each key that they decide, nor of what Python and git
-    leave. Raises BenchError for what cannot be read.
+    Excludes `model.yaml`, whose parts are in the keys that depend on them, and what Python and git
+    write. Raises BenchError for unreadable files.
     """
     try:
         return digest(*_entries(source, b""))
@@ -88,7 +88,7 @@ def _entries(folder: Path, below: bytes) -> Iterator[tuple[str, str]]:
 
 @functools.lru_cache(maxsize=100_000)
 def _known_sha256(path: Path, size: int, changed_ns: int, inode: int) -> str:
-    """Datasets may lie in the folder, and every step asks: once in a process is enough."""
+    """Cached per process: the folder may contain datasets, and every step asks."""
     return file_sha256(path)
 
 

@@ -1,7 +1,7 @@
-"""The records of a run, in the order a run makes them: frozen, plain, serialisable.
+"""The records of a run, in the order in which it creates them: frozen, plain, serialisable.
 
-They also travel to devices with the runner, so this file needs nothing but Python 3.8.
-Times are in the unit that the name ends with; arrays live in files beside the records.
+They are copied to devices with the runner, so this file needs nothing but Python 3.8.
+A name ends with its unit; arrays are in files next to the records.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model's folder, read: where its PyTorch source is and what its tensors mean.
+    """A model: where its PyTorch source is and what its tensors mean.
 
     `module`, `weights` are paths relative to the model's folder.
     """
@@ -58,7 +58,7 @@ class FormatSpec:
     name: str
     title: str
     suffix: str
-    #: precision -> how the runtime stores and computes it, shown in the report
+    #: precision -> how the runtime stores and computes it; shown in the report
     precisions: Dict[str, str]
     #: folder under dockerfiles/ of the image that runs it
     image: str
@@ -76,9 +76,9 @@ class FormatSpec:
     imports: Tuple[str, ...] = ()
     #: kinds of device that it can run on; `formats.why_not` says so of the others
     kinds: Tuple[str, ...] = ("linux", "jetson", "android", "macos")
-    #: processors that its runtime is there for, as uname says
+    #: architectures that its runtime supports, as reported by uname
     architectures: Tuple[str, ...] = ("x86_64", "aarch64")
-    #: what it computes on, one of them is enough: `cpu`, `cuda`, …
+    #: accelerators of which it needs one: `cpu`, `cuda`, …
     accelerators: Tuple[str, ...] = ("cpu",)
     #: the module that runs it on a device; `python -m` gets the job's folder
     runner: str = "harness.runner"
@@ -99,10 +99,10 @@ class DeviceSpec:
     cool_below_c: Optional[float] = None
     #: memory limit of a job there; the scenario's own when None
     memory_mb: Optional[int] = None
-    #: quota for all that bench keeps there
+    #: quota for bench's files there
     storage_mb: int = 2000
     min_battery_percent: float = 30.0
-    #: measures of its kind that may be taken to hold it steady
+    #: measures of its kind that may be applied to reduce noise
     steady: Tuple[str, ...] = ()
     #: CPUs that measured jobs may use; the kind's choice when empty
     cpus: Tuple[int, ...] = ()
@@ -110,7 +110,7 @@ class DeviceSpec:
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """What a device is; nothing of it changes while it is up. Unknown: None or empty."""
+    """What a device is; constant while it is up. Unknown values are None or empty."""
 
     kind: str
     #: `x86_64`, `aarch64`, … as uname says
@@ -130,7 +130,7 @@ class DeviceFacts:
     free_bytes: Optional[int] = None
     #: `3.11.2`, where the device has a Python of its own that the runner can use
     python: Optional[str] = None
-    #: server version, where a daemon answers this user
+    #: server version, if a daemon answers this user
     docker: Optional[str] = None
     nvidia_runtime: bool = False
     #: glibc, musl or bionic; decides which venv could work
@@ -170,7 +170,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A cell that cannot run, and the reason that its hole shows."""
+    """A cell that cannot run, and why."""
 
     cell: Cell
     reason: str
@@ -178,7 +178,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, in the scenario's order; `notes` are shown, they stop nothing."""
+    """What a run will do, in the scenario's order; `notes` are for information."""
 
     cells: Tuple[Cell, ...]
     skipped: Tuple[Skipped, ...]
@@ -201,14 +201,14 @@ class Image:
     digest: str
     cached: bool
     seconds: float
-    #: what keeps its jobs from the rest of the machine: `docker`, `bubblewrap` or `none`; empty:
+    #: what isolated its jobs from the rest of the machine: `docker`, `bubblewrap` or `none`; empty:
     #: not recorded
     confinement: str = ""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A converted model: one file, named by the hash of everything that made it."""
+    """A converted model: one file, named by the hash of all its inputs."""
 
     path: str
     sha256: str
@@ -238,16 +238,16 @@ class Parity:
     ok: bool
     images: int
     outputs: Tuple[OutputParity, ...]
-    #: reference detections (score over the task's threshold) and how many have a partner
+    #: reference detections (score above the task's threshold) and how many are matched
     reference_boxes: int
     matched_boxes: int
     extra_boxes: int
     #: over matched boxes
     min_iou: Optional[float]
     max_score_difference: Optional[float]
-    #: every rule that was broken, empty when ok
+    #: every violated rule; empty when ok
     reasons: Tuple[str, ...] = ()
-    #: metric of this cell over metric of the fp32 reference, when one is asked for
+    #: metric of this cell over metric of the fp32 reference, if scored
     metric_ratio: Optional[float] = None
     #: the fp32 reference's accuracy, by export column
     reference_metrics: Dict[str, float] = field(default_factory=dict)
@@ -255,7 +255,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class CpuPolicy:
-    """CPUs that share a clock, as cpufreq has them."""
+    """CPUs that share a clock, as reported by cpufreq."""
 
     name: str
     governor: str
@@ -283,14 +283,14 @@ class DeviceState:
     os: Optional[str] = None
     #: every plausible sensor by its zone's name
     temperatures_c: Dict[str, float] = field(default_factory=dict)
-    #: what the system itself says of throttling; None: it does not say
+    #: whether the system reports throttling; None: unknown
     throttled: Optional[bool] = None
     storage_free_bytes: Optional[int] = None
     charging: Optional[bool] = None
     policies: Tuple[CpuPolicy, ...] = ()
     #: a Jetson's, as nvpmodel names it
     power_mode: Optional[str] = None
-    #: what the whole board draws at this moment, by its own sensor
+    #: power of the whole board, from its own sensor
     power_mw: Optional[float] = None
 
 
@@ -298,11 +298,11 @@ class DeviceState:
 class PhaseMemory:
     """Resident memory of a trial's process up to each phase, in the order they run; absolute.
 
-    `how`: `peak` is the highest of the phase; `end` is what was there at its end, where the
-    system does not let a process reset its peak.
+    `how`: `peak` is the phase's maximum; `end` is the value at its end, used where the
+    system cannot reset a process's peak.
     """
 
-    #: interpreter, numpy and the pictures, before the runtime is imported
+    #: interpreter, numpy and the images, before the runtime is imported
     base_rss_bytes: int
     import_rss_bytes: int
     load_rss_bytes: int
@@ -330,7 +330,7 @@ class RateTried:
 
 @dataclass(frozen=True)
 class LoadgenResult:
-    """What MLCommons LoadGen itself says of a loop that it drove; its percentiles, its verdict."""
+    """LoadGen's own percentiles and verdict on a loop that it drove."""
 
     version: str
     scenario: str
@@ -342,40 +342,40 @@ class LoadgenResult:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """What a pattern shows beside the latency of the runtime's call; None: it has no such thing.
+    """What a pattern reports besides the latency of the runtime's call; None: not applicable.
 
-    A response is completion minus scheduled arrival: waiting in the queue and the copy into the
-    runtime's input count. Percentiles need as many samples as everywhere.
+    Response time is completion minus scheduled arrival: it includes queueing and the copy into the
+    runtime's input. Percentiles need as many samples as elsewhere.
     """
 
     #: name of a module of runner/patterns
     pattern: str
     n: int
     seconds: float
-    #: pictures a second, with the copy of each input
+    #: images per second, including the copy of each input
     samples_per_s: float
     #: asked for
     rate_hz: Optional[float] = None
     response_p50_ms: Optional[float] = None
     response_p90_ms: Optional[float] = None
     response_p99_ms: Optional[float] = None
-    #: pictures that a newer one replaced before the model was free
+    #: images that a newer one replaced before the model was free
     dropped: int = 0
     bound_ms: Optional[float] = None
     rates: Tuple[RateTried, ...] = ()
-    #: the highest rate that kept its bound; None when none is known to
+    #: the highest rate that met its bound; None if none is known to
     best_rate_hz: Optional[float] = None
     #: medians of the first and the last minute (a tenth of the time, when that is shorter)
     first_minute_ms: Optional[float] = None
     last_minute_ms: Optional[float] = None
     loadgen: Optional[LoadgenResult] = None
-    #: what else the pattern's own facts read
+    #: further figures of the pattern
     figures: Dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One line of `layers.json`: a node, kernel or operator as the runtime itself counts it."""
+    """One line of `layers.json`: a node, kernel or operator as the runtime counts it."""
 
     name: str
     type: str
@@ -384,7 +384,7 @@ class Layer:
     #: mean of a run, and share of all layers; None where the runtime gives no times
     ms: Optional[float] = None
     share: Optional[float] = None
-    #: how often a run has it, where the runtime counts alike ones together
+    #: calls per run, if the runtime groups equal ones
     count: int = 1
 
 
@@ -400,16 +400,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Placement:
-    """What ran where, as the runtime itself says, from a pass of its own that is never a number."""
+    """Where each layer ran, as reported by the runtime in a separate pass that is never timed."""
 
     #: the provider, delegate or plugin that the format asks for
     asked: str
     placed: Tuple[Placed, ...]
-    #: what ran elsewhere though nobody asked for it, with its share
+    #: what ran elsewhere, with its share
     unasked: Tuple[str, ...]
-    #: True when what was asked for took nothing at all
+    #: True if the requested provider ran nothing
     refused: bool
-    #: where the proof is from
+    #: source of the data
     tool: str
     runs: int
     #: sum of all layers of a run
@@ -418,10 +418,10 @@ class Placement:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the sampler saw at one moment of a trial, as the sensors said it; absent: unknown.
+    """The sensor readings at one moment of a trial; absent means unknown.
 
-    Sensors are named as the system names them, `#2` added to a name's second one. A temperature
-    may be one that cannot be: `watching.verdicts` judges that.
+    Sensors have the system's names, with `#2` for the second of the same name. A temperature
+    may be implausible: `monitor` judges that.
     """
 
     #: seconds since boot, sleep included (CLOCK_BOOTTIME)
@@ -431,15 +431,15 @@ class Reading:
     #: what the system lets a CPU reach at this moment
     limit_khz: Dict[str, int] = field(default_factory=dict)
     temperatures_c: Dict[str, float] = field(default_factory=dict)
-    #: state of what cools, most of it by slowing down; 0 is off
+    #: state of each cooling device; 0 is off
     cooling: Dict[str, int] = field(default_factory=dict)
-    #: events since boot in which the hardware slowed itself
+    #: hardware throttling events since boot
     throttle_counts: Dict[str, int] = field(default_factory=dict)
     #: Android's: 0 none, 1 light, 2 moderate, 3 severe, …
     thermal_status: Optional[int] = None
     #: share of the time since the reading before, by the CPU's number
     busy_percent: Dict[str, float] = field(default_factory=dict)
-    #: share of all CPU time since then that the hypervisor gave to others
+    #: steal time: share of CPU time since then that the hypervisor gave to others
     steal_percent: Optional[float] = None
     #: share of the time since then in which some task waited (pressure stall information)
     cpu_pressure_percent: Optional[float] = None
@@ -455,38 +455,38 @@ class Reading:
 
 @dataclass(frozen=True)
 class Watched:
-    """All that was seen of a device around one trial, from outside of the timed process."""
+    """All readings of a device around one trial, from outside the timed process."""
 
     readings: Tuple[Reading, ...] = ()
-    #: what was not seen, and why
+    #: missing readings, and why
     notes: Tuple[str, ...] = ()
-    #: CPU time of the sampler on the device, percent of one CPU; None: it could not say
+    #: CPU time of the sampler on the device, percent of one CPU; None: unknown
     sampler_cpu_percent: Optional[float] = None
-    #: rail -> where its counter starts again from 0
+    #: rail -> value at which its counter wraps
     counter_range_uj: Dict[str, int] = field(default_factory=dict)
-    #: kinds of sensor that are there and that this user may not read: `rapl_uj`, `temperature`, …
+    #: sensors that exist but that this user may not read: `rapl_uj`, `temperature`, …
     unreadable: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Energy:
-    """What one inference took from its source; None: unknown, and `note` says why."""
+    """Energy of one inference; None: unknown, and `note` says why."""
 
     per_inference_mj: Optional[float] = None
     #: of the same rails before the job; subtracted from `mean_w`. None: nothing was subtracted
     idle_w: Optional[float] = None
     #: while inferences ran
     mean_w: Optional[float] = None
-    #: how far it is to be trusted: `on-board rail: RAPL package-0`, `battery gauge`, …
+    #: quality of the source: `on-board rail: RAPL package-0`, `battery gauge`, …
     tier: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One fresh process: where its raw samples are, and what it said of itself.
+    """One fresh process: where its raw samples are, and what it reported.
 
-    `samples` is an npz beside the record, int64 nanoseconds, never reduced and never filtered:
+    `samples` is an npz next to the record, int64 nanoseconds, never reduced and never filtered:
     `latency_ns`, `start_ns`, `warmup_ns`, and `pre_ns`, `infer_ns`, `post_ns`, `e2e_ns`. Patterns
     with a schedule add `scheduled_ns` (same clock as `start_ns`), `server` also `rate_index`.
     """
@@ -520,16 +520,16 @@ class Trial:
     #: CPU time of the state sampler beside it, percent of one CPU
     sampler_cpu_percent: Optional[float] = None
     energy: Optional[Energy] = None
-    #: what its device's state says against it, and what of that state is not known
+    #: warnings from the device's state, and what is unknown of that state
     state_flags: Tuple[str, ...] = ()
     state_notes: Tuple[str, ...] = ()
-    #: why earlier tries of this trial were void
+    #: why earlier attempts of this trial were discarded
     voided: Tuple[str, ...] = ()
-    #: why this one is not to be believed either; empty when it stands
+    #: why this attempt counts as disturbed, too; empty if it does not
     void: str = ""
-    #: by so much the device's time since boot is ahead of the samples' clock
+    #: offset of the device's time since boot from the samples' clock
     boot_offset_s: float = 0.0
-    #: hash of what was measured and how: only trials with the same one make one number
+    #: hash of what was measured and how: only equal ones are combined
     made_of: str = ""
 
 
@@ -560,7 +560,7 @@ class Summary:
     post_ms: Optional[float]
     e2e_ms: Optional[float]
     peak_rss_bytes: int
-    #: what makes the number suspect, with its figures and advice
+    #: what makes the result suspect, with figures and advice
     flags: Tuple[str, ...] = ()
 
 
@@ -577,7 +577,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a cell has no number: the step, what happened, and what to do next."""
+    """Why a cell has no result: the step, what happened, and what to do next."""
 
     step: Step
     reason: str
@@ -588,7 +588,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class CellResult:
-    """All that a run knows of one cell: one line of `results.jsonl`."""
+    """The result of one cell: one line of `results.jsonl`."""
 
     run_id: str
     cell: Cell
@@ -607,16 +607,16 @@ class CellResult:
     #: how the precision is stored and computed
     compute: str = ""
     emulated: bool = False
-    #: step -> seconds of wall time that this cell spent there
+    #: step -> seconds of wall time
     wall_s: Dict[str, float] = field(default_factory=dict)
     placement: Optional[Placement] = None
 
 
 @dataclass(frozen=True)
 class RunDevice:
-    """`devices/<name>.json` of a run: what a device was, and how the run treated it.
+    """`devices/<name>.json` of a run: a device and what the run did with it.
 
-    It has no address: a run's folder and its report are sent around.
+    It has no address, since runs and reports are shared.
     """
 
     name: str
@@ -626,19 +626,19 @@ class RunDevice:
     description: str = ""
     emulated: bool = False
     facts: Optional[DeviceFacts] = None
-    #: measures in force while it was measured, with their values, as the kind's `steady` gave them
+    #: measures applied while it was measured, with their values
     held: Tuple[str, ...] = ()
     #: measures that its file allows
     allowed: Tuple[str, ...] = ()
-    #: what an earlier holder had left, put back at the first contact
+    #: settings of an earlier session, restored at the first contact
     restored: Tuple[str, ...] = ()
-    #: why the run gave it up; empty when it did not
+    #: why the run excluded it; empty if it did not
     set_aside: str = ""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """`run.json`: what is the same for every cell of a run."""
+    """`run.json`: what all cells of a run share."""
 
     run_id: str
     scenario: str

@@ -1,6 +1,6 @@
 """Records to JSON and back, checked against their type hints.
 
-One reader for both sides: it travels to devices, so it needs nothing but Python 3.8.
+Used on both sides: it is copied to devices, so it needs nothing but Python 3.8.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Record = TypeVar("Record")
 #: raise SystemError where two threads do so at once (python/cpython#106905)
 PARSING = threading.RLock()
 
-#: how JSON writes half of a surrogate pair, and the halves of whole ones
+#: JSON escapes of a lone surrogate, and of whole pairs
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
-#: values within values of what has no type
+#: maximum nesting of values without a type
 _DEEPEST = 20
 
 #: what `X | None` is, where Python has it; what travels writes Optional
@@ -41,11 +41,11 @@ _PIPE: Any = getattr(types, "UnionType", Union)
 
 
 class Malformed(ValueError):
-    """`path: what is wrong` of the first value that is not what its record says."""
+    """`path: what is wrong` of the first value that does not fit its record."""
 
 
 def to_json(value: Any) -> Any:
-    """Plain dicts, lists and scalars of a record; a number that is not finite becomes None."""
+    """Plain dicts, lists and scalars of a record; NaN and infinity become None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -58,28 +58,28 @@ def to_json(value: Any) -> Any:
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """One line of JSON unless `indent` is given; keys in the record's order."""
+    """One line of JSON unless `indent` is given; keys in the order of the fields."""
     return json.dumps(to_json(value), ensure_ascii=False, allow_nan=False, **options)
 
 
 def from_json(kind: Type[Record], data: Any, where: str = "") -> Record:
-    """Rebuild `kind` from what `to_json` made; unknown keys are ignored, so newer files still read.
+    """Rebuild `kind` from the output of `to_json`; unknown keys are ignored, for newer files.
 
-    Raises Malformed with the path of the value, what was expected and what was seen.
+    Raises Malformed with the path of the value, what was expected and what was found.
     """
     result: Record = _value(kind, data, where or kind.__name__)
     return result
 
 
 def loads(kind: Type[Record], text: Union[str, bytes], where: str = "") -> Record:
-    """`from_json` of JSON text; text that is no JSON, or too deep, is Malformed too."""
+    """`from_json` of JSON text; raises Malformed also for invalid or too deeply nested JSON."""
     return from_json(kind, parse(text, where or kind.__name__), where)
 
 
 def parse(text: Union[str, bytes], where: str) -> Any:
-    """JSON in UTF-8 as plain values, each of which can be written again and computed with.
+    """JSON in UTF-8 as plain values, all of which can be written again and computed with.
 
-    Raises Malformed for others: depth, half a surrogate pair, numbers beyond int64 or double.
+    Raises Malformed for deep nesting, lone surrogates, and numbers beyond int64 or double.
     """
     try:
         if isinstance(text, bytes):
@@ -95,26 +95,26 @@ def parse(text: Union[str, bytes], where: str) -> Any:
 
 def _whole(text: str) -> int:
     if len(text) > 20 or not -(1 << 63) <= int(text) < 1 << 63:
-        raise ValueError(f"the number {text[:20]}... is beyond 64 bits")
+        raise ValueError(f"the number {text[:20]}... exceeds 64 bits")
     return int(text)
 
 
 def _real(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"the number {text[:20]} is beyond a double")
+        raise ValueError(f"the number {text[:20]} exceeds a double")
     return value
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 _DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_real, parse_constant=_no_number)
 
 
 def _check_texts(data: Any) -> None:
-    """Raises ValueError for a text that has no UTF-8."""
+    """Raises ValueError for text that UTF-8 cannot encode."""
     waiting = [data]
     while waiting:
         value = waiting.pop()
@@ -159,7 +159,7 @@ def _value(kind: Any, data: Any, where: str) -> Any:
 def _plain(data: Any, where: str, depth: int) -> Any:
     if isinstance(data, (dict, list)):
         if not depth:
-            raise Malformed(f"{where}: expected fewer values within values")
+            raise Malformed(f"{where}: nested too deeply")
         for value in data.values() if isinstance(data, dict) else data:
             _plain(value, where, depth - 1)
     return data

@@ -1,6 +1,6 @@
-"""A run is a folder of files that are only ever added to. What is written is on the disk.
+"""A run is a folder of append-only files. Writes are synced to disk.
 
-A torn last line, as a kill leaves it, is not an error; any other malformed file is named.
+A truncated last line (the writer was killed) is not an error; other malformed files are.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .records import Cell, CellResult, Plan, RunDevice, RunInfo, Trial
 from .serial import Malformed, dumps, loads
 from .untrusted import files, results
 
-#: of a file of a run
+#: maximum size of a file of a run
 LARGEST_BYTES = 1 << 30
-#: held by the process that writes a run, and says which one that is
+#: held by the process that writes a run, and names it
 WRITER = "writer.lock"
-#: a torn line is looked for in pieces of this, from the end
+#: an incomplete line is searched from the end in pieces of this size
 PIECE_BYTES = 1 << 20
 
 
@@ -54,34 +54,34 @@ class RunFolder:
 
     @classmethod
     def create(cls, folder: Path, info: RunInfo, plan: Plan, scenario: str) -> RunFolder:
-        """Raises BenchError when the folder cannot be made, or has a run in it."""
+        """Raises BenchError if the folder cannot be created, or contains a run."""
         if (folder / "run.json").exists():
-            raise BenchError(f"{folder}: has a run in it", "Start another one a second later.")
+            raise BenchError(f"{folder}: contains a run", "Start the run again a second later.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             run = cls(folder)
             _write(folder / "plan.json", dumps(plan, indent=1))
             _write(folder / "scenario.yaml", scenario)
-            run.write_info(info)  # last: a folder without it is no run
+            run.write_info(info)  # last: a folder without it is not a run
             sync_folder(folder.parent)
         except OSError as error:
             raise _not_writable(folder, error) from None
         return run
 
     def write_info(self, info: RunInfo) -> None:
-        """Replace `run.json` in one step."""
+        """Replace `run.json` atomically."""
         _write(self.folder / "run.json", dumps(info, indent=1))
 
     def add(self, result: CellResult) -> None:
-        """One line, on the disk when this returns."""
+        """Append one line; synced to disk on return."""
         _append(self.folder / "results.jsonl", dumps(result), sync=True)
 
     def add_provisional(self, result: CellResult) -> None:
-        """What is known of a cell before its last trial; nothing of it is needed to resume."""
+        """A cell's result before its last trial; not needed to resume."""
         _append(self.folder / "provisional.jsonl", dumps(result))
 
     def write_device(self, device: RunDevice) -> None:
-        """Replace what the run knows of a device, in one step."""
+        """Replace the record of a device atomically."""
         folder = self.folder / "devices"
         folder.mkdir(exist_ok=True)
         _write(folder / f"{device.name}.json", dumps(device, indent=1))
@@ -102,9 +102,9 @@ class RunFolder:
 
 @contextmanager
 def sole_writer(folder: Path, doing: str = "") -> Iterator[None]:
-    """No other process writes the run's folder meanwhile, which is made where it is missing.
+    """In the body, no other process writes the run's folder, which is created if missing.
 
-    Raises BenchError that says which process does.
+    Raises BenchError with the process that does.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def sole_writer(folder: Path, doing: str = "") -> Iterator[None]:
 
 
 def writer(folder: Path) -> locks.LockHolder | None:
-    """The process that writes a run's folder at this moment."""
+    """The process that currently writes a run's folder."""
     return locks.holder(folder / WRITER)
 
 
@@ -127,7 +127,7 @@ def _not_writable(folder: Path, error: OSError) -> BenchError:
 
 
 def read_run(folder: Path) -> Run:
-    """Raises BenchError that names the file and the value which is not as it should be."""
+    """Raises BenchError that names the malformed file and value."""
     try:
         info = loads(RunInfo, files.read(folder / "run.json", LARGEST_BYTES), "run.json")
         plan = loads(Plan, files.read(folder / "plan.json", LARGEST_BYTES), "plan.json")
@@ -135,11 +135,11 @@ def read_run(folder: Path) -> Run:
         early = {r.cell.id: r for r in _results(folder / "provisional.jsonl")}
     except StepFailed as error:
         raise UsageError(
-            f"{folder}: not a run: {error.message}", "Name a run; `bench runs` lists them."
+            f"{folder}: not a run: {error.message}", "Name a run that `bench runs` lists."
         ) from None
     except Malformed as error:
         raise BenchError(
-            f"{folder}: {error}", "Restore the file, or use the bench that wrote it."
+            f"{folder}: {error}", "Restore the file, or use the version of bench that wrote it."
         ) from None
     order = [cell.id for cell in plan.cells] + [s.cell.id for s in plan.skipped]
     place = {cell: at for at, cell in enumerate(order)}
@@ -152,9 +152,9 @@ def read_run(folder: Path) -> Run:
 
 
 def read_devices(folder: Path) -> dict[str, RunDevice]:
-    """By name, what a run wrote of its devices; nothing for runs that wrote none.
+    """The run's device records by name; empty for runs without.
 
-    Raises BenchError that names a file which is not as it should be.
+    Raises BenchError that names a malformed file.
     """
     found = {}
     for path in sorted((folder / "devices").glob("*.json")):
@@ -163,16 +163,16 @@ def read_devices(folder: Path) -> dict[str, RunDevice]:
             device = loads(RunDevice, data, f"devices/{path.name}")
         except (StepFailed, Malformed) as error:
             raise BenchError(
-                f"{folder}: {error}", "Restore the file, or use the bench that wrote it."
+                f"{folder}: {error}", "Restore the file, or use the version of bench that wrote it."
             ) from None
         found[device.name] = device
     return found
 
 
 def find_run(runs: Path, name: str) -> Path:
-    """The folder of a run by path, id, beginning of an id, or `latest`.
+    """The folder of a run by path, id, start of an id, or `latest`.
 
-    Raises UsageError with what there is.
+    Raises UsageError that lists the runs.
     """
     known = sorted(p.parent.name for p in runs.glob("*/run.json"))
     if name == "latest" and known:
@@ -187,7 +187,9 @@ def find_run(runs: Path, name: str) -> Path:
     if not known:
         raise UsageError(message, "Start a run with `bench run SCENARIO`.")
     some = begin_so or known
-    raise UsageError(message, f"Name one of {', '.join(some[-5:])}; `bench runs` lists all.")
+    raise UsageError(
+        message, f"Name one of {', '.join(some[-5:])}, or another that `bench runs` lists."
+    )
 
 
 def read_samples(folder: Path, trial: Trial) -> dict[str, NDArray[np.int64]]:
@@ -195,11 +197,13 @@ def read_samples(folder: Path, trial: Trial) -> dict[str, NDArray[np.int64]]:
     try:
         return results.read_samples(folder / trial.folder / "samples.npz", folder)
     except StepFailed as error:
-        raise BenchError(error.message, "Remove the trial's folder and --resume.") from None
+        raise BenchError(
+            error.message, "Delete the trial's folder, then continue with --resume."
+        ) from None
 
 
 def _results(path: Path) -> list[CellResult]:
-    """A line counts with its end: without it, a kill came while it was written."""
+    """Complete lines only: a line without its end was cut off by a kill."""
     if not path.exists():
         return []
     *whole, _ = files.read(path, LARGEST_BYTES).split(b"\n")
@@ -208,10 +212,10 @@ def _results(path: Path) -> list[CellResult]:
 
 
 def raise_if_full(error: OSError) -> None:
-    """Raises RunEnds for a full disk: no cell is to blame, and none could be recorded."""
+    """Raises RunEnds if the disk is full: no cell is at fault, and none could be recorded."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = f"{error.filename or 'a file of the run'}: {error.strerror}"
-        raise RunEnds(what, "Free some space, then go on with --resume.") from error
+        raise RunEnds(what, "Free some space, then continue with --resume.") from error
 
 
 @contextmanager
@@ -221,13 +225,13 @@ def _told() -> Iterator[None]:
     except OSError as error:
         raise_if_full(error)
         if error.errno == errno.ELOOP:
-            what = f"{error.filename}: is a symbolic link, and a run's files are none"
+            what = f"{error.filename}: is a symbolic link, which a run must not contain"
             raise BenchError(what, "Remove it.") from None
         raise
 
 
 def _not_linked(path: str, flags: int) -> int:
-    """Opens a file to be written; a run folder that was sent has no say in where that lies."""
+    """Opens a file to write, not through a link: the run folder may come from elsewhere."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
@@ -257,7 +261,7 @@ def _append(path: Path, line: str, sync: bool = False) -> None:
 
 
 def _cut_torn_line(file: BinaryIO) -> None:
-    """Drop what a kill left after the last newline, however long; nothing else is ever removed."""
+    """Drop an incomplete last line, however long; nothing else is ever removed."""
     end = at = file.seek(0, os.SEEK_END)
     while at:
         begin = max(0, at - PIECE_BYTES)

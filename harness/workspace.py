@@ -1,7 +1,7 @@
-"""Where things are: the user's project first, then what ships with bench.
+"""Where files are: first in the user's project, then among those that ship with bench.
 
-A project is a folder with a `bench.toml`; its models/, devices/, scenarios/, runs/ and reports/ lie
-beside that file. No other folder is ever taken for one because of what its folders are called.
+A project is a folder with a `bench.toml`; its models/, devices/, scenarios/, runs/ and reports/ are
+next to that file. Folder names alone never make a project.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MARK = "bench.toml"
 
 
 def builtin() -> Path:
-    """The folder with our own models, devices, scenarios and dockerfiles: checkout or wheel."""
+    """The folder with bench's models, devices, scenarios and dockerfiles: checkout or wheel."""
     shipped = PACKAGE / "data"
     return shipped if shipped.is_dir() else PACKAGE.parent
 
@@ -37,10 +37,10 @@ def marked(folder: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A project folder; what ships with bench is found beside what is in it.
+    """A project folder; what ships with bench is available as well.
 
-    `asked`, in all of the constructors, is the folder of `--project`: it comes before all else, and
-    after it that of `BENCH_PROJECT`.
+    `asked`, in all constructors, is the folder of `--project`: it has precedence, followed by
+    `BENCH_PROJECT`.
     """
 
     project: Path
@@ -49,7 +49,7 @@ class Workspace:
     def of_scenario(cls, scenario: Path, asked: str = "") -> Workspace:
         """The marked folder at or above a scenario; else its own folder, or that of `scenarios/`.
 
-        A scenario that ships with bench belongs to nobody: it is run in the project at hand.
+        A scenario that ships with bench is run in the current project.
         """
         folder = scenario.parent.resolve()
         if _asked(asked) or folder.is_relative_to(PACKAGE / "data"):
@@ -64,18 +64,18 @@ class Workspace:
 
     @classmethod
     def with_runs(cls, asked: str = "") -> Workspace:
-        """As `here`, for who looks for runs; raises UsageError where no project and no runs are."""
+        """As `here`, to read runs; raises UsageError if there is no project and no runs."""
         space = cls.here(asked)
         if _asked(asked) or (space.project / MARK).is_file() or space.runs.is_dir():
             return space
         raise UsageError(
-            f"no project: no {MARK} in {space.project} or above it, and no runs/ in it",
-            "Change to a project's folder, or name it with --project DIR.",
+            f"no project: no {MARK} in {space.project} or a parent folder, and no runs/",
+            "Change to a project folder, or pass --project DIR.",
         )
 
     @classmethod
     def of_run(cls, run: Path, asked: str = "") -> Workspace:
-        """For a run that is named by its folder: the project at hand; else the one it lies in."""
+        """For a run given by its folder: the current project; else the one that contains it."""
         try:
             return cls.with_runs(asked)
         except UsageError:
@@ -97,7 +97,7 @@ class Workspace:
         return self._named("models", "*/model.yaml", lambda path: (path.parent.name, path.parent))
 
     def devices(self) -> dict[str, Path]:
-        """Device name -> its file; those of the lab as long as it is up."""
+        """Device name -> its file; with the lab's devices while it is up."""
         return self._named(
             "devices", "*.yaml", lambda path: (path.stem, path), cache_root() / "lab"
         )
@@ -114,7 +114,7 @@ class Workspace:
 
 
 def _asked(option: str) -> Path | None:
-    """The folder of `--project`, else that of `BENCH_PROJECT`; raises UsageError for none there."""
+    """The folder of `--project` or `BENCH_PROJECT`; raises UsageError if it does not exist."""
     named, source = option, "--project "
     if not option:
         named, source = os.environ.get("BENCH_PROJECT", ""), "BENCH_PROJECT="
@@ -122,5 +122,5 @@ def _asked(option: str) -> Path | None:
         return None
     path = Path(named).expanduser().resolve()
     if not path.is_dir():
-        raise UsageError(f"{source}{named}: no such folder", "Name a project's folder.")
+        raise UsageError(f"{source}{named}: no such folder", "Name an existing project folder.")
     return path

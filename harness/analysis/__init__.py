@@ -1,1 +1,1 @@
-"""From raw samples to what may be said of them. Pure: nothing here reads a clock or a device."""
+"""Statistics: from raw samples to results. Pure: nothing here reads a clock or a device."""

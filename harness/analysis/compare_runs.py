@@ -1,4 +1,4 @@
-"""Two runs, or two cells of one, side by side: ratio, verdict and what else is different.
+"""Compares two runs, or two cells of one: ratio, verdict and what else differs.
 
 Reads finished runs; measures nothing and prints nothing.
 """
@@ -20,7 +20,7 @@ from .ratio import SAME_PERCENT, Comparison, compare
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two numbers: milliseconds, and what speaks against it."""
+    """One of the two results: milliseconds, and why it is suspect."""
 
     run_id: str
     cell_id: str
@@ -34,7 +34,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two cells; `left_out` says why there is no comparison."""
+    """Two cells; `left_out` says why they are not compared."""
 
     old: Side | None
     new: Side | None
@@ -49,7 +49,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Compared:
-    """All pairs of two runs; `differences` are those of the runs, a pair has its own."""
+    """All pairs of two runs; `differences` are those of the runs, pairs have their own."""
 
     old: str
     new: str
@@ -59,24 +59,24 @@ class Compared:
 
     @property
     def slower(self) -> bool:
-        """Whether any cell is surely slower."""
+        """Whether any cell is significantly slower."""
         return any(p.comparison and p.comparison.outcome == "slower" for p in self.pairs)
 
     @property
     def told(self) -> bool:
-        """Whether at least one pair was compared, with trials enough for a verdict."""
+        """Whether at least one pair was compared, with enough trials for a verdict."""
         return any(p.comparison and not p.comparison.reason for p in self.pairs)
 
     @property
     def lost(self) -> tuple[Pair, ...]:
-        """Pairs whose old number has no usable new one beside it, though the cell was tried."""
+        """Pairs whose cell ran but has no valid new result to compare with the old one."""
         return tuple(p for p in self.pairs if not p.comparison and _number(p.old) and p.tried)
 
 
 def compare_runs(old: Run, new: Run, same_percent: float = SAME_PERCENT) -> Compared:
-    """Every cell that either run has, in the order of the new run, then those of the old.
+    """Compare every cell of either run, in the order of the new run, then of the old.
 
-    A cell that was only ever skipped is none: it never had a number.
+    Cells that were skipped in both are omitted.
     """
     before, after = ({r.cell.id: r for r in run.results} for run in (old, new))
     planned = {cell.id for cell in new.plan.cells}
@@ -92,16 +92,16 @@ def compare_runs(old: Run, new: Run, same_percent: float = SAME_PERCENT) -> Comp
 def compare_named(
     old: Run, new: Run, names: tuple[str, str], same_percent: float = SAME_PERCENT
 ) -> Compared:
-    """The first name's cell of `old` against the second's of `new`, which may be the same run."""
+    """Compare the first named cell of `old` with the second of `new`, which may be the same run."""
     first, second = find_cell(old, names[0]), find_cell(new, names[1])
     pair = compare_cells((old, first), (new, second), same_percent)
     return _compared(old, new, same_percent, [pair])
 
 
 def find_cell(run: Run, name: str) -> CellResult:
-    """The one cell with this id, or whose id matches the glob or holds the text.
+    """The only cell with this id, or whose id matches the glob or contains the text.
 
-    Raises UsageError with the candidates when there is none, or more than one.
+    Raises UsageError with the candidates if there is none, or more than one.
     """
     results = {r.cell.id: r for r in run.results}
     if name in results:
@@ -122,9 +122,9 @@ def compare_cells(
     same_percent: float = SAME_PERCENT,
     alike: bool = False,
 ) -> Pair:
-    """Compare two results by their raw samples; one that cannot be used is left out, with why.
+    """Compare two results by their raw samples; unusable ones are not compared, with the reason.
 
-    `alike`: they are to be one thing, old and new; two whose samples arrived another way are not.
+    `alike`: they are the same cell, old and new; then their arrival patterns must be equal.
     """
     (first, before), (second, after) = old, new
     sides = _side(first, before), _side(second, after)
@@ -133,7 +133,9 @@ def compare_cells(
         return Pair(*sides, None, why)
     ways = arrivals(before), arrivals(after)
     if alike and all(ways) and ways[0] != ways[1]:
-        why = f"samples arrived another way: {ways[0]} → {ways[1]}; --cells compares them anyway"
+        why = (
+            f"different arrival patterns: {ways[0]} → {ways[1]}; use --cells to compare them anyway"
+        )
         return Pair(*sides, None, why)
     try:
         a, b = (_latencies(run, result) for run, result in ((first, before), (second, after)))
@@ -169,11 +171,11 @@ def _side(run: Run, result: CellResult | None) -> Side | None:
 
 
 def _fewer(result: CellResult, samples: Sequence[Samples]) -> list[str]:
-    """Samples on the disk that are not those of the result."""
+    """Whether the samples on disk differ from those of the result."""
     there, said = sum(map(len, samples)), result.summary.n if result.summary else 0
     if there == said:
         return []
-    return [f"{result.cell.id}: {there} samples are there, its result is of {said}"]
+    return [f"{result.cell.id}: {there} samples on disk, but the result has {said}"]
 
 
 def _number(side: Side | None) -> bool:
@@ -181,7 +183,7 @@ def _number(side: Side | None) -> bool:
 
 
 def _unusable(run: Run, result: CellResult | None) -> str:
-    """Why a result has no number to compare; suspect ones have, their reasons go along."""
+    """Why a result cannot be compared; suspect results can."""
     if result is None:
         return f"not in {run.info.run_id}"
     if result.status == "ok" and result.verdict in ("valid", "suspect") and result.trials:

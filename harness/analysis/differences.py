@@ -1,4 +1,4 @@
-"""What two results do not have in common besides their numbers. Pure."""
+"""Recorded differences between two results besides the latency. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Recorded = TypeVar("Recorded")
 
 @dataclass(frozen=True)
 class Difference:
-    """One recorded thing with its value in the old and in the new result; empty: not recorded."""
+    """One recorded setting with its old and new value; empty: not recorded."""
 
     what: str
     old: str
@@ -62,12 +62,12 @@ STATE: Final[dict[str, Callable[[DeviceState], object]]] = {
 
 
 def run_differences(old: RunInfo, new: RunInfo) -> tuple[Difference, ...]:
-    """What was different for all cells; empty for one and the same run."""
+    """What differs for all cells; empty for the same run."""
     return _differences(RUN, old, new)
 
 
 def cell_differences(old: CellResult, new: CellResult) -> tuple[Difference, ...]:
-    """What the two cells were made of and ran on; device state is that before the first trial."""
+    """How the cells differ in inputs and device; device state is that before the first trial."""
     found = _differences(CELL, old, new)
     if not old.trials or not new.trials:
         return found
@@ -75,12 +75,12 @@ def cell_differences(old: CellResult, new: CellResult) -> tuple[Difference, ...]
 
 
 def arrivals(result: CellResult) -> str:
-    """How its samples arrived, in words: `single`, `camera, 30 a second`; empty: no trials."""
+    """Its arrival pattern as text: `single`, `camera, 30/s`; empty: no trials."""
     return _over_trials([_arrive(t.arrivals) for t in result.trials])
 
 
 def _arrive(known: Arrivals | None) -> str:
-    """What was asked for, not what came out of it; a plain tight loop records nothing of it."""
+    """The requested pattern; a plain tight loop records none."""
     if known is None:
         return "single"
     registered = REGISTRY.get(known.pattern)
@@ -108,7 +108,7 @@ def _gigabytes(size: int | None) -> str | None:
 
 
 def _clock(state: DeviceState) -> str | None:
-    """Mean clock in steps of 0.1 GHz: less is noise of the moment."""
+    """Mean clock in steps of 0.1 GHz; smaller changes are noise."""
     if not state.frequency_khz:
         return None
     return f"{sum(state.frequency_khz) / len(state.frequency_khz) / 1e6:.1f} GHz"

@@ -1,4 +1,4 @@
-"""The shape of a trial's samples: their drift, their modes. Pure."""
+"""The shape of a trial's samples: drift and modes. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCHES = 4096
 
 
 def drift_between(first: Samples, last: Samples) -> float:
-    """The median of `last` over that of `first`, in percent of the first."""
+    """Change of the median from `first` to `last`, in percent of the first."""
     before, after = float(np.median(first)), float(np.median(last))
     return 100 * (after - before) / max(1.0, abs(before))
 
@@ -24,8 +24,8 @@ def drift_between(first: Samples, last: Samples) -> float:
 def surely_shifted(first: Samples, last: Samples) -> bool:
     """Whether two stretches differ by more than chance: rank sum, normal approximation.
 
-    Mann and Whitney, Annals of Mathematical Statistics 18, 1947. Order within a stretch is not
-    looked at, so a slow wave counts as a shift: it is one, to who reads the median.
+    Mann and Whitney, Annals of Mathematical Statistics 18, 1947. Order within a stretch is
+    ignored, so a slow wave counts as a shift: it does shift the median.
     """
     m, n = len(first), len(last)
     ordered = np.sort(first)
@@ -38,8 +38,8 @@ def has_two_modes(samples: Samples) -> bool:
     """Whether samples fall into two clusters: Otsu's split of the logarithms explains ≥ 85 % of
     their variance, each side holds ≥ 10 % and their medians are ≥ 5 % apart.
 
-    Otsu, IEEE Trans. Systems, Man and Cybernetics 9, 1979. The highest percent is left out here
-    (and here only), so that a few interruptions do not hide two modes.
+    Otsu, IEEE Trans. Systems, Man and Cybernetics 9, 1979. The highest percent is ignored here
+    (and only here), so that a few interruptions do not hide two modes.
     """
     if len(samples) < 30:
         return False
@@ -58,7 +58,7 @@ def has_two_modes(samples: Samples) -> bool:
 
 
 def thinned(samples: Samples) -> Samples:
-    """A long series as the medians of at most BATCHES stretches of it, in order."""
+    """A long series reduced to the medians of at most BATCHES stretches, in order."""
     size = -(-len(samples) // BATCHES)
     if size == 1:
         return samples

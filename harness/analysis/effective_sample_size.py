@@ -1,7 +1,7 @@
-"""How many independent samples a series is worth. Pure; reads samples in the order of their making.
+"""Effective sample size of a series. Pure; reads samples in time order.
 
-A machine that is slow now is slow a moment later, so that 1,000 samples in a row may say no more
-than 100 drawn apart. An interval that ignores this is too narrow.
+Consecutive latencies are autocorrelated, so 1,000 samples in a row may carry no more information
+than 100 independent ones. An interval that ignores this is too narrow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ BATCHES = 4096
 
 
 def effective_size(samples: NDArray[np.int64], level: float) -> float:
-    """Independent samples that would locate `level` (a quantile) as well: 1 to n.
+    """Number of independent samples that estimate `level` (a quantile) equally well: 1 to n.
 
     The variance of a sample quantile under dependence is that of the mean of `x <= level` (Sen,
     J. Multivariate Analysis 2, 1972; Heidelberger and Lewis, Operations Research 32, 1984). Its

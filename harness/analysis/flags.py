@@ -1,7 +1,7 @@
-"""Why a number is suspect: one line each, with its figure and what to do. Pure.
+"""Why a result is suspect: one line each, with its figure and advice. Pure.
 
-A flag never removes a sample. Each has a limit that matters and, where noise could reach the
-limit by chance, a test that it did not: on quiet log-normal samples each is raised in at most
+A flag never removes a sample. Each has a limit and, if noise could reach the limit by
+chance, a significance test: on quiet log-normal samples each is raised in at most
 1 of 1,000 cells (tests/simulation).
 """
 
@@ -42,14 +42,14 @@ LEAST_INDEPENDENT = 0.1
 
 
 def impossible(trials: Sequence[Samples]) -> list[str]:
-    """What no clock can have measured; such a number is invalid, not suspect."""
+    """Impossible samples, which make a result invalid, not suspect."""
     wrong = sum(int((samples <= 0).sum()) for samples in trials)
     if not wrong:
         return []
     total = sum(len(samples) for samples in trials)
     return [
-        f"{wrong} of {total} samples took no time or less: the clock stood still or went "
-        "backwards; keep the raw samples, measure again"
+        f"{wrong} of {total} samples are zero or negative: the clock stood still or went "
+        "backwards; measure again"
     ]
 
 
@@ -58,27 +58,27 @@ SPANS = ("warmup_ns", "pre_ns", "infer_ns", "post_ns", "e2e_ns")
 
 
 def backwards(trials: Sequence[Mapping[str, Samples]]) -> list[str]:
-    """`impossible` of every span that the trials keep; a stage may be too short for the clock."""
+    """`impossible` for every recorded span; stages may be zero."""
     wrong = impossible([trial["latency_ns"] for trial in trials])
     if wrong:
         return wrong
     found = [name for name in SPANS if any((t.get(name, _NONE) < 0).any() for t in trials)]
     if not found:
         return []
-    return [f"{found[0]} has spans of less than no time: the clock went backwards; measure again"]
+    return [f"{found[0]} has negative values: the clock went backwards; measure again"]
 
 
 def sample_flags(trials: Sequence[Samples], worth: float | None = None) -> list[str]:
-    """What in the samples makes the number suspect; every trial has at least one sample.
+    """Why the samples make the result suspect; every trial has at least one sample.
 
-    `worth`: how many independent samples there are, where that is known already.
+    `worth`: the effective sample size, if known.
     """
     found = (_few(trials), _variation(trials), _order(trials), _modes(trials))
     return [flag for flag in (*found, _dependence(trials, worth), _disagreement(trials)) if flag]
 
 
 def trial_flags(trials: Sequence[Trial]) -> list[str]:
-    """What the processes and the device's state say against the number."""
+    """Why the processes and the device's state make the result suspect."""
     found = (_processes(trials), _warmup(trials), _cap(trials), _pressure(trials), _clock(trials))
     seen = (flag for trial in trials for flag in trial.state_flags)
     return [
@@ -94,7 +94,7 @@ def _few(trials: Sequence[Samples]) -> str:
 
 
 def _variation(trials: Sequence[Samples]) -> str:
-    """All trials together over the limit, or one that is over it by more than chance."""
+    """All trials together exceed the limit, or one exceeds it by more than chance."""
     each = [100 * float(s.std() / max(1.0, abs(s.mean()))) for s in trials]
     surely = [v / (1 + SURELY / math.sqrt(2 * len(s))) for v, s in zip(each, trials, strict=True)]
     if max(math.sqrt(float(np.mean(np.square(each)))), *surely) <= VARIATION_PERCENT:
@@ -103,18 +103,18 @@ def _variation(trials: Sequence[Samples]) -> str:
 
 
 def _order(trials: Sequence[Samples]) -> str:
-    """Drift if there is one; else a start that was not yet steady."""
+    """Drift, or else an unsteady start."""
     series = [thinned(samples) for samples in trials]
     drifts = [_moved(s, len(s) // 3, len(s) // 3) for s in series]
     worst = max(drifts, key=abs)
     if worst:
-        return f"drifted by {worst:+.1f} % within a trial; let the device cool, use profile full"
+        return f"drifted by {worst:+.1f} % within a trial; let the device cool, or use profile full"
     starts = [_moved(s, len(s) // 10, len(s) // 2) for s in series]
     worst = max(starts, key=abs)
     if worst:
         return (
-            f"not steady at its start: {worst:+.1f} % between a trial's first tenth and its last "
-            "half; warm up for longer"
+            f"unsteady start: {worst:+.1f} % between a trial's first tenth and its last "
+            "half; warm up longer"
         )
     return ""
 
@@ -131,7 +131,7 @@ def _moved(samples: Samples, first: int, last: int) -> float:
 def _modes(trials: Sequence[Samples]) -> str:
     if not any(has_two_modes(samples) for samples in trials):
         return ""
-    return "bimodal: latency jumps between two levels; look at the histogram, fix the clocks"
+    return "bimodal: latency jumps between two levels; see the histogram, fix the clocks"
 
 
 def _dependence(trials: Sequence[Samples], worth: float | None) -> str:
@@ -141,8 +141,7 @@ def _dependence(trials: Sequence[Samples], worth: float | None) -> str:
     if count < LEAST_SAMPLES or worth >= LEAST_INDEPENDENT * count:
         return ""
     return (
-        f"autocorrelated (effective sample size {worth:.0f} of {count}): something slows the "
-        "device for seconds at a time, look at the samples in order"
+        f"autocorrelated (effective sample size {worth:.0f} of {count}); see the latency over time"
     )
 
 
@@ -161,7 +160,7 @@ def _processes(trials: Sequence[Trial]) -> str:
     if len(trials) >= LEAST_TRIALS:
         return ""
     have = "1 trial does" if len(trials) == 1 else f"{len(trials)} trials do"
-    return f"{have} not show how processes differ; run at least {LEAST_TRIALS}"
+    return f"{have} not show the variation between processes; run at least {LEAST_TRIALS}"
 
 
 def _warmup(trials: Sequence[Trial]) -> str:
@@ -173,11 +172,11 @@ def _cap(trials: Sequence[Trial]) -> str:
     capped = sum(t.stopped_by == "cap" for t in trials)
     if not capped:
         return ""
-    return f"{capped} of {len(trials)} trials hit the time cap before their interval was narrow"
+    return f"{capped} of {len(trials)} trials reached the time cap before the target precision"
 
 
 def _pressure(trials: Sequence[Trial]) -> str:
-    """Of trials that nobody watched: what waited before one may have been bench itself."""
+    """Only of unmonitored trials: in others, the load may have been bench itself."""
     alone = [t for t in trials if t.sampler_cpu_percent is None]
     pressure = max((t.before.cpu_pressure_percent or 0.0 for t in alone), default=0.0)
     if pressure <= PRESSURE_PERCENT:
@@ -200,13 +199,13 @@ def _battery(trials: Sequence[Trial]) -> str:
 
 
 def _sensor(trials: Sequence[Trial]) -> str:
-    """A temperature that cannot be, or one that was there before a trial and not after it."""
+    """An implausible temperature, or a sensor that vanished during a trial."""
     readings = [s.hottest_c for t in trials for s in (t.before, t.after) if s.hottest_c is not None]
     absurd = [c for c in readings if not PLAUSIBLE_C[0] <= c <= PLAUSIBLE_C[1]]
     if absurd:
         return f"implausible temperature {absurd[0]:.0f} °C, ignored: the sensor is off or broken"
     if any(t.before.hottest_c is not None and t.after.hottest_c is None for t in trials):
-        return "the temperature sensor vanished during a trial; heat was not watched"
+        return "the temperature sensor vanished during a trial; temperature not monitored"
     return ""
 
 

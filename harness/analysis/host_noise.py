@@ -1,4 +1,4 @@
-"""What on this machine disturbs a measurement, and how to quiet it. Reads /proc and /sys only."""
+"""Causes of noise on this machine, and how to reduce it. Reads /proc and /sys only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CPUS = Path("sys/devices/system/cpu")
 
 @dataclass(frozen=True)
 class Machine:
-    """Settings that let latencies wander; None: this machine does not say."""
+    """Settings that affect noise; None: unknown."""
 
     governor: str | None
     turbo: bool | None
@@ -48,12 +48,12 @@ def read_machine(root: Path = Path("/")) -> Machine:
 
 
 def machine_in(state: DeviceState) -> Machine:
-    """What a device's state says of its settings; the rest is not known."""
+    """The settings known from a device's state."""
     return Machine(state.governor, None, None, False, state.cores)
 
 
 def read_cpu_time(root: Path = Path("/")) -> CpuTime | None:
-    """The first line of /proc/stat; None where it is not as proc(5) says."""
+    """The first line of /proc/stat; None if malformed."""
     words = (_text(root / "proc/stat") or "").splitlines()[:1]
     numbers = words[0].split()[1:9] if words else []
     if len(numbers) < 8 or not all(number.isdecimal() for number in numbers):
@@ -62,32 +62,30 @@ def read_cpu_time(root: Path = Path("/")) -> CpuTime | None:
 
 
 def steal_percent(before: CpuTime | None, after: CpuTime | None) -> float | None:
-    """Share of CPU time that the hypervisor gave to others in between."""
+    """Share of CPU time that the hypervisor gave to others in between (steal)."""
     if before is None or after is None or after.total <= before.total:
         return None
     return 100 * (after.stolen - before.stolen) / (after.total - before.total)
 
 
 def advice(machine: Machine, steal: float | None, pressure: float | None) -> tuple[str, ...]:
-    """One line for each disturbance that was seen, with what to do; empty on a quiet machine."""
+    """One line per cause of noise, with what to do; empty on a quiet machine."""
     lines: list[str] = []
     if pressure is not None and pressure > PRESSURE_PERCENT:
-        lines.append(f"others use the CPUs ({pressure:.0f} % pressure): end what else runs")
+        lines.append(f"background load ({pressure:.0f} % CPU pressure): stop other processes")
     if steal is not None and steal > STEAL_PERCENT:
-        lines.append(f"the hypervisor took {steal:.1f} % of the time: use a machine of your own")
+        lines.append(f"the hypervisor took {steal:.1f} % of the time: use a dedicated machine")
     elif machine.virtual:
-        lines.append("a virtual machine: its neighbours are not seen; use one with pinned CPUs")
+        lines.append("virtual machine, other guests are invisible: use one with pinned CPUs")
     if machine.governor not in (None, "performance"):
         lines.append(f"governor {machine.governor}: `cpupower frequency-set -g performance`")
     if machine.turbo:
-        lines.append("turbo is on, the clock follows the heat: write 0 to cpufreq/boost, "
+        lines.append("turbo is on: write 0 to cpufreq/boost,  "
                      "or 1 to intel_pstate/no_turbo")  # fmt: skip
     if machine.hyperthreads:
-        lines.append("hyper-threads share cores: `echo off > /sys/devices/system/cpu/smt/control`")
+        lines.append("SMT is on: `echo off > /sys/devices/system/cpu/smt/control`")
     if machine.cores is not None and machine.cores < 4:
-        lines.append(
-            "fewer than 4 CPUs: the harness and the system run beside the measured process"
-        )
+        lines.append("fewer than 4 CPUs: bench and the system compete with the measured process")
     return tuple(lines)
 
 

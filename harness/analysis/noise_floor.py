@@ -1,7 +1,7 @@
-"""How much a device's numbers move when nothing changes: one cell against itself (A/A).
+"""The noise floor of a device: one cell measured against itself (A/A).
 
-The trials of one cell are split into two sides, round by round, by a seeded coin; whatever
-differs between the sides is noise.
+The trials of one cell are split at random (seeded) into two sides, round by round; any difference
+between the sides is noise.
 """
 
 from __future__ import annotations
@@ -80,22 +80,22 @@ def scenario(model: str, format: str, device: str, profile: str, trials: int) ->
 
 
 def analyse(run: Run, machine: Machine | None, steal: float | None) -> Noise:
-    """The noise in a finished A/A run; raises BenchError when its cell has no samples,
+    """The noise in a finished A/A run; raises BenchError if its cell has no samples,
     or is invalid.
 
-    `machine`, `steal`: of this machine if it was measured, else None; then what the trials saw
-    of theirs counts.
+    `machine`, `steal`: of this machine if it was measured, else None; then the trials' own
+    records are used.
     """
     result = run.results[0]
     if result.summary is None:
         raise BenchError(
-            f"{result.cell.id}: {'; '.join(result.reasons)}", "There is no noise to speak of."
+            f"{result.cell.id}: {'; '.join(result.reasons)}",
+            "Correct the failure, then check the noise again.",
         )
     if result.verdict == "invalid":
         raise BenchError(
             f"{result.cell.id}: invalid: {'; '.join(result.reasons)}",
-            "Noise of a number that is not to be believed says nothing of the device; mend this, "
-            f"and check again. What was measured is kept in {run.folder}.",
+            f"Correct the cause, then check the noise again; the samples are in {run.folder}.",
         )
     ordered = sorted(result.trials, key=lambda trial: trial.index)
     samples = [read_samples(run.folder, trial) for trial in ordered]
@@ -136,7 +136,7 @@ def analyse(run: Run, machine: Machine | None, steal: float | None) -> Noise:
 
 
 def split(trials: Sequence[Samples], seed: int = 0) -> tuple[list[Samples], list[Samples]]:
-    """Neighbouring trials, one to each side by a coin; a last one without a partner is left."""
+    """Adjacent trials, randomly one to each side; an odd last one is dropped."""
     coin = random.Random(seed)
     sides: tuple[list[Samples], list[Samples]] = ([], [])
     for first in range(0, len(trials) - 1, 2):
@@ -147,9 +147,9 @@ def split(trials: Sequence[Samples], seed: int = 0) -> tuple[list[Samples], list
 
 
 def floor_percent(sd: float, degrees: int, old: int, new: int) -> float:
-    """How far two cells of `old` and `new` trials are apart by noise alone, 19 times in 20.
+    """By how much two equal cells of `old` and `new` trials differ, 19 times in 20.
 
-    `sd`: of trials' log medians, estimated with so many degrees of freedom; a prediction
+    `sd`: of trials' log medians, with `degrees` degrees of freedom; a prediction
     interval, so that the uncertainty of `sd` itself is in it.
     """
     reach = student(95.0, degrees) * sd * math.sqrt(1 / old + 1 / new)
@@ -157,7 +157,7 @@ def floor_percent(sd: float, degrees: int, old: int, new: int) -> float:
 
 
 def with_notes(compared: Compared, cache: Path) -> Compared:
-    """With a note beside each difference that is under the noise floor known of its device."""
+    """Adds a note to each difference below the known noise floor of its device."""
     devices = {side.device for pair in compared.pairs for side in (pair.old, pair.new) if side}
     known = {device: load(cache, device) for device in devices}
     pairs = tuple(_noted(pair, known) for pair in compared.pairs)
@@ -181,7 +181,7 @@ def _noted(pair: Pair, known: dict[str, Noise | None]) -> Pair:
     if apart >= floor:
         return pair
     note = (
-        f"{apart:.1f} % is under the noise floor of {noise.device}: {floor:.1f} % with "
+        f"{apart:.1f} % is below the noise floor of {noise.device}, {floor:.1f} % with "
         f"{found.trials[0]}+{found.trials[1]} trials (check-noise of {noise.taken_at[:10]}, "
         f"{noise.cell_id})"
     )
@@ -189,12 +189,12 @@ def _noted(pair: Pair, known: dict[str, Noise | None]) -> Pair:
 
 
 def path_of(cache: Path, device: str) -> Path:
-    """Where a device's noise is kept."""
+    """The file of a device's noise."""
     return cache / "noise" / f"{device}.json"
 
 
 def save(cache: Path, noise: Noise) -> Path:
-    """Write `noise/<device>.json`, replacing what was known."""
+    """Write `noise/<device>.json`, replacing an older one."""
     path = path_of(cache, noise.device)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -204,9 +204,9 @@ def save(cache: Path, noise: Noise) -> Path:
 
 
 def load(cache: Path, device: str) -> Noise | None:
-    """The last check of a device; None when there is none, or another version wrote it.
+    """The last check of a device; None if there is none, or of another version.
 
-    A run that came from elsewhere may call its device anything.
+    A run from elsewhere may name its device anything.
     """
     if Path(device).name != device:
         return None
@@ -217,7 +217,7 @@ def load(cache: Path, device: str) -> Noise | None:
 
 
 def _cut(trials: Sequence[Samples]) -> list[Samples]:
-    """Each trial cut to what the profile quick asks for at least."""
+    """Each trial truncated to the minimum of profile quick."""
     rules = PROFILES["quick"]
     cut: list[Samples] = []
     for latency in trials:
@@ -227,7 +227,7 @@ def _cut(trials: Sequence[Samples]) -> list[Samples]:
 
 
 def agrees(quick: Interval, whole: Interval) -> bool | None:
-    """Near each other, or surely apart; neither: wide intervals that meet tell nothing."""
+    """Whether two medians agree; None if wide, overlapping intervals are inconclusive."""
     if abs(quick.value / whole.value - 1) <= SAME_PERCENT / 100:
         return True
     return None if quick.low <= whole.high and whole.low <= quick.high else False

@@ -1,6 +1,6 @@
 """Is one cell faster than another? A ratio with its interval, and a verdict. Pure.
 
-Compared are the trials' medians, on a logarithmic scale: a trial is a process, and processes
+Compares the trials' medians on a logarithmic scale: a trial is a process, and processes
 differ by more than their samples do.
 """
 
@@ -32,7 +32,7 @@ SURE_PAIRS = {2: 70.70, 3: 22.20, 4: 13.03, 5: 9.678, 6: 8.025, 7: 7.063, 8: 6.4
 
 @dataclass(frozen=True)
 class Comparison:
-    """`ratio` is new over old: over 1 is slower. `paired`: differences within rounds decided."""
+    """`ratio` is new over old: above 1 is slower. `paired`: from differences within rounds."""
 
     ratio: Interval
     outcome: Outcome
@@ -50,9 +50,9 @@ def compare(
 ) -> Comparison:
     """Compare two cells by their trials; `interleaved`: trial i of both ran in the same round.
 
-    `faster` and `slower` are said at 99.9 % confidence, so that 1 in 1,000 unchanged pairs is
+    `faster` and `slower` require 99.9 % confidence, so that 1 in 1,000 unchanged pairs is
     called changed; `same` when the 95 % interval lies within `same_percent` of 1. `one_cell`: it
-    is the same cell, old and new, so that its trials vary as much where nothing has changed.
+    is the same cell, old and new, so its trials vary equally if nothing has changed.
     """
     floor = math.hypot(_within_error(old), _within_error(new))
     return decide(log_medians(old), log_medians(new), floor, interleaved, same_percent, one_cell)
@@ -66,13 +66,13 @@ def decide(
     same_percent: float = SAME_PERCENT,
     one_cell: bool = True,
 ) -> Comparison:
-    """`compare` of trials' log medians; `floor`: the least standard error of their difference."""
+    """`compare` for trials' log medians; `floor`: lower bound of the standard error."""
     difference = float(after.mean() - before.mean())
     counts = (len(before), len(after))
     degrees, error, paired = _spread(before, after, interleaved, one_cell)
     if degrees < 1:
         nothing = Interval(math.exp(difference), 0.0, math.inf)
-        why = "a single trial says nothing about how much trials differ; run at least 3 of both"
+        why = "a single trial does not show the variation between trials; run at least 3 of both"
         return Comparison(nothing, "inconclusive", False, counts, why)
     reach = max(student(95.0, degrees) * error, NORMAL[95.0] * floor)
     surely = SURE_PAIRS.get(degrees) if paired else None

@@ -1,4 +1,4 @@
-"""Quantiles that tests and intervals need. Pure."""
+"""Quantiles for tests and intervals. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NORMAL: dict[Confidence, float] = {95.0: 1.959964, 99.9: 3.290527}
 
 
 def student(confidence: Confidence, degrees: int) -> float:
-    """Two-sided quantile; above 30 degrees of freedom Fisher's expansion (error under 0.001)."""
+    """Two-sided quantile; above 30 degrees of freedom by Fisher's expansion (error below 0.001)."""
     table = STUDENT[confidence]
     if degrees <= len(table):
         return table[degrees - 1]

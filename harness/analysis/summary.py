@@ -1,6 +1,6 @@
 """From raw samples to a headline and percentiles. Pure; no sample is ever dropped.
 
-The rules are those of docs/measurement.md; what each method can do is in docs/statistics.md.
+See docs/measurement.md for the rules and docs/statistics.md for the methods.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def median_interval(samples: Samples, worth: float | None = None) -> Interval:
 
 
 def headline(trials: Sequence[Samples], worth: float | None = None) -> Interval:
-    """Median over all trials; the interval covers the variation between trials too.
+    """Median over all trials; the interval covers the variation between trials, too.
 
     Student's t on the logarithms of the trials' medians, whose spread holds both the noise within
     a trial and the differences between processes; it stays conservative when trials are unequally
@@ -59,12 +59,12 @@ def headline(trials: Sequence[Samples], worth: float | None = None) -> Interval:
 
 
 def percentile(samples: Samples, percent: float) -> float | None:
-    """Nearest-rank percentile, or None from too few samples."""
+    """Nearest-rank percentile, or None with too few samples."""
     return percentiles(samples, [percent])[percent]
 
 
 def percentiles(samples: Samples, percents: Sequence[float]) -> dict[float, float | None]:
-    """Nearest-rank percentiles; None for those that there are too few samples for."""
+    """Nearest-rank percentiles; None for those with too few samples."""
     n = len(samples)
     ranks = {p: math.ceil(p / 100 * n) - 1 for p in percents if n >= ENOUGH[p]}
     found = np.partition(samples, sorted(set(ranks.values()))) if ranks else samples

@@ -1,4 +1,4 @@
-"""Whether a cell's number may be believed, and whether a run keeps its gates. Pure."""
+"""The verdict on a cell's result, and a run's gates. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def judge(
     placement: Placement | None = None,
     profile: str = "",
 ) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict and all that speaks against the number."""
+    """The verdict and its reasons."""
     elsewhere, _ = proof.unasked_places(placement)
     wrong = [*impossible, *_affinity(cell, trials), *_void(trials), *elsewhere]
     doubts = [
@@ -37,16 +37,16 @@ def _void(trials: Sequence[Trial]) -> list[str]:
 
 
 def _affinity(cell: Cell, trials: Sequence[Trial]) -> list[str]:
-    """A system that pins no process (macOS) tells none."""
+    """Unknown on systems without CPU pinning (macOS)."""
     wrong = [t for t in trials if t.affinity and len(t.affinity) != cell.threads]
     if not wrong:
         return []
     seen = len(wrong[0].affinity)
-    return [f"asked for {cell.threads} CPUs, the process had {seen}; ask for fewer threads"]
+    return [f"{cell.threads} CPUs requested, but the process had {seen}; use fewer threads"]
 
 
 def broken_gates(run: Run, gates: Mapping[str, float]) -> list[str]:
-    """One line for each measured cell and limit of `gates:` that it does not meet."""
+    """One line for each measured cell and gate that failed."""
     return [
         f"{result.cell.id}: {key}: {said}"
         for result in run.results
@@ -65,16 +65,16 @@ def _exceeds(key: str, limit: float, result: CellResult) -> str:
 
 
 def _too_slow(result: CellResult, limit_ms: float) -> str:
-    """Of a suspect median over the limit the interval may reach below, and is suspect itself."""
+    """A suspect median above the limit fails even if its interval reaches below."""
     if result.summary is None:
         return ""
     if result.verdict == "invalid":
-        return f"not shown to be under {limit_ms:g} ms, the number is invalid"
+        return f"invalid latency (limit {limit_ms:g} ms)"
     seen = f"{result.summary.p50.value:.3g} ms"
     if result.summary.p50.low > limit_ms:
         return f"{seen}, above {limit_ms:g} ms (95 % CI)"
     if result.summary.p50.value > limit_ms and result.verdict == "suspect":
-        return f"{seen} > {limit_ms:g} ms, and suspect"
+        return f"{seen} > {limit_ms:g} ms (suspect)"
     return ""
 
 
@@ -85,26 +85,26 @@ def _too_large(result: CellResult, limit_mb: float) -> str:
 
 
 def _too_inaccurate(gate: Gate, limit: float, result: CellResult) -> str:
-    """Only of a cell whose metric has the value; what is not known meets no limit."""
+    """Only for cells whose metric has the value; an unknown value fails."""
     scores, name = result.scores, gate.value.name
     if scores and not _yields(scores.metric, name):
         return ""
     if scores is None or name not in scores.values:
-        return f"not shown to be met, it has no {gate.value.title}"
+        return f"no {gate.value.title}"
     value, reference = scores.values[name], _reference(result, name)
     if gate.on_reference and reference is None:
-        return "not shown to be met, no reference was scored"
+        return "no score of the fp32 reference"
     return gate.excess(limit, value, reference or 0.0)
 
 
 def _yields(metric: str, name: str) -> bool:
-    """Whether the metric has the value; one that is not known may."""
+    """Whether the metric has the value; assumed for unknown metrics."""
     known = metrics.REGISTRY.get(metric)
     return known is None or any(value.name == name for value in known.SPEC.values)
 
 
 def _reference(result: CellResult, name: str) -> float | None:
-    """The fp32 reference's; older runs kept the ratio alone, of the first value."""
+    """The fp32 reference's value; older runs stored only the ratio of the first value."""
     parity, scores = result.parity, result.scores
     if parity is None or scores is None:
         return None
@@ -115,6 +115,6 @@ def _reference(result: CellResult, name: str) -> float | None:
 
 
 def exit_code(run: Run) -> int:
-    """0, or 1 when a cell failed, its number is invalid, or a gate broke; skips are no failure."""
+    """0, or 1 if a cell failed or is invalid, or a gate failed; skipped cells do not count."""
     failed = any(r.status == "failed" or r.verdict == "invalid" for r in run.results)
     return 1 if failed or run.info.broken_gates else 0

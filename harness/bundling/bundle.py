@@ -1,7 +1,7 @@
-"""Bundles: a format's runner as one .tar.gz for a device that has nothing of it.
+"""Bundles: a format's runner as one .tar.gz, for devices without Docker or Python.
 
-Made from the image's own lock and Debian's packages, without emulation, cached by what it is
-made from. docs/bundles.md describes the tree and how a device runs it.
+Built from the image's lock and Debian packages, without emulation, cached by its
+inputs. docs/bundles.md describes the tree and how a device runs it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MANIFEST: Final = "bundle.json"
 
 @dataclass(frozen=True)
 class BundleManifest:
-    """`bundle.json`, in the bundle: what it is made from."""
+    """`bundle.json`, in the bundle: its inputs."""
 
     name: str
     arch: str
@@ -45,7 +45,7 @@ class BundleManifest:
 
 @dataclass(frozen=True)
 class Made:
-    """`made.json`, beside a bundle: what one would have to read it for."""
+    """`made.json`, next to a bundle: what would otherwise have to be read from it."""
 
     sha256: str
     unpacked_bytes: int
@@ -71,9 +71,9 @@ class Bundle:
 
 
 def why_not(name: str, arch: str) -> str | None:
-    """Why there is no bundle of the image `name` for an architecture; None when there is one."""
+    """Why there is no bundle of the image `name` for an architecture; None if there is one."""
     if arch not in ARCHITECTURES:
-        return f"no bundle for {arch}: there are {' and '.join(ARCHITECTURES)}"
+        return f"no bundle for {arch}, only for {' and '.join(ARCHITECTURES)}"
     try:
         refused = listing.read(name).why_not(arch)
     except (StepFailed, UsageError) as error:
@@ -137,7 +137,7 @@ def _fill(part: Path, contents: listing.Contents, arch: str, output: JobOutput) 
     )
     (bundle / MANIFEST).write_text(dumps(manifest, indent=1), "utf-8")
     if missing:
-        output.feed(f"in no package, and left out: {' '.join(missing)}\n".encode())
+        output.feed(f"ignored libraries that are in no package: {' '.join(missing)}\n".encode())
     _finish(part, contents, arch, bundle)
 
 
@@ -152,7 +152,7 @@ def _file_name(name: str, arch: str) -> str:
 
 
 def _key(contents: listing.Contents, arch: str) -> str:
-    """Hash of all inputs but Debian's versions, which change with each security update."""
+    """Hash of all inputs except Debian's versions, which change with each security update."""
     ours = (Path(listing.__file__).parent, recipe.dockerfiles() / "base" / "bundle-packages.txt")
     return digest(contents.lock, contents.drop, contents.module, arch, *map(_sha256, ours))
 

@@ -1,4 +1,4 @@
-"""Runs the tools that a bundle is made with; their words go to the log."""
+"""Runs the tools that build a bundle; their output goes to the log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(
             stderr=subprocess.STDOUT,
         )
     except FileNotFoundError:
-        raise StepFailed(f"{message}: there is no {argv[0]} on this machine", hint) from None
+        raise StepFailed(f"{message}: {argv[0]} not found", hint) from None
     with process:
         code = follow(process, output)
     if code:

@@ -1,4 +1,4 @@
-"""What of an image a runner needs: `bundle.in` of its folder, with the lock's pins and hashes."""
+"""The part of an image that a runner needs: `bundle.in`, with the lock's pins and hashes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Contents:
     macos: int = 11
 
     def why_not(self, *platforms: str) -> str | None:
-        """Why the lock has nothing for a platform by any of its names."""
+        """Why the lock does not support a platform, given by its names."""
         return next((self.refused[name] for name in platforms if name in self.refused), None)
 
 
@@ -49,7 +49,10 @@ def read(name: str, root: Path | None = None) -> Contents:
     folder = recipe.find(name, root)
     path = folder.folder / FILE
     if not path.is_file():
-        raise StepFailed(f"no bundle of {name}: there is no {path}", "docs/bundles.md says how")
+        raise StepFailed(
+            f"no bundle of {name}: {path} does not exist",
+            "Add a bundle.in file as described in docs/bundles.md.",
+        )
     lines = [line.split("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
     keyed = [line.partition(":") for line in lines if ":" in line]
     values = {key.strip(): value.strip() for key, _, value in keyed}
@@ -75,5 +78,8 @@ def subset(lock: str, packages: tuple[str, ...], where: Path) -> str:
             found[pin[1]] = " \\\n    ".join((pin[0], *hashes)) + "\n"
     missing = [name for name in packages if name not in found]
     if missing:
-        raise StepFailed(f"{where} does not pin {', '.join(missing)}", f"{FILE} beside it does")
+        raise StepFailed(
+            f"{where} does not pin {', '.join(missing)}",
+            f"Correct {FILE}, or add the packages to the lock.",
+        )
     return "".join(found[name] for name in packages)

@@ -1,4 +1,4 @@
-"""Python, its loader and its libraries for another architecture, from Debian's packages.
+"""Python, its loader and its libraries for another architecture, from Debian packages.
 
 apt works in a folder of its own, with this machine's sources: nothing is installed, no other
 architecture is added, no package is configured and none of its programs is run.
@@ -30,8 +30,8 @@ Dir::Cache "{folder}/cache";
 Dir::Etc::SourceList "{folder}/none.list";
 Dir::Etc::SourceParts "{folder}/sources";
 """
-FAILED: Final = "Debian's packages cannot be had"
-HINT: Final = "a bundle is made with apt-get and dpkg-deb, and the sources that apt has here"
+FAILED: Final = "cannot download Debian packages"
+HINT: Final = "Install apt-get and dpkg-deb, and configure apt sources."
 SOURCES: Final = Path("/etc/apt")
 
 
@@ -84,8 +84,8 @@ def sources(etc: Path) -> tuple[Path, ...]:
     found = tuple(p for p in known if _has_release(p.read_text("utf-8", "replace")))
     if not found:
         raise StepFailed(
-            f"{FAILED}: apt has no source of Debian {SUITE} here",
-            f"bundles are made on Debian {SUITE}, or in a container of it",
+            f"{FAILED}: no apt source of Debian {SUITE}",
+            f"Build bundles on Debian {SUITE}, or in a container of it.",
         )
     return found
 

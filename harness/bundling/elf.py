@@ -1,4 +1,4 @@
-"""What a program or library needs from others: the dynamic section of 64-bit little-endian ELF."""
+"""The dependencies of a program or library: the dynamic section of 64-bit little-endian ELF."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NEEDED, STRINGS = 1, 5
 
 @dataclass(frozen=True)
 class Elf:
-    """`needed` are the names that the loader looks for."""
+    """`needed`: the libraries that the loader looks for."""
 
     arch: str
     needed: tuple[str, ...]
 
 
 def read(path: Path) -> Elf | None:
-    """None for a file that is no 64-bit ELF."""
+    """None for a file that is not 64-bit ELF."""
     with path.open("rb") as file:
         if file.read(6) != b"\x7fELF\x02\x01":
             return None

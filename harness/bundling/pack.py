@@ -1,4 +1,4 @@
-"""A folder as one .tar.gz whose bytes depend on names, contents and modes only."""
+"""A folder as one .tar.gz whose bytes depend only on names, contents and modes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEVEL: Final = 6
 
 
 def pack(folder: Path, target: Path) -> tuple[str, int]:
-    """Write it; sha256 of the file, and bytes of all that is in it."""
+    """Write it; the sha256 of the file, and the unpacked size in bytes."""
     total = 0
     with (
         target.open("wb") as file,

@@ -1,4 +1,4 @@
-"""Puts a bundle's tree together: `bin/python`, `lib`, `py`, `site`, and what is in it as JSON.
+"""Assembles a bundle's tree: `bin/python`, `lib`, `py`, `site`, and its contents as JSON.
 
 Only libraries that something in the tree asks for are taken; modules of Python's own whose
 libraries were not asked for (databases, terminals, TLS) are left out with them.
@@ -47,7 +47,7 @@ exec "$home/lib/{loader}" --inhibit-cache --argv0 "$home/bin/python" \\
 
 
 def assemble(root: Path, tree: Path, arch: str, drop: Iterable[str]) -> tuple[str, ...]:
-    """Complete `tree`, whose `site` is there, from a Debian tree; libraries that nobody has.
+    """Complete `tree`, whose `site` exists, from a Debian tree; the missing libraries.
 
     Raises StepFailed for a program of another architecture.
     """
@@ -90,7 +90,7 @@ def _real(path: Path, root: Path) -> Path:
 
 
 def _take_libraries(known: dict[str, Path], tree: Path, arch: str) -> tuple[str, ...]:
-    """Copy what is asked for, and what that asks for; the names that nobody has."""
+    """Copy the required libraries, transitively; the names of missing ones."""
     target = tree / "lib"
     target.mkdir()
     own = {path.name for path in (tree / "site").rglob("*.so*")}
@@ -108,7 +108,7 @@ def _take_libraries(known: dict[str, Path], tree: Path, arch: str) -> tuple[str,
 
 
 def _asked_for(tree: Path, arch: str, there: AbstractSet[str]) -> set[str]:
-    """Names that programs and modules need; removes Python's modules that need others."""
+    """Names that programs and modules need; removes Python modules that need excluded ones."""
     asked: set[str] = set()
     for path in sorted(tree.rglob("*")):
         if path.is_file() and (".so" in path.name or path.parent.name == "py"):
@@ -125,7 +125,7 @@ def _needs(path: Path, arch: str) -> tuple[str, ...]:
     if found is None:
         return ()
     if found.arch != arch:
-        raise StepFailed(f"{path.name} is for {found.arch}, and the bundle for {arch}")
+        raise StepFailed(f"{path.name} is for {found.arch}, the bundle for {arch}")
     return found.needed
 
 

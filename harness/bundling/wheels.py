@@ -1,4 +1,4 @@
-"""Wheels of another architecture and Python, by the lock's hashes, unpacked as pip would."""
+"""Wheels for another architecture and Python, by the lock's hashes, unpacked like pip does."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ENVIRONMENT: Final = {"PIP_PROGRESS_BAR": "off", "PIP_NO_INPUT": "1", "PIP_USER"
 
 @dataclass(frozen=True)
 class Platform:
-    """Where wheels are to run: its name in messages, and pip's tags, best first."""
+    """A target platform: its name in messages, and pip's tags, best first."""
 
     name: str
     tags: tuple[str, ...]
 
 
 def linux(arch: str, glibc: int) -> Platform:
-    """`glibc` is the minor version that there is at least."""
+    """`glibc` is the minimum minor version."""
     new = (f"manylinux_2_{minor}_{arch}" for minor in GLIBC if minor <= glibc)
     return Platform(arch, (*new, *(f"{word}_{arch}" for word in LEGACY)))
 
@@ -49,7 +49,7 @@ def macos(arch: str, release: tuple[int, int]) -> Platform:
 def fetch(
     contents: Contents, platform: Platform, python: str, folder: Path, output: JobOutput
 ) -> tuple[Path, ...]:
-    """One wheel a package, sorted.
+    """One wheel per package, sorted.
 
     Raises StepFailed naming what the lock lacks for this platform and Python.
     """
@@ -57,17 +57,17 @@ def fetch(
     lock.write_text(contents.lock, "utf-8")
     wheels = folder / "wheels"
     message = (
-        f"no wheels of {contents.name} for {platform.name} and Python {python} that its lock has "
-        "hashes of"
+        f"no wheels of {contents.name} for {platform.name} and Python {python} with hashes in "
+        "its lock"
     )
-    hint = f"dockerfiles/{contents.name}/requirements.lock names the versions; see the log"
+    hint = f"Compare dockerfiles/{contents.name}/requirements.lock with the log."
     argv = (*_pip(), *_options(platform, python), "-d", str(wheels), "-r", str(lock))
     commands.run(argv, output, folder, (message, hint), ENVIRONMENT)
     return tuple(sorted(wheels.glob("*.whl")))
 
 
 def unpack(wheels: tuple[Path, ...], site: Path) -> None:
-    """Everything that is importable into `site`; scripts, headers and data stay out.
+    """Unpack everything importable into `site`, without scripts, headers and data.
 
     Raises StepFailed for a wheel with a path that leads out of `site`.
     """
@@ -89,7 +89,7 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None
 def _target(wheel: Path, name: str) -> str | None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise StepFailed(f"{wheel.name} has a file outside of itself: {name}")
+        raise StepFailed(f"{wheel.name} contains a path outside of the wheel: {name}")
     if path.parts[0].endswith(".data"):
         inside = path.parts[1] in ("purelib", "platlib")
         return str(PurePosixPath(*path.parts[2:])) if inside else None
@@ -99,7 +99,8 @@ def _target(wheel: Path, name: str) -> str | None:
 def _pip() -> tuple[str, ...]:
     if importlib.util.find_spec("pip") is None:
         raise StepFailed(
-            "wheels cannot be fetched: this Python has no pip", f"{sys.executable} -m ensurepip"
+            "cannot download wheels: this Python has no pip",
+            f"Run `{sys.executable} -m ensurepip`.",
         )
     return (sys.executable, "-P", "-m", "pip", "download")
 
@@ -116,7 +117,7 @@ def _options(platform: Platform, python: str) -> tuple[str, ...]:
 
 
 def _links() -> tuple[str, ...]:
-    """Folders of wheels, which pip looks into last when they come by its own variable."""
+    """Folders of wheels, which pip searches last if they are given by its own variable."""
     return tuple(
         word for link in os.environ.get("PIP_FIND_LINKS", "").split() for word in ("-f", link)
     )

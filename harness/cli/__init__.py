@@ -1,6 +1,6 @@
-"""The command line: reads arguments, calls one function, turns its end into an exit code.
+"""The command line: reads arguments, calls one function, returns its exit code.
 
-Exit: 0 ok, 1 a cell failed or a gate is broken, 2 usage or config, 130 interrupted and resumable.
+Exit codes: 0 ok, 1 a cell or gate failed, 2 usage or config, 130 interrupted and resumable.
 Everything heavy is imported inside the commands, so that `bench --help` is quick.
 """
 
@@ -30,16 +30,16 @@ from . import (
 from .command import NoColor, Project, Quiet, Verbose, epilog, options
 from .shared import Interrupted
 
-#: what an operating system says that has no room or no permission; anything else is a bug
+#: errno of a full disk or a missing permission; anything else is a bug
 REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 INTERRUPTED = 130
-SHORT = "Measure one model in every format, at every precision, on every device."
+SHORT = "Measure a model in every format, at every precision, on every device."
 EXAMPLES = (
-    "bench doctor                         what is missing here",
-    "bench init cards                     a project for your own model",
-    "bench plan scenarios/rio.yaml        what would run, and how long",
+    "bench doctor                         check this machine",
+    "bench init cards                     start a project for your own model",
+    "bench plan scenarios/rio.yaml        show what would run",
     "bench run scenarios/rio.yaml         run it",
-    "bench open                           the newest report in the browser",
+    "bench open                           open the newest report in the browser",
 )
 
 app = typer.Typer(
@@ -72,7 +72,7 @@ def bench(
     no_color: NoColor = None,
     project: Project = None,
 ) -> None:
-    """Without a command: the help."""
+    """Without a command: print the help."""
     options(quiet, verbose, no_color, project)
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -87,10 +87,10 @@ app.add_typer(lab.app, name="lab")
 
 
 def main() -> NoReturn:
-    """Entry point: no traceback for a user's mistake, the right exit code for all."""
+    """Entry point: no traceback for a user's mistake, and an exit code for everything."""
     settings.set_all(settings.Settings())
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that lacks a sign shows another
+        if hasattr(stream, "reconfigure"):  # a terminal without a character shows another
             stream.reconfigure(errors="replace")
     sys.exit(_run())
 
@@ -114,10 +114,12 @@ def _run() -> int:
         if error.errno not in REFUSED:
             return mistakes.show_bug(error)
         message = f"{error.filename or 'a file'}: {error.strerror}"
-        return _fail(BenchError(message, "Make room or give permission, then use --resume."))
-    except Exception as error:  # the boundary: a bug is told as one, with its traceback in a file
+        return _fail(
+            BenchError(message, "Free some space or grant access, then continue with --resume.")
+        )
+    except Exception as error:  # the boundary: reported as a bug, with its traceback in a file
         return mistakes.show_bug(error)
-    if code == INTERRUPTED:  # the parser has taken Ctrl-C for an exit
+    if code == INTERRUPTED:  # the parser turned Ctrl-C into an exit
         return _interrupted("interrupted")
     return code if isinstance(code, int) else 0
 

@@ -1,4 +1,4 @@
-"""The report in the person's browser, where there is one to see it in."""
+"""Opens the report in the user's browser, if there is a display."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def is_older(page: Path, run: Path) -> bool:
-    """Whether the page is missing, or the run has got results since it was written."""
+    """Whether the page is missing, or older than the run's newest result."""
     try:
         written = page.stat().st_mtime
         return any(
@@ -22,14 +22,14 @@ def is_older(page: Path, run: Path) -> bool:
 
 
 def has_display() -> bool:
-    """A browser in the terminal would show little of the pages, and take the terminal."""
+    """Text browsers do not count: they show little of the pages and take over the terminal."""
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def open_page(page: Path) -> bool:
-    """Whether a browser took it."""
+    """Whether a browser was opened."""
     if not has_display():
         return False
     try:

@@ -1,4 +1,4 @@
-"""What this machine has of all that bench can use, and how to get the rest. Changes nothing."""
+"""Checks what bench can use on this machine, and how to get the rest. Changes nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEAST_FREE_BYTES = 12 * 10**9
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `optional`: bench works without it, less well."""
+    """One check; `optional`: bench works without it, but less well."""
 
     state: State
     what: str
@@ -31,12 +31,12 @@ class Finding:
     advice: str = ""
 
     def texts(self) -> tuple[str, str, str, str]:
-        """For a table: mark, what, seen, what to do."""
+        """A table row: mark, what, seen, what to do."""
         return MARKS[self.state], self.what, self.seen, self.advice
 
 
 def examine() -> list[Finding]:
-    """Every finding, in the order in which a run needs the things."""
+    """Every finding, in the order in which a run needs them."""
     checks: tuple[Callable[[], Finding], ...] = (
         _python, _packages, _docker, _debootstrap, _venv_tools, _sandbox,
         _project, _cache, _cpus, _memory, _governor, _load,
@@ -45,7 +45,7 @@ def examine() -> list[Finding]:
 
 
 def is_ready(findings: Sequence[Finding]) -> bool:
-    """Nothing that bench cannot do without is missing."""
+    """Nothing that bench requires is missing."""
     return all(finding.state != "missing" for finding in findings)
 
 
@@ -77,7 +77,7 @@ def _packages() -> Finding:
         return Finding(
             "missing",
             "packages",
-            f"without {', '.join(lacking)}",
+            f"{', '.join(lacking)} not found",
             "install them with `pip install bench-harness`",
         )
     return Finding("ok", "packages", "all installed")
@@ -94,14 +94,12 @@ def _installed(name: str) -> bool:
 def _docker() -> Finding:
     reason = docker_available()
     if reason is None:
-        return Finding("ok", "Docker", "a daemon answers")
-    return Finding(
-        "optional", "Docker", "cannot be used; environments (venv) are used instead", reason
-    )
+        return Finding("ok", "Docker", "daemon running")
+    return Finding("optional", "Docker", "unavailable; using virtual environments instead", reason)
 
 
 def _sandbox() -> Finding:
-    """One of the two confines models; without either, `--engine venv` has to be typed."""
+    """One of the two confines models; without either, `--engine venv` must be given."""
     reason = bubblewrap.why_not()
     if reason is None:
         return Finding("ok", "bubblewrap", "environments are confined")
@@ -115,7 +113,7 @@ def _debootstrap() -> Finding:
     path = shutil.which("debootstrap")
     if path:
         return Finding("ok", "debootstrap", path)
-    advice = "only to make the base image without a registry: apt-get install debootstrap"
+    advice = "only needed to build the base image without a registry: apt-get install debootstrap"
     return Finding("optional", "debootstrap", "not found", advice)
 
 
@@ -125,7 +123,7 @@ def _venv_tools() -> Finding:
         return Finding(
             "missing",
             "util-linux",
-            f"no {', '.join(lacking)}",
+            f"{', '.join(lacking)} not found",
             "install it with `apt-get install util-linux`",
         )
     return Finding("ok", "util-linux", "taskset and prlimit")
@@ -135,7 +133,12 @@ def _project() -> Finding:
     folder = marked(Path.cwd())
     if folder:
         return Finding("ok", "project", str(folder))
-    return Finding("optional", "project", f"no {MARK} here or above", "start one with `bench init`")
+    return Finding(
+        "optional",
+        "project",
+        f"no {MARK} here or in a parent folder",
+        "start one with `bench init`",
+    )
 
 
 def _cache() -> Finding:
@@ -145,7 +148,7 @@ def _cache() -> Finding:
         return Finding(
             "missing",
             "cache",
-            f"{root} cannot be written",
+            f"{root} is not writable",
             "point BENCH_CACHE at a writable folder",
         )
     free = shutil.disk_usage(existing).free
@@ -155,13 +158,13 @@ def _cache() -> Finding:
             "missing",
             "cache",
             seen,
-            "free 12 GB for all images (`bench prune`), or point BENCH_CACHE at another disk",
+            "free 12 GB for the images (`bench prune`), or point BENCH_CACHE at another disk",
         )
     return Finding("ok", "cache", seen)
 
 
 def _cpus() -> Finding:
-    asked = hasattr(os, "sched_getaffinity")  # macOS pins no process
+    asked = hasattr(os, "sched_getaffinity")  # macOS cannot pin a process
     usable = len(os.sched_getaffinity(0)) if asked else os.cpu_count()
     return Finding("ok", "CPUs", f"{usable} usable, {platform.machine()}")
 
@@ -182,11 +185,9 @@ def _governor() -> Finding:
 
     state = read_state()
     if state.governor is None:
-        return Finding(
-            "optional", "clock", "no cpufreq here (a virtual machine?)", "expect more noise"
-        )
+        return Finding("optional", "clock", "no cpufreq (virtual machine?)", "expect more noise")
     good = state.governor == "performance"
-    advice = "" if good else "for steady numbers: cpupower frequency-set -g performance"
+    advice = "" if good else "to reduce noise: cpupower frequency-set -g performance"
     return Finding("ok" if good else "optional", "clock", f"governor {state.governor}", advice)
 
 

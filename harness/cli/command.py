@@ -1,4 +1,4 @@
-"""How commands are registered: with a short help that is not cut, examples, and common options."""
+"""Registers commands with a short help that is never truncated, examples and common options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Project = Annotated[
     typer.Option(
         "--project",
         metavar="DIR",
-        help="The project's folder; also BENCH_PROJECT.",
+        help="Project folder; also BENCH_PROJECT.",
     ),
 ]
 
@@ -29,7 +29,7 @@ Project = Annotated[
 def options(
     quiet: Quiet = None, verbose: Verbose = None, no_color: NoColor = None, project: Project = None
 ) -> None:
-    """Take the options of every command; what stands nearer to the end of the line wins."""
+    """Apply the common options; the last one on the command line wins."""
     color = None if no_color is None else not no_color
     settings.update(quiet=quiet, verbose=verbose, color=color, project=project)
 
@@ -63,7 +63,7 @@ def group(short: str, examples: Sequence[str] = (), *, no_args_is_help: bool = T
 
 
 def callback(app: typer.Typer) -> Callable[[Function], Function]:
-    """Register what a group does without a subcommand; it takes the options of every command."""
+    """Register what a group does without a subcommand; it takes the common options."""
 
     def register(function: Function) -> Function:
         app.callback()(_with_options(function))
@@ -73,7 +73,7 @@ def callback(app: typer.Typer) -> Callable[[Function], Function]:
 
 
 def epilog(examples: Sequence[str]) -> str | None:
-    """Examples as lines of their own: `\\b` keeps a help's writer from joining them."""
+    """Examples, one per line: `\\b` prevents rewrapping."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)]) if examples else None
 
 

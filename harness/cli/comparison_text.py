@@ -1,4 +1,4 @@
-"""Comparisons and noise in words, for the terminal. Pure; `console` prints them."""
+"""Formats comparisons and noise for the terminal. Pure; `console` prints them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..analysis.noise_floor import Noise
 from ..export import figure
 from ..records import Interval
 
-#: two ratios this close are one and the same to a reader
+#: ratios that differ by less are shown as one
 APART = 0.02
-#: pairs whose notes fit on a screen
+#: up to this many pairs, notes are shown per pair
 FEW = 3
 _QUICK = {
     True: "quick agrees with full",
-    False: "quick does not agree with full",
+    False: "quick disagrees with full",
     None: "inconclusive: quick and full differ within the noise floor of this device",
 }
 COLUMNS = ("cell", "old ms", "new ms", "ratio", "95 % interval", "verdict", "trials")
@@ -28,18 +28,18 @@ def comparison_rows(compared: Compared) -> list[tuple[str, ...]]:
 
 
 def comparison_notes(compared: Compared) -> list[str]:
-    """What was left out, what is suspect, what else differs.
+    """What was not compared, what is suspect, and what else differs.
 
-    Of many pairs each thing once, with how many it is said of; `--cells` and `--json` have it all.
+    Many pairs are summarised with counts; `--cells` and `--json` list everything.
     """
-    lines = [] if compared.told else ["no cell can be compared"]
+    lines = [] if compared.told else ["no cells could be compared"]
     pairs = [pair for pair in compared.pairs if pair.comparison]
     of = _notes_each if len(pairs) <= FEW else _notes_together
     left: dict[str, list[str]] = {}
     for pair in compared.pairs:
         if pair.comparison is None:
             left.setdefault(pair.left_out, []).append(_name(pair))
-    left_out = [f"left out: {_some(names)}: {why}" for why, names in left.items()]
+    left_out = [f"not compared: {_some(names)}: {why}" for why, names in left.items()]
     return lines + of(pairs) + left_out + _differences(compared)
 
 
@@ -59,11 +59,13 @@ def _notes_together(pairs: Sequence[Pair]) -> list[str]:
     few = {pair.comparison.reason for pair in pairs if pair.comparison}
     found = {
         **{why: [p for p in pairs if p.comparison and p.comparison.reason == why] for why in few},
-        "suspect in one run or both; `--cells A B` shows why": [p for p in pairs if _suspects(p)],
-        "within the noise floor of its device (see `bench check-noise`)": [
+        "suspect in one or both runs; use `--cells A B` for the reasons": [
+            p for p in pairs if _suspects(p)
+        ],
+        "difference within the noise floor of the device (see `bench check-noise`)": [
             p for p in pairs if p.notes
         ],
-        "trials disagree: the ratio is that of the trials' medians, not of the medians shown": [
+        "trials disagree: the ratio is of trial medians, not of the medians shown": [
             p for p in pairs if _two_ratios(p)
         ],
     }
@@ -83,15 +85,13 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _two_ratios(pair: Pair) -> list[str]:
-    """Where trials disagree, the ratio of their medians is not that of the numbers beside it."""
+    """If trials disagree, the ratio of trial medians differs from that of the medians shown."""
     if not (pair.comparison and pair.old and pair.new and pair.old.p50 and pair.new.p50):
         return []
     shown, ratio = pair.new.p50.value / pair.old.p50.value, pair.comparison.ratio.value
     if abs(shown / ratio - 1) <= APART:
         return []
-    return [
-        f"trials disagree: the ratio is that of their medians; the medians shown give {shown:.3f}"
-    ]
+    return [f"trials disagree: the ratio is of trial medians; the medians shown give {shown:.3f}"]
 
 
 def noise_lines(noise: Noise) -> list[str]:
@@ -154,7 +154,7 @@ def _interval(ratio: Interval) -> str:
 
 
 def _differences(compared: Compared) -> list[str]:
-    """What differs everywhere once, then what differs for some cells."""
+    """What differs for all cells, then what differs for some."""
     lines = [f"differs: {_change(d)}" for d in compared.differences]
     cells: dict[Difference, list[str]] = {}
     usable = [pair for pair in compared.pairs if pair.comparison]
@@ -165,7 +165,7 @@ def _differences(compared: Compared) -> list[str]:
         where = "" if len(names) == len(usable) else f" ({', '.join(names[:3])}"
         where += ", …)" if where and len(names) > 3 else ")" if where else ""
         lines.append(f"differs: {_change(difference)}{where}")
-    return lines or ["nothing that was recorded differs"]
+    return lines or ["no recorded setting differs"]
 
 
 def _change(difference: Difference) -> str:
@@ -174,7 +174,7 @@ def _change(difference: Difference) -> str:
 
 
 def _short(value: str) -> str:
-    """A hash by its beginning, what was not recorded as such."""
+    """Hashes are truncated; an empty value was not recorded."""
     name, _, rest = value.rpartition(":")
     if len(rest) == 64:
         return f"{name}:{rest[:12]}…" if name else f"{rest[:12]}…"

@@ -1,4 +1,4 @@
-"""What a shell offers for TAB. Reads names of files only, so that it is quick; never raises."""
+"""Shell completion. Reads only file names, to be fast; never raises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FOR_SHELLS = frozenset("$`\"'\\;&|<>(){}[]*?!#")
 
 
 def _offers(names: Callable[[], Iterable[str]]) -> Offer:
-    """Those of `names` that begin as what was typed; nothing where they cannot be read."""
+    """The `names` that start with the typed text; nothing if they cannot be read."""
 
     def offer(incomplete: str) -> list[str]:
         with suppress(BenchError, OSError):
@@ -31,7 +31,7 @@ def _is_plain(text: str) -> bool:
 
 
 def scenarios(incomplete: str) -> list[str]:
-    """The project's scenario files, and any YAML file or folder that the typed path leads to."""
+    """The project's scenario files, and any YAML file or folder at the typed path."""
     typed = Path(incomplete)
     folder = typed if incomplete.endswith("/") else typed.parent
     found: list[Path] = []

@@ -1,4 +1,4 @@
-"""All that a person sees in the terminal. Results go to stdout, progress and log to stderr."""
+"""All terminal output. Results go to stdout, progress and log to stderr."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..errors import BenchError
 from ..printable import printable
 from . import settings
 
-#: JSON itself escapes those below
+#: control characters that JSON itself does not escape
 _CONTROLS = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 #: columns of what is not a terminal: a file or a pipe does not wrap
 WIDE = 160
@@ -124,5 +124,5 @@ def json_line(record: Any) -> None:
 
 
 def json_text(text: str) -> None:
-    """JSON on stdout: what commands a terminal is written as an escape, and means the same."""
+    """JSON on stdout; terminal control characters become JSON escapes of the same meaning."""
     print(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text), flush=True)

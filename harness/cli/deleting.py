@@ -1,4 +1,4 @@
-"""Shows what would be deleted, asks, deletes: the same way for runs, images and the cache."""
+"""Shows what would be deleted, asks, and deletes: for runs, images and the cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def show_and_delete(found: Sequence[Deletion], *, dry_run: bool, yes: bool) -> None:
-    """Nothing is deleted with `dry_run`, or before a person or `--yes` agreed."""
+    """Nothing is deleted with `dry_run`, or without confirmation or `--yes`."""
     from . import console, stored_text
     from .human import size
 

@@ -1,4 +1,4 @@
-"""Devices in words, for the terminal. Pure; `console` prints them."""
+"""Formats devices for the terminal. Pure; `console` prints them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ..records import DeviceState
 from ..targets.check import Check, CheckedDevice, Cleaned
 from ..targets.discover import Offer
 
-COLUMNS = ("device", "kind", "state", "what it is", "now", "labels")
+COLUMNS = ("device", "kind", "state", "hardware", "now", "labels")
 MARKS = {"ok": "ok", "failed": "!!", "skipped": "--"}
 
 
@@ -24,7 +24,7 @@ def device_row(device: CheckedDevice) -> tuple[str, ...]:
 
 
 def why_not(device: CheckedDevice) -> str:
-    """`pixel: battery at 12 % … → charge it`; empty for a device that can be used."""
+    """`pixel: battery at 12 % … → Charge it.`; empty for a usable device."""
     if device.state == "ready":
         return ""
     reason = device.reason.removeprefix(f"{device.name}: ")
@@ -33,28 +33,28 @@ def why_not(device: CheckedDevice) -> str:
 
 
 def check_lines(check: Check) -> list[str]:
-    """The step with what was seen, and what to do where it failed."""
+    """The step and its result, and what to do if it failed."""
     line = f"{MARKS[check.outcome]} {check.step:<10} {check.seen}"
     return [line, f"   → {check.hint}"] if check.hint else [line]
 
 
 def offer_lines(offer: Offer) -> list[str]:
-    """What was found, and the file for it."""
+    """The phone found, and a device file for it."""
     if offer.known_as:
-        return [f"# {offer.serial}: devices/{offer.known_as}.yaml has it"]
+        return [f"# {offer.serial}: already in devices/{offer.known_as}.yaml"]
     if not offer.yaml:
-        return [f"# {offer.serial}: cannot be used yet: {offer.reason} → {offer.hint}"]
+        return [f"# {offer.serial}: not usable yet: {offer.reason} → {offer.hint}"]
     return [f"# devices/{offer.name}.yaml", *offer.yaml.splitlines()]
 
 
 def cleaned_lines(cleaned: Cleaned) -> list[str]:
-    """What was put back, what was removed."""
-    lines = [f"{cleaned.name}: put back {what}" for what in cleaned.restored]
+    """What was restored and removed."""
+    lines = [f"{cleaned.name}: restored {what}" for what in cleaned.restored]
     lines += [f"{cleaned.name}: removed {path}" for path in cleaned.removed]
     size = f"{cleaned.bytes / 1e6:.1f} MB"
     return [
         *lines,
-        f"{cleaned.name}: " + (size if cleaned.removed else "nothing of ours was there"),
+        f"{cleaned.name}: " + (size if cleaned.removed else "nothing to remove"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`bench devices`: which can be used, why others cannot, one device step by step."""
+"""`bench devices`: list, diagnose, discover and clean devices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..targets.check import Check
 
 app = group(
-    "List, diagnose and clean the devices of devices/.",
+    "List, diagnose and clean devices.",
     ["bench devices", "bench devices check pixel", "bench devices discover --write"],
     no_args_is_help=False,
 )
@@ -30,7 +30,7 @@ app = group(
 
 @callback(app)
 def devices_list(context: typer.Context, json: AsJson = False) -> None:
-    """List every device with its state, and why one cannot be used; see docs/devices.md."""
+    """List every device with its state, and why it is unavailable; see docs/devices.md."""
     from ..serial import dumps
     from ..targets import check
     from . import console, device_text
@@ -50,9 +50,9 @@ def devices_list(context: typer.Context, json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-@command(app, "Diagnose one device step by step.", ["bench devices check pixel"], "check")
+@command(app, "Diagnose a device step by step.", ["bench devices check pixel"], "check")
 def devices_check(name: DeviceName, engine: Engine = "auto", json: AsJson = False) -> None:
-    """Diagnose one device: connection, permission, space, clocks, runtime, one inference.
+    """Diagnose a device: connection, permissions, space, clocks, runtime, one inference.
 
     Exit code 1: a step failed."""
     from ..serial import dumps
@@ -83,7 +83,7 @@ def devices_check(name: DeviceName, engine: Engine = "auto", json: AsJson = Fals
 
 @command(
     app,
-    "Find phones of the adb server, and write their files.",
+    "Find phones on the adb server.",
     ["bench devices discover", "bench devices discover --write"],
     "discover",
 )
@@ -91,7 +91,7 @@ def devices_discover(
     write: Annotated[bool, typer.Option("--write", help="Write the files to devices/.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Find the phones of the running adb server, and print a device file for each."""
+    """Find phones on the running adb server, and print a device file for each."""
     from ..serial import dumps
     from ..targets import discover as finder
     from . import console, device_text
@@ -99,7 +99,7 @@ def devices_discover(
     space = workspace()
     offers = finder.discover(inventory_of(space).devices)
     if not offers:
-        console.note("no device on the adb server: plug one in, and allow USB debugging on it")
+        console.note("no device on the adb server: connect one and allow USB debugging on it")
     for offer in offers:
         if write and offer.yaml:
             path = finder.write(offer, space.project / "devices")
@@ -111,9 +111,9 @@ def devices_discover(
                 console.say(line)
 
 
-@command(app, "Restore a device, and remove bench's files from it.", name="clean")
+@command(app, "Restore a device and remove bench's files from it.", name="clean")
 def devices_clean(name: DeviceName, json: AsJson = False) -> None:
-    """Restore a device's settings, and remove everything that bench keeps on it."""
+    """Restore a device's settings and remove all of bench's files from it."""
     from ..serial import dumps
     from ..targets import check
     from . import console, device_text

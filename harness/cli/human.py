@@ -1,4 +1,4 @@
-"""Seconds, bytes and ages as people read and write them. Pure."""
+"""Durations, sizes and ages as people read and write them. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """An estimate, no finer than it can be: `about 40 s`, `about 12 min`, `about 2 h 10 min`."""
+    """A rounded estimate: `about 40 s`, `about 12 min`, `about 2 h 10 min`."""
     if seconds < 55:
         return f"about {max(10, 10 * int(seconds / 10 + 0.5))} s"
     minutes = max(1, int(seconds / 60 + 0.5))
@@ -43,7 +43,7 @@ def clock(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """`812 B`, `4.9 MB`, `1.2 GB`; powers of 1000, as disks and networks count."""
+    """`812 B`, `4.9 MB`, `1.2 GB`; powers of 1000."""
     if count < 1000:
         return f"{int(count)} B"
     for unit in ("kB", "MB", "GB", "TB"):
@@ -65,12 +65,12 @@ def read_age(text: str) -> float:
     """Seconds of `12h`, `30d`, `4w`; raises UsageError for anything else."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([hdw])\s*", text)
     if not found:
-        raise UsageError(f"--older-than {text}: no age", "Write it as 12h, 30d or 4w.")
+        raise UsageError(f"--older-than {text}: not an age", "Write it as 12h, 30d or 4w.")
     return float(found[1]) * UNITS_S[found[2]]
 
 
 def local_time(iso: str) -> str:
-    """An ISO time in the time zone of this machine, to the minute; itself where it is none."""
+    """An ISO time in local time, to the minute; any other text unchanged."""
     try:
         return datetime.datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError):

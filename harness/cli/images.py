@@ -1,4 +1,4 @@
-"""`bench images`: the containers that models are converted and run in."""
+"""`bench images`: the containers in which models are converted and run."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .deleting import show_and_delete
 from .shared import DryRun, Engine, Yes
 
 app = group(
-    "List, build and delete the containers of formats.",
+    "List, build and delete images.",
     ["bench images list", "bench images build onnx", "bench images bundle onnx --arch aarch64"],
 )
 
 
-@command(app, "List images, and whether they are built.", name="list")
+@command(app, "List images and whether they are built.", name="list")
 def images_list(engine: Engine = "auto") -> None:
-    """List the images that formats need, and whether they are built."""
+    """List the images that formats need and whether they are built."""
     from ..run import one_off
     from . import console
 
     console.show_rows("", ("image", "engine", "reference", "size"), one_off.list_images(engine))
 
 
-@command(app, "Build images that are not built.", ["bench images build onnx tflite"], "build")
+@command(app, "Build missing images.", ["bench images build onnx tflite"], "build")
 def images_build(
     names: Annotated[
         list[str] | None,
@@ -35,7 +35,7 @@ def images_build(
     ] = None,
     engine: Engine = "auto",
 ) -> None:
-    """Build images; an unchanged one is left as it is. The log's lines are shown with -v."""
+    """Build images that are missing or out of date. Use -v to see the build log."""
     from ..run import one_off
     from . import console
     from .human import duration
@@ -53,9 +53,9 @@ def images_build(
         raise failed[0]
 
 
-@command(app, "Make the base image from Debian's packages.", name="base")
+@command(app, "Build the base image from Debian packages.", name="base")
 def images_base() -> None:
-    """Make the base image from Debian's packages, where no image registry answers."""
+    """Build the base image from Debian packages, for use without an image registry."""
     from ..run import one_off
     from . import console
 
@@ -64,7 +64,7 @@ def images_base() -> None:
 
 @command(
     app,
-    "Make an image's runtime as one file for a device.",
+    "Build a runtime bundle for a device.",
     ["bench images bundle onnx --arch aarch64"],
     "bundle",
 )
@@ -72,7 +72,9 @@ def images_bundle(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A folder of dockerfiles/.", autocompletion=complete.images
+            metavar="NAME",
+            help="Image name: a folder in dockerfiles/.",
+            autocompletion=complete.images,
         ),
     ],
     arch: Annotated[
@@ -85,28 +87,28 @@ def images_bundle(
         ),
     ] = "aarch64",
     again: Annotated[
-        bool, typer.Option("--again", help="Rebuild it with Debian's present packages.")
+        bool, typer.Option("--again", help="Rebuild with Debian's current packages.")
     ] = False,
 ) -> None:
-    """Make the runner of an image as one file, for devices without Docker."""
+    """Build an image's runner as a single file, for devices without Docker."""
     from ..run import one_off
     from . import console
     from .human import duration
 
     made = one_off.make_bundle(name, arch, again, console.detail)
-    state = "unchanged" if made.cached else f"made in {duration(made.seconds)}"
+    state = "unchanged" if made.cached else f"built in {duration(made.seconds)}"
     size = f"{made.size_bytes / 1e6:.1f} MB"
     console.say(f"{made.name}  {made.arch}  {state}  {size}  {made.path}  sha256:{made.sha256}")
 
 
 @command(
     app,
-    "Delete images and environments of older files.",
+    "Delete outdated images and environments.",
     ["bench images prune --dry-run"],
     "prune",
 )
 def images_prune(engine: Engine = "auto", dry_run: DryRun = False, yes: Yes = False) -> None:
-    """Delete images and environments of older files, and what builds have left."""
+    """Delete outdated images and environments, and the remains of builds."""
     from ..housekeeping.deletion import of_old_images
 
     show_and_delete(of_old_images(engine), dry_run=dry_run, yes=yes)

@@ -1,4 +1,4 @@
-"""`bench run` and what is made of a run: report, open, export."""
+"""`bench run`, and what is made from a run: report, open, export."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ app = typer.Typer()
 def run(
     scenario: ScenarioPath,
     only: Only = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="As `bench plan`.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the newest unfinished run.")
     ] = False,
@@ -58,16 +58,16 @@ def run(
         bool,
         typer.Option(
             "--profile-layers/--no-profile-layers",
-            help="Ask each runtime what ran where, in a pass of its own.",
+            help="Record where each layer ran, in a separate pass.",
         ),
     ] = True,
     report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Write the pages at the end.")
+        bool, typer.Option("--report/--no-report", help="Write the report at the end.")
     ] = True,
 ) -> None:
-    """Build, convert, check, measure and score every cell of a scenario, then write its report.
+    """Build, convert, check, measure and score every cell of a scenario, and write its report.
 
-    Exit code 1: a cell failed or a gate is broken. 130: interrupted, to be resumed.
+    Exit code 1: a cell or gate failed. 130: interrupted; continue with --resume.
     """
     from ..analysis import verdict
     from ..report.build import BUGS
@@ -114,11 +114,11 @@ def run(
 
 @command(
     app,
-    "Write the pages of a run again.",
+    "Rebuild the report of a run.",
     ["bench report", "bench report 20261122T104300-rio --out /tmp/pages"],
 )
 def report(run: RunName = "latest", out: OutPath = None) -> None:
-    """Write the pages of a run again, and print the path of the first one."""
+    """Rebuild the report of a run, and print the path of its first page."""
     from . import console
 
     if out and not next(path for path in (out, *out.parents) if path.exists()).is_dir():
@@ -130,19 +130,17 @@ def report(run: RunName = "latest", out: OutPath = None) -> None:
 
 @command(
     app,
-    "Open a run's report in the browser.",
+    "Open the report of a run in the browser.",
     ["bench open", "bench open 20261122T104300-rio", "bench open --print"],
     name="open",
 )
 def open_report(
     run: RunName = "latest",
-    print_only: Annotated[
-        bool, typer.Option("--print", help="Print the page's address only.")
-    ] = False,
+    print_only: Annotated[bool, typer.Option("--print", help="Only print its address.")] = False,
 ) -> None:
-    """Open the report of a run in the browser; write it first where it is missing or older.
+    """Open the report of a run in the browser, rebuilt first if it is missing or out of date.
 
-    Where there is no display, the page's address is printed.
+    Without a display, print its address.
     """
     from . import browser, console
 
@@ -156,7 +154,7 @@ def open_report(
 
 @command(
     app,
-    "Write a run as one row a cell, for other programs.",
+    "Export a run as one row per cell.",
     ["bench export latest -f markdown", "bench export RUN -f parquet -o run.parquet"],
 )
 def export(
@@ -173,7 +171,7 @@ def export(
     ] = "csv",
     out: OutPath = None,
 ) -> None:
-    """Write a run as one row per cell, to stdout or to a file."""
+    """Export a run as one row per cell, to stdout or to a file."""
     from .. import export as exports
     from ..store import read_run
     from .shared import runs_named, write_out
@@ -199,7 +197,7 @@ def _run_folder(plan: Planned, resume: bool) -> Path:
     if found is None:
         raise UsageError(
             f"nothing to resume: no unfinished run of this scenario in {plan.space.runs}",
-            "Start one without --resume; a changed scenario or --only makes another plan.",
+            "Start a new run without --resume.",
         )
     return found
 
@@ -217,7 +215,7 @@ def _todo(plan: Planned, folder: Path) -> list[Cell]:
 def _announced(folder: Path, plan: Planned, todo: list[Cell], expected: Expected) -> str:
     from .plan_text import counted, estimate_text
 
-    devices = ", ".join(dict.fromkeys(cell.device for cell in todo)) or "no device"
+    devices = ", ".join(dict.fromkeys(cell.device for cell in todo)) or "no devices"
     trials = counted(len(todo) * expected.trials, "trial")
     return (
         f"run {folder.name}: {counted(len(todo), 'cell')} on {devices}, {trials}, "
@@ -231,7 +229,7 @@ def _resumed() -> str:
 
 
 def write_report(run: Path, out: Path, space: Workspace, live: bool = False) -> Path:
-    """The first page of the report that is written to `out`; `live`: the run goes on."""
+    """Write the report to `out`; its first page. `live`: the run is not finished."""
     from ..analysis import noise_floor
     from ..report.build import build_run
     from ..report.pictures import CocoPictures

@@ -15,7 +15,7 @@ app = group(
 )
 
 
-@command(app, "Start the lab's devices, and wait for them.", ["sudo bench lab up phone"], "up")
+@command(app, "Start the lab's devices.", ["sudo bench lab up phone"], "up")
 def lab_up(
     names: Annotated[
         list[str] | None,
@@ -26,7 +26,7 @@ def lab_up(
         ),
     ] = None,
 ) -> None:
-    """Start the lab's devices, and wait until they answer. `bench devices` lists them then."""
+    """Start the lab's devices and wait until they answer; `bench devices` then lists them."""
     from ..lab import upkeep
     from . import console
 
@@ -34,18 +34,18 @@ def lab_up(
     lab_status()
 
 
-@command(app, "End the lab; this machine is left as it was.", name="down")
+@command(app, "Stop the lab and undo its changes.", name="down")
 def lab_down() -> None:
-    """End the lab, and leave this machine as it was; the devices' roots stay in the cache."""
+    """Stop the lab and undo its changes to this machine; the root file systems stay cached."""
     from ..lab import upkeep
     from . import console
 
     upkeep.down(console.say)
 
 
-@command(app, "Show which of its devices run, and where.", name="status")
+@command(app, "Show the lab's devices.", name="status")
 def lab_status() -> None:
-    """Show which of the lab's devices run, how to reach them, and what they take."""
+    """Show the lab's devices: state, address and disk usage."""
     from ..lab import upkeep
     from . import console
 
@@ -55,7 +55,7 @@ def lab_status() -> None:
 
 @command(
     app,
-    "Inject a fault into one of its devices, or end it.",
+    "Inject or clear a fault.",
     ["bench lab fault phone reboot", "bench lab fault jetson heat 95"],
     "fault",
 )
@@ -67,11 +67,13 @@ def lab_fault(
         ),
     ],
     name: Annotated[
-        str, typer.Argument(metavar="FAULT", help="See docs/lab.md; a wrong name lists them.")
+        str, typer.Argument(metavar="FAULT", help="See docs/lab.md; an unknown name lists all.")
     ],
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="How much, where it has one.")] = "",
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", help="Value of the fault, if it takes one.")
+    ] = "",
 ) -> None:
-    """Inject a fault into one of the lab's devices, or end one."""
+    """Inject a fault into one of the lab's devices, or clear it."""
     from ..lab import upkeep
     from . import console
 

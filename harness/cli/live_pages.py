@@ -1,4 +1,4 @@
-"""A run's pages while it goes on: written again as cells get numbers, between two trials."""
+"""Updates the report during a run, between two trials, as results arrive."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SOONEST_S = 15.0
 
 
 class LivePages:
-    """Passes events on, and writes the pages with `write` as cells get numbers.
+    """Passes events on, and writes the pages with `write` as results arrive.
 
-    It takes a tenth of the time at most: what is measured waits meanwhile.
+    It takes at most a tenth of the time: measuring waits meanwhile.
     """
 
     def __init__(self, write: Callable[[], Path], events: Callable[..., None]) -> None:

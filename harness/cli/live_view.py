@@ -1,6 +1,6 @@
-"""A run's present state on a terminal: what runs, what is next, how long still. Pure.
+"""The live view of a run: what runs, what is next, time left. Pure.
 
-Every row fits the width that is given; a cell is named by what sets it apart in its row.
+Every row fits the given width; a cell is named by what distinguishes it from the others.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def bar(done: int, total: int, width: int) -> str:
 
 
 def label(cell: Cell, cells: list[Cell]) -> str:
-    """`onnx fp32 t2`: format, precision, and what else is not the same for all of them."""
+    """`onnx fp32 t2`: format, precision, and what else varies among the cells."""
     parts = [cell.format, cell.precision]
     if len({c.model for c in cells}) > 1:
         parts.insert(0, cell.model)

@@ -1,7 +1,7 @@
-"""A run's moments in words, one line each, for what is no terminal: a file, a pipe, a CI job.
+"""The events of a run as log lines, for a file, a pipe or a CI job.
 
-A step is said when it begins and when it ends, with its time, how many of how many, and how long
-the run will still take.
+A step is logged when it begins and when it ends, with its duration, the progress and the time
+left.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from .progress import DeviceProgress, Moment, Progress
 
 
 def text_of(moment: Moment, progress: Progress, *, with_left: bool = True) -> str:
-    """The line, after the time since the start; empty for what is said elsewhere.
+    """The line, with the time since the start; empty for what is shown elsewhere.
 
-    `with_left`: how long the run still takes, where something has ended.
+    `with_left`: append the time left when something ends.
     """
     said = _SAID[moment.what](moment, progress)
     if with_left and moment.what in _ENDS:
@@ -22,7 +22,7 @@ def text_of(moment: Moment, progress: Progress, *, with_left: bool = True) -> st
 
 
 def still_running(progress: Progress) -> str:
-    """For a long silence: what runs, and since when; empty where nothing does."""
+    """After a long silence: what is running, and for how long; empty if nothing is."""
     now = progress.clock()
     running = [f"{name} ({duration(now - began)})" for name, began in progress.running.items()]
     running += [
@@ -36,7 +36,7 @@ def still_running(progress: Progress) -> str:
 
 
 def doing(device: DeviceProgress) -> str:
-    """What a device is at."""
+    """What a device is doing."""
     if device.waits_for:
         return device.waits_for
     if device.phase == "checks":
@@ -105,7 +105,7 @@ def _result(moment: Moment, progress: Progress) -> str:
 
 
 def _pages(moment: Moment, progress: Progress) -> str:
-    return f"pages so far: {moment.detail}"
+    return f"report so far: {moment.detail}"
 
 
 def _log(moment: Moment, progress: Progress) -> str:

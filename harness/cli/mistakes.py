@@ -1,4 +1,4 @@
-"""Mistakes on the command line in one line and one hint; bugs in one line and a file."""
+"""Mistakes on the command line as one line and a hint; bugs as one line and a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import UsageError
 
 
 def usage_error(error: typer.TyperException) -> UsageError:
-    """What the parser says of a command line, in the words of our own errors."""
+    """The parser's error, worded like bench's own."""
     text = " ".join(error.format_message().split()).rstrip(".")
     text = text[:1].lower() + text[1:]
     text = re.sub(r"\. Did you mean (.*)\?$", r"; did you mean \1?", text)
@@ -25,20 +25,20 @@ def usage_error(error: typer.TyperException) -> UsageError:
 
 
 def show_bug(error: Exception) -> int:
-    """Write the traceback to a file that is ready for an issue, and name both; the exit code."""
+    """Write the traceback to a file for an issue, and show its path; the exit code."""
     from ..bugs import bug_report
     from . import console
 
     report = bug_report(error, " ".join(["bench", *sys.argv[1:2]]))
     path = _write(report.text)
     console.show_failure(
-        "bug", report.line.removeprefix("bug: "), f"Report it with the text in {path}."
+        "bug", report.line.removeprefix("bug: "), f"Report it with the contents of {path}."
     )
     return 1
 
 
 def _write(text: str) -> Path:
-    """In the cache's logs; in a temporary folder where that cannot be written."""
+    """Into the cache's logs, or into a temporary folder if that is not writable."""
     from ..workspace import cache_root
 
     name = time.strftime("bug-%Y%m%dT%H%M%S.txt")
@@ -49,4 +49,4 @@ def _write(text: str) -> Path:
         except OSError:
             continue
         return folder / name
-    return Path("(no folder can be written)")
+    return Path("(no writable folder)")

@@ -1,4 +1,4 @@
-"""`bench check-noise`: how small a change a device can show."""
+"""`bench check-noise`: the smallest change that a device can detect."""
 
 from __future__ import annotations
 
@@ -29,20 +29,22 @@ app = typer.Typer()
 
 @command(
     app,
-    "Find how small a change a device can show.",
+    "Find the smallest change that a device can detect.",
     ["bench check-noise --device local", "bench check-noise --device pixel --profile quick"],
     "check-noise",
 )
 def check_noise(
     device: Annotated[
         str,
-        typer.Option(metavar="NAME", help="A file of devices/.", autocompletion=complete.devices),
+        typer.Option(
+            metavar="NAME", help="Device name: a file in devices/.", autocompletion=complete.devices
+        ),
     ] = "local",
     model: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="A folder of models/; default: the first.",
+            help="Model name; default: the first in models/.",
             autocompletion=complete.models,
         ),
     ] = "",
@@ -63,7 +65,7 @@ def check_noise(
     engine: Engine = "auto",
     json: AsJson = False,
 ) -> None:
-    """Measure one cell against itself: how small a change a device shows, and what disturbs it."""
+    """Measure a cell against itself: the smallest detectable change, and what causes the noise."""
     from ..analysis import host_noise, noise_floor
     from ..run import pipeline
     from ..runner.job import TRIALS, TRUSTED
@@ -73,7 +75,7 @@ def check_noise(
 
     if profile not in TRUSTED:
         raise UsageError(
-            f"--profile {profile}: no such profile", f"Choose one of {', '.join(TRUSTED)}."
+            f"--profile {profile}: unknown profile", f"Choose one of {', '.join(TRUSTED)}."
         )
     space = project_here()
     _check_names(space, device, model, format)
@@ -104,7 +106,7 @@ def check_noise(
 
 
 def _check_names(space: Workspace, device: str, model: str, format: str) -> None:
-    """Raises UsageError here: the person has typed these, and no scenario's file."""
+    """Raises UsageError: these names come from the command line, not from a scenario file."""
     from ..formats import REGISTRY
     from ..scenario.mistakes import neighbours
 
@@ -115,7 +117,8 @@ def _check_names(space: Workspace, device: str, model: str, format: str) -> None
     ):
         if name and name not in known:
             raise UsageError(
-                f"no {what} '{name}'{neighbours(name, known)}", f"Give --{what} one that there is."
+                f"unknown {what} '{name}'{neighbours(name, known)}",
+                f"Name an existing {what} with --{what}.",
             )
 
 

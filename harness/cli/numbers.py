@@ -1,4 +1,4 @@
-"""`bench compare`, `replay`: whether two numbers differ."""
+"""`bench compare`, `replay`: whether two results differ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ app = typer.Typer()
 
 @command(
     app,
-    "Compare two runs, or two cells.",
+    "Compare two runs or two cells.",
     [
         "bench compare 20261121T104300-rio latest --fail-if-slower",
         "bench compare latest --cells onnx-fp32 onnx-fp16",
@@ -39,35 +39,37 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN",
-            help="Ids or folders: the old one, the new one.",
+            help="Ids or folders: first old, then new.",
             autocompletion=complete.runs,
         ),
     ],
     cells: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="A B", help="Two cells, by id, glob or part: the old, the new."),
+        typer.Option(
+            metavar="A B", help="Two cells by id, glob or part of an id: first old, then new."
+        ),
     ] = None,
     same: Annotated[
-        float, typer.Option(metavar="PERCENT", help="A difference below this is `same` (95 % CI).")
+        float, typer.Option(metavar="PERCENT", help="Differences below this are `same` (95 % CI).")
     ] = 2.0,
     fail_if_slower: Annotated[
         bool,
         typer.Option(
             "--fail-if-slower",
-            help="Exit code 1: a cell is slower or lost its number, or none is compared.",
+            help="Exit code 1 if a cell is slower or lost its result, or none was compared.",
         ),
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Compare two runs, or two cells: ratio with interval, verdict, and what else differs."""
+    """Compare two runs or two cells: ratio with 95 % CI, verdict, and what else differs."""
     from ..analysis import compare_runs, noise_floor
     from ..store import read_run
     from ..workspace import cache_root
 
     if len(runs) > 2 or (len(runs) == 1 and cells is None):
         raise UsageError(
-            f"compare: {len(runs)} run{'' if len(runs) == 1 else 's'}; two are compared",
-            "Name two runs, or one with --cells A B.",
+            f"compare: expected two runs, got {len(runs)}",
+            "Name two runs, or one run and --cells A B.",
         )
     old, new = (read_run(folder) for folder in runs_named((runs[0], runs[-1])))
     done = (
@@ -95,20 +97,20 @@ def _show(compared: Compared, json: bool) -> None:
 
 @command(
     app,
-    "Measure one cell of a run again.",
+    "Measure a cell of a run again.",
     ["bench replay runs/20261122T104300-rio/cells/rio-onnx-fp32-local-t1-b1"],
 )
 def replay(
     cell: Annotated[Path, typer.Argument(metavar="CELL_DIR", help="runs/RUN/cells/CELL.")],
     trials: Annotated[
         int | None,
-        typer.Option(min=1, max=100, metavar="N", help="1 to 100; default: as many as before."),
+        typer.Option(min=1, max=100, metavar="N", help="1 to 100; default: same as before."),
     ] = None,
     device: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="A file of devices/; default: the run's own.",
+            help="Device name; default: same as before.",
             autocompletion=complete.devices,
         ),
     ] = "",
@@ -117,15 +119,15 @@ def replay(
         typer.Option(
             "--engine",
             metavar="NAME",
-            help="Default: the run's own.",
+            help="Default: same as before.",
             autocompletion=complete.engines,
         ),
     ] = "",
     json: AsJson = False,
 ) -> None:
-    """Measure one cell of a run again, here or on another device, and compare the two.
+    """Measure a cell of a run again, optionally on another device, and compare the results.
 
-    Exit code 1: there is nothing to compare, since the repetition failed or is invalid."""
+    Exit code 1: the new measurement failed or is invalid."""
     from ..analysis import noise_floor
     from ..analysis.compare_runs import Compared
     from ..analysis.differences import run_differences
@@ -137,7 +139,7 @@ def replay(
     from . import console
 
     if not cell.is_dir():
-        raise UsageError(f"{cell}: no such folder", "Name the folder runs/RUN/cells/CELL.")
+        raise UsageError(f"{cell}: no such folder", "Name a folder runs/RUN/cells/CELL.")
     original = replay.read_original(cell)
     space = run_project(original.run.folder)
     inventory = inventory_of(space)

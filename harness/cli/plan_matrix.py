@@ -1,6 +1,6 @@
 """The matrix of a plan: formats and precisions down, devices across. Pure.
 
-An entry says whether the cell is run, and what of it is cached, or the number of the reason for
+An entry says whether the cell runs and which parts are cached, or the number of the reason for
 which it is skipped.
 """
 
@@ -24,13 +24,13 @@ EXCLUDED = "·"
 
 
 def letters_of(found: Preview) -> tuple[Letter, ...]:
-    """Predictions are part of a run only where accuracy is."""
+    """Predictions count only if accuracy is part of the run."""
     scored = any(parts.predictions is not None for parts in found.parts.values())
     return (*LETTERS, SCORED) if scored else LETTERS
 
 
 def by_reason(skipped: Sequence[Skipped]) -> dict[str, int]:
-    """Each reason once, with how many cells it costs; its place is its number."""
+    """Each reason once, with its number of cells; the order gives its number."""
     counts: dict[str, int] = {}
     for one in skipped:
         counts[one.reason] = counts.get(one.reason, 0) + 1
@@ -38,7 +38,7 @@ def by_reason(skipped: Sequence[Skipped]) -> dict[str, int]:
 
 
 def blocks(found: Preview, width: int) -> Iterator[list[str]]:
-    """The matrix as lines, headers first, in as many parts as the width needs for the devices."""
+    """The matrix as lines, headers first, split by devices to fit the width."""
     devices = list(dict.fromkeys(cell.device for cell in found.order))
     labels, entries = _rows(found, devices)
     columns = [[name, *(row[name] for row in entries)] for name in devices]
@@ -51,7 +51,7 @@ def blocks(found: Preview, width: int) -> Iterator[list[str]]:
 
 
 def _rows(found: Preview, devices: Sequence[str]) -> tuple[list[list[str]], list[dict[str, str]]]:
-    """Labels and entries by device; rows that differ in threads or batch only are one."""
+    """Labels and entries per device; rows that differ only in threads or batch are joined."""
     numbers = {reason: at + 1 for at, reason in enumerate(by_reason(found.plan.skipped))}
     skipped = {s.cell.id: f"skip [{numbers[s.reason]}]" for s in found.plan.skipped}
     rows: dict[tuple[str, ...], dict[Cell, dict[str, str]]] = {}
@@ -70,7 +70,7 @@ def _rows(found: Preview, devices: Sequence[str]) -> tuple[list[list[str]], list
 def _joined(
     rows: dict[tuple[str, ...], dict[Cell, dict[str, str]]],
 ) -> Iterator[tuple[list[Cell], dict[str, str]]]:
-    """Rows with the same entries: of threads and batch, then of precisions that are all skipped."""
+    """Join rows with equal entries: over threads and batch, then over skipped precisions."""
     groups: list[tuple[list[Cell], dict[str, str]]] = []
     for options in rows.values():
         of_key: list[tuple[list[Cell], dict[str, str]]] = []
@@ -107,7 +107,7 @@ def _label(found: Preview, cells: list[Cell]) -> list[str]:
 
 
 def _label_parts(found: Preview, cells: list[Cell]) -> list[tuple[str, str]]:
-    """Format and precision; model, threads and batch only where the plan has several."""
+    """Format and precision; model, threads and batch only if the plan has several."""
     parts = []
     for name in ("model", "format", "precision", "threads", "batch"):
         every = {getattr(cell, name) for cell in found.order}
@@ -134,7 +134,7 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _fitting(columns: Sequence[Sequence[str]], width: int) -> list[Sequence[str]]:
-    """The first columns that fit beside each other, at least one."""
+    """The first columns that fit, at least one."""
     fit: list[Sequence[str]] = []
     for column in columns:
         width -= max(map(len, column)) + (GAP if fit else 0)

@@ -1,4 +1,4 @@
-"""A plan in words: its matrix, the reasons for what is skipped, what is cached, totals. Pure."""
+"""Formats a plan: its matrix, reasons for skipped cells, what is cached, totals. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .plan_matrix import EXCLUDED, blocks, by_reason, letters_of
 
 Style = Literal["", "bold", "dim", "yellow"]
 Line = tuple[Style, str]
-#: columns before the totals' own text
+#: columns before the text of the totals
 INDENT = 9
 
 
 def lines(found: Preview, width: int) -> list[Line]:
-    """The matrix, why cells are skipped, what is cached, what moves, and how long it takes."""
+    """The matrix, why cells are skipped, what is cached and transferred, and the time it takes."""
     body: list[Line] = [("bold", f"{found.scenario}: profile {found.profile}"), ("", "")]
     for block in blocks(found, width):
         body += [("bold", block[0]), *(("", text) for text in block[1:]), ("", "")]
@@ -32,7 +32,7 @@ def lines(found: Preview, width: int) -> list[Line]:
 
 
 def _wrapped(style: Style, texts: Sequence[str], width: int, indent: int) -> list[Line]:
-    """Lines that fit, those that go on set in; a number stays with its unit."""
+    """Wrapped lines with a hanging indent; a number stays with its unit."""
     unit = re.compile(r"(?<=\d) (?=(?:s|min|h|B|kB|MB|GB)\b)")
     joined = (unit.sub("\u00a0", text) for text in texts)
     hanging = " " * indent
@@ -44,13 +44,13 @@ def _wrapped(style: Style, texts: Sequence[str], width: int, indent: int) -> lis
 
 
 def cell_lines(plan: Plan) -> list[Line]:
-    """One line a cell, for scripts: `run ID`, `skip ID: REASON`."""
+    """One line per cell, for scripts: `run ID`, `skip ID: REASON`."""
     run: list[Line] = [("", f"run  {cell.id}") for cell in plan.cells]
     return run + [("dim", f"skip {s.cell.id}: {s.reason}") for s in plan.skipped]
 
 
 def as_json(found: Preview) -> str:
-    """The plan's own keys, and beside them what is cached, what moves, and the seconds."""
+    """The plan's keys, and what is cached, what is transferred, and the seconds."""
     expected = found.expected
     values: dict[str, Any] = {
         **_plain(found.plan),
@@ -77,7 +77,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def estimate_text(expected: Expected) -> str:
-    """How long, and where that is from."""
+    """How long, and what the estimate is based on."""
     cells = sum(map(len, expected.devices.values()))
     if not cells:
         return "nothing to measure"
@@ -86,26 +86,26 @@ def estimate_text(expected: Expected) -> str:
     if expected.preparation_s >= 1:
         parts = f"preparation {about(expected.preparation_s)}, devices {about(measuring)}"
         text = f"{about(expected.total_s)}: {parts}"
-    rule = f"{duration(expected.rule_trial_s)} a trial"
+    rule = f"{duration(expected.rule_trial_s)} per trial"
     if expected.learnt == cells:
-        return f"{text}, as in earlier runs"
+        return f"{text}, based on earlier runs"
     if expected.learnt:
-        known = f"{expected.learnt} of {cells} cells as in earlier runs"
-        return f"{text}; {known}, the others by rule, {rule}"
-    return f"{text}; by rule, {rule}: no earlier run has these cells"
+        known = f"{expected.learnt} of {cells} cells based on earlier runs"
+        return f"{text}; {known}, the others assume {rule}"
+    return f"{text}; assumes {rule}: no earlier run has these cells"
 
 
 def _legend(found: Preview) -> list[str]:
     if not found.plan.cells:
         return []
     known = ", ".join(f"{letter} {title}" for letter, _, title in letters_of(found))
-    text = f"cached: {known}; - is made in the run"
+    text = f"cached: {known}; -: made during the run"
     unknown = any(None in _shown_parts(found, cell) for cell in found.plan.cells)
-    lines = [f"{text}; ? is unknown until connected" if unknown else text]
+    lines = [f"{text}; ?: unknown until connected" if unknown else text]
     count = len({cell.device for cell in found.order})
     rows = {(c.model, c.format, c.precision, c.threads, c.batch) for c in found.order}
     if len(rows) * count > len(found.order):
-        lines.append(f"{EXCLUDED} is excluded, or not chosen by --only")
+        lines.append(f"{EXCLUDED}: excluded, or not matched by --only")
     return lines
 
 
@@ -114,7 +114,7 @@ def _shown_parts(found: Preview, cell: Cell) -> list[bool | None]:
 
 
 def _reasons(skipped: Sequence[Skipped]) -> list[str]:
-    """Each reason once, with its number in the matrix and how many cells it costs."""
+    """Each reason once, with its number in the matrix and its number of cells."""
     return [
         f"[{at + 1}] {reason} ({counted(count, 'cell')})"
         for at, (reason, count) in enumerate(by_reason(skipped).items())
@@ -130,7 +130,7 @@ def _totals(found: Preview) -> list[str]:
     if plan.cells:
         rows += [
             ("cached", _cached(found)),
-            *(("to move", _move(move)) for move in found.moves),
+            *(("transfer", _move(move)) for move in found.moves),
             ("time", estimate_text(expected)),
         ]
         rows += [("", text) for text in _rules(expected)]
@@ -149,7 +149,7 @@ def _cached(found: Preview) -> str:
 
 
 def _move(move: Move) -> str:
-    """What can be known without connecting, and what cannot."""
+    """What is known without connecting, and what is not."""
     known = f"{counted(move.models, 'model')} {size(move.model_bytes)}" if move.models else ""
     later = f"{counted(move.unknown_models, 'model')} not converted yet"
     images = "images not decoded yet" if move.image_bytes is None else ""
@@ -159,17 +159,17 @@ def _move(move: Move) -> str:
         images or f"images {size(move.image_bytes or 0)}",
     )
     return (
-        f"{move.device}: at most {', '.join(filter(None, parts))}; runtimes, and what is there "
-        "already: unknown until connected"
+        f"{move.device}: at most {', '.join(filter(None, parts))}; runtimes and files already "
+        "there: unknown until connected"
     )
 
 
 def _rules(expected: Expected) -> list[str]:
-    """The rule, where some of the preparation has no earlier run to go by."""
+    """The assumed times, if parts of the preparation have no earlier run."""
     if not expected.by_rule:
         return []
     seconds = {kind: duration(RULE_S[kind]) for kind in RULE_S}
     return [
-        f"{counted(expected.by_rule, 'task')} of the preparation by rule: {seconds['image']} an "
-        f"image, {seconds['convert']} a conversion, {seconds['check']} a check"
+        f"{counted(expected.by_rule, 'task')} of preparation assume {seconds['image']} per "
+        f"image, {seconds['convert']} per conversion, {seconds['check']} per check"
     ]

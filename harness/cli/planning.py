@@ -1,4 +1,4 @@
-"""`bench plan`: what a scenario would do, what is cached of it, and how long it takes."""
+"""`bench plan`: what a scenario would run, what is cached, and how long it takes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app = typer.Typer()
 
 @dataclass(frozen=True)
 class Planned:
-    """A scenario, read, with its project and its plan."""
+    """A scenario with its project and its plan."""
 
     source: Scenario
     inventory: Inventory
@@ -36,7 +36,7 @@ class Planned:
 
 @command(
     app,
-    "Show what a scenario would run, skip and take.",
+    "Show what a scenario would run, and how long it takes.",
     [
         "bench plan scenarios/rio.yaml",
         "bench plan scenarios/rio.yaml --only '*-fp16-*' --cells",
@@ -45,17 +45,17 @@ class Planned:
 def plan(
     scenario: ScenarioPath,
     only: Only = [],  # noqa: B006
-    cells: Annotated[bool, typer.Option("--cells", help="A list of cells, one a line.")] = False,
+    cells: Annotated[bool, typer.Option("--cells", help="List the cells, one per line.")] = False,
     engine: Engine = "auto",
     json: AsJson = False,
 ) -> None:
-    """Show what a scenario would run, what is cached of it, what it skips and why, and how long
-    it takes. Builds, converts and connects to nothing."""
+    """Show what a scenario would run, what is cached, what is skipped and why, and how long
+    it takes. Nothing is built, converted or connected."""
     show_plan(planned(scenario, only), engine, cells=cells, json=json)
 
 
 def planned(path: Path, only: Sequence[str]) -> Planned:
-    """Read the scenario and all that it names; raises ConfigError with every mistake."""
+    """Read the scenario and everything it names; raises ConfigError with every mistake."""
     from ..scenario import config
     from ..scenario import plan as plans
 
@@ -70,7 +70,7 @@ def planned(path: Path, only: Sequence[str]) -> Planned:
 
 
 def _check_file(path: Path) -> None:
-    """Raises UsageError for a path that the person mistyped."""
+    """Raises UsageError for a path that cannot be read."""
     try:
         with path.open("rb"):
             return
@@ -78,12 +78,12 @@ def _check_file(path: Path) -> None:
         from ..scenario.yaml_lines import shown
 
         known = [shown(one) for one in workspace().scenarios()]
-        hint = f"Name one of {', '.join(known[:5])}." if known else "Name a scenario's YAML file."
+        hint = f"Name one of {', '.join(known[:5])}." if known else "Name a scenario file."
         raise UsageError(f"{path}: {error.strerror}", hint) from None
 
 
 def forecast(planned: Planned, todo: Sequence[Cell], cached: Collection[str] = ()) -> Expected:
-    """How long the cells in `todo` will take; `cached` are names of tasks that make nothing."""
+    """How long the cells in `todo` will take; `cached` names tasks that have nothing to do."""
     from ..preview.estimate import expect
     from ..preview.history import read_history
 

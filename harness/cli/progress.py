@@ -1,6 +1,6 @@
-"""How far a run is, from its events: what runs now, what is next, how long still. Pure.
+"""Tracks a run from its events: what runs now, what is next, time left. Pure.
 
-`log_lines` says the events in words, for a file; `live_view` draws the present state on a terminal.
+`log_lines` formats the events for a file; `live_view` draws the current state on a terminal.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Happening = Literal[
 
 @dataclass(frozen=True)
 class Moment:
-    """What an event amounts to; `name` is a task or a cell's id."""
+    """What an event means; `name` is a task or a cell's id."""
 
     what: Happening
     name: str = ""
@@ -70,12 +70,12 @@ class DeviceProgress:
 
     @property
     def to_check(self) -> int:
-        """Cells that get so far: not those that could not be prepared."""
+        """Cells to check: those whose preparation did not fail."""
         return self.cells - len(self.over - self.checked)
 
 
 class Progress:
-    """The state of a run as its events tell it."""
+    """The state of a run according to its events."""
 
     def __init__(
         self, cells: Sequence[Cell], expected: Expected, clock: Clock = time.monotonic
@@ -91,12 +91,12 @@ class Progress:
         self.devices = {name: DeviceProgress(count) for name, count in counts.items()}
 
     def add(self, event: str, values: Mapping[str, Any]) -> list[Moment]:
-        """Count one event of the run; what it amounts to. Others than ours are passed over."""
+        """Count one event of the run; what it means. Unknown events are ignored."""
         handler = getattr(self, f"_on_{event}", None)
         return handler(**values) if handler else []
 
     def device_of(self, cell: str) -> DeviceProgress | None:
-        """None for a cell that is not part of what is to be done."""
+        """None for a cell that is not to be run."""
         known = self.cells.get(cell)
         return self.devices[known.device] if known else None
 
@@ -110,7 +110,7 @@ class Progress:
         return sum(len(device.over) for device in self.devices.values())
 
     def left_s(self) -> float:
-        """The preparation, then other devices at once, then this machine."""
+        """Preparation, then remote devices in parallel, then this machine."""
         lanes = {name: self._device_left_s(name) for name in self.devices}
         remote = [s for name, s in lanes.items() if name not in self.expected.local]
         own = sum(s for name, s in lanes.items() if name in self.expected.local)
@@ -229,7 +229,7 @@ class Progress:
         return [*ended, Moment("result", cell, self.cells[cell].device, detail=status)]
 
     def _end_checks(self, device: DeviceProgress) -> list[Moment]:
-        """Those of the cell that is in hand, where one is."""
+        """End the checks of the current cell, if any."""
         if device.phase != "checks" or not device.cell:
             return []
         cell, device.cell = device.cell, ""

@@ -1,4 +1,4 @@
-"""`bench convert`, `doctor`, `init`, `schema`: around a project rather than a run."""
+"""`bench convert`, `doctor`, `init`, `schema`: commands about a project."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ app = typer.Typer()
 
 @command(
     app,
-    "Convert one model to one format.",
+    "Convert a model to a format.",
     ["bench convert rio -f onnx -p int8 -o rio-int8.onnx"],
 )
 def convert(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A folder of models/.", autocompletion=complete.models
+            metavar="MODEL", help="Model name: a folder in models/.", autocompletion=complete.models
         ),
     ],
     format: Annotated[
@@ -32,12 +32,12 @@ def convert(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="The format to convert to.",
+            help="Target format.",
             autocompletion=complete.formats,
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="PATH", help="The file or folder to write.")
+        Path, typer.Option("--out", "-o", metavar="PATH", help="File or folder to write.")
     ],
     precision: Annotated[
         str,
@@ -51,7 +51,7 @@ def convert(
     ] = "fp32",
     engine: Engine = "auto",
 ) -> None:
-    """Convert a model inside its format's container, and write the result to a file or folder."""
+    """Convert a model in the format's container, and write the result to a file or folder."""
     from ..run import one_off
     from . import console
     from .human import size
@@ -60,11 +60,11 @@ def convert(
     console.say(f"{out}  {size(artifact.size_bytes)}  sha256 {artifact.sha256}")
 
 
-@command(app, "Check this machine, and say what to do first.", ["bench doctor"])
+@command(app, "Check this machine.", ["bench doctor"])
 def doctor() -> None:
-    """Check what bench needs on this machine, and say in the last line what to do first.
+    """Check what bench needs on this machine; the last line says what to do first.
 
-    Exit code 1: something that bench cannot do without is missing."""
+    Exit code 1: a requirement is missing."""
     from . import checks, console
 
     findings = checks.examine()
@@ -76,7 +76,8 @@ def doctor() -> None:
 @command(app, "Start a project for your own model.", ["bench init cards", "cd cards"])
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A new or empty folder; default: here.")
+        Path,
+        typer.Argument(metavar="FOLDER", help="New or empty folder; default: the current one."),
     ] = Path(),
 ) -> None:
     """Start a project: bench.toml, a commented scenario, and a model.yaml for your own model."""
@@ -85,7 +86,7 @@ def init(
 
     for path in init_project.write(folder):
         console.say(f"wrote {path}")
-    console.note("next: put your network and weights beside models/mine/model.yaml")
+    console.note("next: put your network and weights next to models/mine/model.yaml")
 
 
 @command(

@@ -1,4 +1,4 @@
-"""A run's results in the terminal: one line a cell while it runs, a table at the end."""
+"""Run results on the terminal: one line per cell during the run, a table at the end."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ STYLES = {
     "suspect": "yellow",
     "invalid": "red",
 }
-#: parts of a cell that are columns only where they vary
+#: parts of a cell that are columns only if they vary
 LABELS = ("model", "threads", "batch")
 
 
 def result_line(result: CellResult) -> str:
-    """`ok rio-onnx-fp32-local-t1-b1  17.6 ms [17.5, 17.8] n=192`, or why there is no number.
+    """`ok rio-onnx-fp32-local-t1-b1  17.6 ms [17.5, 17.8] n=192`, or why there is none.
 
     With rich's markup.
     """
@@ -47,7 +47,7 @@ def _flags(result: CellResult) -> str:
 
 
 def show_run(run: Run) -> None:
-    """The table of a run on stdout, then what is missing in it and why."""
+    """Print the table of a run on stdout, then the missing results and why."""
     out = console.out()
     shown = [row for row in rows(run) if row["status"] != "skipped"]
     same = [f"{name} {shown[0][name]}" for name in LABELS if shown and not _varies(shown, name)]
@@ -60,13 +60,13 @@ def show_run(run: Run) -> None:
     for hint in dict.fromkeys(hints):
         out.print(f"[dim]→ {plain(hint)}[/]", soft_wrap=True)
     if any(r.verdict == "suspect" for r in run.results):
-        out.print("[yellow]suspect[/]: the report and `bench export` give the reasons")
+        out.print("[yellow]suspect[/]: see the reasons in the report or with `bench export`")
     for gate in run.info.broken_gates:
-        out.print(f"[red]gate broken[/] {plain(gate)}", soft_wrap=True)
+        out.print(f"[red]gate failed[/] {plain(gate)}", soft_wrap=True)
 
 
 def _table(shown: Sequence[dict[str, Scalar]], width: int) -> Table:
-    """What is the same for all cells is in the title, so that the rest fits."""
+    """What all cells share is in the title, so that the rest fits."""
     always = ("format", "precision", "device")
     order = ("model", *always, "threads", "batch")
     names = [name for name in order if name in always or _varies(shown, name)]
@@ -102,7 +102,7 @@ def _numbers(row: dict[str, Scalar]) -> list[str]:
 
 
 def _missing(run: Run) -> dict[str, list[str]]:
-    """Reason -> ids of the cells that have no number for it."""
+    """Reason -> ids of the cells without a result."""
     missing: dict[str, list[str]] = {}
     for result in run.results:
         if result.status != "ok" or result.verdict == "invalid":

@@ -1,4 +1,4 @@
-"""`bench runs`, `du`, `prune`: what is stored, what it takes, and how it is given back."""
+"""`bench runs`, `du`, `prune`: list, measure and delete what is stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHAT = ("runs", "images", "cache")
 
 app = typer.Typer()
 group_app = group(
-    "List the project's runs, or delete some.",
+    "List or delete runs.",
     ["bench runs", "bench runs --json", "bench runs rm 20261122T104300-rio"],
     no_args_is_help=False,
 )
@@ -31,7 +31,7 @@ group_app = group(
 
 @callback(group_app)
 def runs_list(context: typer.Context, json: AsJson = False) -> None:
-    """List the runs of the project, the newest first, with their cells, verdicts and sizes."""
+    """List the project's runs, newest first, with their cells, verdicts and sizes."""
     from ..housekeeping.runs import stored_runs
     from . import console, stored_text
 
@@ -44,7 +44,7 @@ def runs_list(context: typer.Context, json: AsJson = False) -> None:
             console.json_line(stored_text.run_record(one))
         return
     if not found:
-        console.say("no runs yet: start one with `bench run SCENARIO`")
+        console.say("no runs yet; start one with `bench run SCENARIO`")
         return
     columns, rows = stored_text.run_table(found, time.time(), console.out().width)
     console.show_rows("", columns, rows)
@@ -64,12 +64,12 @@ def runs_rm(
         typer.Argument(metavar="RUN", help="Ids, or `latest`.", autocompletion=complete.runs),
     ],
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also runs that can be resumed.")
+        bool, typer.Option("--unfinished", help="Also delete unfinished runs.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Delete runs by their ids, after showing what goes. Their reports stay."""
+    """Delete runs by id. Shows them and asks first; reports are kept."""
     from ..housekeeping.deletion import of_runs
 
     space = project_with_runs()
@@ -77,15 +77,15 @@ def runs_rm(
     open_ones = [run.id for run in chosen if run.finished_at is None]
     if open_ones and not unfinished:
         raise UsageError(
-            f"{', '.join(open_ones)}: not finished: interrupted, or still running",
-            "Resume it, or pass --unfinished to delete it.",
+            f"{', '.join(open_ones)}: unfinished (interrupted or still running)",
+            "Resume the run, or delete it with --unfinished.",
         )
     show_and_delete(of_runs(space.runs, chosen), dry_run=dry_run, yes=yes)
 
 
-@command(app, "Show what runs, images and the cache take.", ["bench du", "bench du --json"])
+@command(app, "Show the disk usage of runs, images and the cache.", ["bench du", "bench du --json"])
 def du(engine: Engine = "auto", json: AsJson = False) -> None:
-    """Show what the project's runs and reports, the images, and each kind of the cache take."""
+    """Show the disk usage of the project's runs and reports, the images, and the cache."""
     from ..housekeeping import usage
     from ..workspace import cache_root
     from . import console, stored_text
@@ -120,20 +120,24 @@ def prune(
     ] = None,
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", metavar="AGE", help="Runs, cache: only older; 12h, 30d, 4w."),
+        typer.Option(
+            "--older-than", metavar="AGE", help="Only older runs and cache entries: 12h, 30d, 4w."
+        ),
     ] = None,
     keep_last: Annotated[
         int | None,
-        typer.Option("--keep-last", min=0, metavar="N", help="Keep each scenario's N newest runs."),
+        typer.Option(
+            "--keep-last", min=0, metavar="N", help="Keep the N newest runs of each scenario."
+        ),
     ] = None,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also runs that can be resumed.")
+        bool, typer.Option("--unfinished", help="Also delete unfinished runs.")
     ] = False,
     engine: Engine = "auto",
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Delete old runs of the project, images of older files, and unused cache entries.
+    """Delete old runs of the project, outdated images, and unused cache entries.
 
     What would go is shown first, and asked for. Runs go only with --older-than or --keep-last.
     Without --older-than, only what failed or interrupted steps left goes from the cache.
@@ -146,7 +150,7 @@ def prune(
     age_s = read_age(older_than) if older_than else None
     by_rule = age_s is not None or keep_last is not None
     if "runs" in kinds and what and not by_rule:
-        raise UsageError("prune runs: which runs?", "Pass --older-than AGE or --keep-last N.")
+        raise UsageError("prune runs: no runs selected", "Pass --older-than AGE or --keep-last N.")
     found: list[Deletion] = []
     if "runs" in kinds and by_rule:
         runs = project_with_runs().runs
@@ -162,20 +166,20 @@ def _kinds(what: list[str]) -> tuple[str, ...]:
     for name in what:
         if name not in WHAT:
             raise UsageError(
-                f"prune {name}: nothing is called so",
-                "Name runs, images or cache, or nothing for all three.",
+                f"prune {name}: unknown kind",
+                "Name runs, images or cache, or omit the argument for all three.",
             )
     return tuple(what) or WHAT
 
 
 def _own_run(space: Workspace, name: str) -> StoredRun:
-    """A run of the project's own folder: nothing else is ever deleted."""
+    """A run in the project's folder: nothing else is ever deleted."""
     from ..housekeeping.runs import stored_run
     from ..store import find_run
 
     folder = find_run(space.runs, name)
     if folder.parent.resolve() != space.runs.resolve():
         raise UsageError(
-            f"{name}: not a run of {space.runs}", "Name a run of this project, or use --project."
+            f"{name}: not a run in {space.runs}", "Name a run of this project, or pass --project."
         )
     return stored_run(space.runs / folder.name)

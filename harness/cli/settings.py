@@ -1,4 +1,4 @@
-"""What every command takes: how much it says, in which colours, and in which project it works."""
+"""Common options: verbosity, colours and project."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _current = Settings()
 
 
 def current() -> Settings:
-    """Those of the command that runs."""
+    """The settings of the running command."""
     return _current
 
 
 def set_all(settings: Settings) -> None:
-    """For a new command line, so that nothing of an earlier one stays."""
+    """Start a new command line without settings of an earlier one."""
     global _current
     _current = settings
 
 
 def update(**given: object) -> None:
-    """What was given, where it was given; None was not."""
+    """Set the given values; None means not given."""
     chosen = {name: value for name, value in given.items() if value is not None}
     set_all(replace(_current, **chosen))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the commands share: arguments, the project around them, and how they are interrupted."""
+"""Shared by the commands: arguments, the project, and interruption."""
 
 from __future__ import annotations
 
@@ -22,48 +22,49 @@ if TYPE_CHECKING:
 ScenarioPath = Annotated[
     Path,
     typer.Argument(
-        metavar="SCENARIO", help="A scenario's YAML file.", autocompletion=complete.scenarios
+        metavar="SCENARIO", help="Scenario file (YAML).", autocompletion=complete.scenarios
     ),
 ]
 Only = Annotated[
-    list[str], typer.Option("--only", metavar="GLOB", help="Cells whose id matches; repeatable.")
+    list[str],
+    typer.Option("--only", metavar="GLOB", help="Only cells whose id matches; repeatable."),
 ]
 Engine = Annotated[
     str,
     typer.Option(
         "--engine",
         metavar="NAME",
-        help="docker, venv or auto (docker if it answers).",
+        help="docker, venv or auto (docker if available).",
         autocompletion=complete.engines,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON lines on stdout instead of text.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of text.")]
 RunName = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="A run's id or folder, or `latest`.", autocompletion=complete.runs
+        metavar="RUN", help="Run id, run folder or `latest`.", autocompletion=complete.runs
     ),
 ]
 DeviceName = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="A file of devices/.", autocompletion=complete.devices),
+    typer.Argument(
+        metavar="NAME", help="Device name: a file in devices/.", autocompletion=complete.devices
+    ),
 ]
-OutPath = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted, then stop.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
+OutPath = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Output path.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 class Interrupted(Exception):
-    """Carries the command that goes on."""
+    """Carries the command that continues the run."""
 
 
 def interruptible() -> None:
-    """SIGINT, SIGTERM and SIGHUP end what runs in order.
+    """Shut down cleanly on SIGINT, SIGTERM and SIGHUP.
 
-    A background job inherits SIGINT ignored, and is ended all the same; `nohup` says that the end
-    of the terminal is to be ignored, and it is.
+    A background job inherits SIGINT ignored, and is stopped all the same; a hangup that `nohup`
+    ignores stays ignored.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -72,7 +73,7 @@ def interruptible() -> None:
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:
-    """A session that ends sends several; the second one must not break off what the first began."""
+    """A closing session sends several signals; later ones must not interrupt the shutdown."""
     if signum != signal.SIGINT:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
@@ -80,40 +81,40 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 
 
 def workspace() -> Workspace:
-    """The project at hand, for its models and devices; the current folder where there is none."""
+    """The current project, for its models and devices; without one, the current folder."""
     from ..workspace import Workspace
 
     return Workspace.here(settings.current().project)
 
 
 def project_here() -> Workspace:
-    """The project at hand, to write a run in, which is named to the person."""
+    """The current project, to write a run to; printed."""
     return _named(workspace())
 
 
 def run_project(run: Path) -> Workspace:
-    """The project that what is made of a run's folder is written to."""
+    """The project that results made from a run are written to."""
     from ..workspace import Workspace
 
     return _named(Workspace.of_run(run, settings.current().project))
 
 
 def project_with_runs() -> Workspace:
-    """The project at hand, for its runs, which is named to the person."""
+    """The current project, to read runs from; printed."""
     from ..workspace import Workspace
 
     return _named(Workspace.with_runs(settings.current().project))
 
 
 def project_of(scenario: Path) -> Workspace:
-    """The project of a scenario, which is named to the person."""
+    """The project of a scenario; printed."""
     from ..workspace import Workspace
 
     return _named(Workspace.of_scenario(scenario, settings.current().project))
 
 
 def run_named(name: str) -> tuple[Workspace, Path]:
-    """A run by its id, its folder or `latest`, and the project that its pages are written to."""
+    """A run by id, folder or `latest`, and the project that its report is written to."""
     from ..store import find_run
 
     folder = Path(name)
@@ -124,7 +125,7 @@ def run_named(name: str) -> tuple[Workspace, Path]:
 
 
 def runs_named(names: Sequence[str]) -> list[Path]:
-    """Runs by id, folder or `latest`; only one that is no folder needs a project."""
+    """Runs by id, folder or `latest`; a folder needs no project."""
     from ..store import find_run
 
     paths = [Path(name) for name in names]
@@ -142,33 +143,35 @@ def _named(space: Workspace) -> Workspace:
 
 
 def write_out(path: Path, data: bytes) -> None:
-    """Write a result to a file that the person named; raises UsageError where that cannot be."""
+    """Write a result to the named file; raises UsageError if that is impossible."""
     try:
         path.write_bytes(data)
     except OSError as error:
         raise UsageError(
-            f"{path}: {error.strerror or error}", "Name a file in a folder that can be written."
+            f"{path}: {error.strerror or error}", "Name a file in a writable folder."
         ) from None
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask on a terminal; raises UsageError elsewhere, and typer.Exit(1) for a no."""
+    """Ask on a terminal; raises UsageError without one, and typer.Exit(1) for a no."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("nobody can be asked: not a terminal", "Pass --yes to delete.")
+        raise UsageError(
+            "cannot ask for confirmation: not a terminal", "Pass --yes to delete without asking."
+        )
     if not typer.confirm(question, err=True):
         raise typer.Exit(1)
 
 
 def engine_for_models(asked: str, recorded: str = "auto") -> ContainerEngine:
-    """See `containers.choose_for_models`; the person is told where models are not confined."""
+    """See `containers.choose_for_models`; prints a note if models are not confined."""
     from ..containers import choose_for_models
     from . import console
 
     engine = choose_for_models(asked, recorded)
     if engine.confinement == "none":
-        console.note("no sandbox: models run with this user's files and network")
+        console.note("no sandbox: models run with access to this user's files and network")
     return engine
 
 
@@ -183,7 +186,7 @@ def device_named(inventory: Inventory, name: str) -> DeviceSpec:
 
     if name not in inventory.devices:
         raise UsageError(
-            f"no device '{name}'{neighbours(name, list(inventory.devices))}",
-            "Name a file of devices/, as `bench devices` lists them.",
+            f"unknown device '{name}'{neighbours(name, list(inventory.devices))}",
+            "Name a device that `bench devices` lists.",
         )
     return inventory.devices[name]

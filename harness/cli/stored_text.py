@@ -1,4 +1,4 @@
-"""Stored runs and disk usage in words and as JSON. Pure."""
+"""Formats stored runs and disk usage as text and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from .human import age, local_time, size
 RUN_COLUMNS = (
     "run", "scenario", "started", "age", "ok", "failed", "skipped", "verdicts", "size",
 )  # fmt: skip
-#: what an id says, too, and a narrow terminal has no room for
+#: also part of the id; omitted on a narrow terminal
 IN_ID = ("scenario", "started")
 WIDE = 110
 USAGE_COLUMNS = ("what", "size", "count", "")
 DELETION_COLUMNS = ("what", "name", "size", "why")
-#: verdicts, the best first
+#: verdicts, best first
 VERDICTS = ("valid", "suspect", "invalid")
 
 
 def run_table(
     runs: Sequence[StoredRun], now: float, width: int
 ) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows; the columns that there is room for."""
+    """Columns and rows; only the columns that fit."""
     shown = [name for name in RUN_COLUMNS if width >= WIDE or name not in IN_ID]
     return shown, [[_run(run, now)[name] for name in shown] for run in runs]
 
 
 def run_notes(runs: Sequence[StoredRun]) -> list[str]:
-    """What has no column: why one cannot be read, what an unfinished one still has to do."""
+    """What has no column: unreadable and unfinished runs, and links."""
     notes = []
     for run in runs:
         todo = run.planned - sum(run.cells.values())
         if run.problem:
-            notes.append(f"{run.id}: cannot be read: {run.problem}")
+            notes.append(f"{run.id}: unreadable: {run.problem}")
         elif run.finished_at is None:
-            notes.append(f"{run.id}: not finished, {todo} cells to do")
+            notes.append(f"{run.id}: unfinished, {todo} cells left")
         if run.link:
-            notes.append(f"{run.id}: a link to {run.link}")
+            notes.append(f"{run.id}: link to {run.link}")
     return notes
 
 

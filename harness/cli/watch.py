@@ -1,4 +1,4 @@
-"""Shows a run while it runs: as JSON lines, as a log, or live on a terminal."""
+"""Shows a run's progress: as JSON lines, as a log, or live on a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DETAILS = ("log", "step begins", "step ends")
 
 
 class Watcher(Protocol):
-    """Is told the events of a run, from any of its threads."""
+    """Receives the events of a run, from any of its threads."""
 
     def __enter__(self) -> Watcher: ...
 
@@ -39,7 +39,7 @@ class Watcher(Protocol):
 
 
 def watcher(json: bool, cells: Sequence[Cell], expected: Expected) -> Watcher:
-    """The one for what stderr is; `cells`: those that have no result yet."""
+    """The watcher that suits stderr; `cells`: those without a result yet."""
     if json:
         return JsonEvents()
     progress = Progress(cells, expected)
@@ -63,7 +63,7 @@ class JsonEvents:
 
 
 class LogProgress:
-    """A line when a step begins and when it ends; with --quiet only what was lost."""
+    """A line when a step begins and when it ends; with --quiet only lost connections."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self._lock = progress, threading.Lock()
@@ -77,7 +77,7 @@ class LogProgress:
         self._over.set()
 
     def __call__(self, event: str, **values: Any) -> None:
-        """Say what the event amounts to."""
+        """Log the event."""
         with self._lock:
             for moment in self._progress.add(event, values):
                 self._say(moment, values)
@@ -99,7 +99,7 @@ class LogProgress:
 
 
 class LiveProgress:
-    """The present state, drawn again and again; results and lost devices stay above it."""
+    """The current state, redrawn continually; results and lost devices stay above it."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self._lock = progress, threading.Lock()
@@ -116,7 +116,7 @@ class LiveProgress:
         self._live.stop()
 
     def __call__(self, event: str, **values: Any) -> None:
-        """Count the event; the next drawing shows it."""
+        """Count the event; the next redraw shows it."""
         with self._lock:
             moments = self._progress.add(event, values)
             staying = [moment for moment in moments if self._stays(moment)]
@@ -139,7 +139,7 @@ class LiveProgress:
 def styled(
     moment: Moment, progress: Progress, values: dict[str, Any], *, with_left: bool = True
 ) -> str:
-    """The moment's line with rich's markup; empty where the settings leave it out."""
+    """The moment's line with rich's markup; empty if the settings hide it."""
     now = settings.current()
     if moment.what == "result":
         return "" if now.quiet else _result(values["result"], progress, with_left)

@@ -1,7 +1,7 @@
-"""Where jobs run: an image of Docker's, or a virtual environment from the same lock.
+"""Where jobs run: a Docker image, or a virtual environment from the same lock.
 
 Both satisfy `ContainerEngine`. What they promise differs, and docs/containers.md has the table:
-a virtual environment is confined where bubblewrap works, and not at all elsewhere.
+a virtual environment is confined if bubblewrap works, else not at all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..records import Image
 from ..untrusted.budget import Leaf
 
 EngineName = Literal["docker", "venv"]
-#: what keeps a job from the rest of the machine
+#: what isolates a job from the rest of the machine
 Confinement = Literal["docker", "bubblewrap", "none"]
 OnLine = Callable[[str], None]
 
@@ -32,10 +32,10 @@ class Mount:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One process: `argv` follows the interpreter, `log` gets all of its output.
+    """One process: `argv` follows the interpreter, `log` gets its complete output.
 
     No `cpus` means any; paths in `argv` and `env` are those of `ContainerEngine.locate`. `leaves`
-    are what is wanted of the writable mount when it has ended.
+    are the files that are wanted from the writable mount when the job has ended.
     """
 
     argv: tuple[str, ...]
@@ -44,7 +44,7 @@ class JobSpec:
     cpus: tuple[int, ...] = ()
     memory_bytes: int = 4 << 30
     timeout_s: float = 600.0
-    #: all that it may write
+    #: limit of everything that it writes
     disk_bytes: int = 16 << 30
     env: Mapping[str, str] = field(default_factory=dict)
     leaves: tuple[Leaf, ...] = ()
@@ -52,7 +52,7 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class CompletedJob:
-    """A job that ended by itself: its exit code and at most the last 64 KB of its output.
+    """A finished job: its exit code and at most the last 64 KB of its output.
 
     Standard output and error arrive as they come; Docker keeps no order between the two.
     """
@@ -105,8 +105,8 @@ class ContainerEngine(Protocol):
     def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
         """Run a job to its end; nothing of it is left running, however this returns.
 
-        Raises JobTimeout, OutOfMemory, and StepFailed when it could not be started or wrote more
-        than it may.
+        Raises JobTimeout, OutOfMemory, and StepFailed if it could not be started or exceeded its
+        disk limit.
         """
         ...
 
@@ -115,7 +115,7 @@ class ContainerEngine(Protocol):
         ...
 
     def built(self) -> tuple[Built, ...]:
-        """Every image of ours on this machine, also those of older files."""
+        """Every bench image on this machine, including outdated ones."""
         ...
 
     def remove(self, built: Built) -> None:
@@ -123,11 +123,11 @@ class ContainerEngine(Protocol):
         ...
 
     def sweep(self) -> int:
-        """Delete what builds, also broken ones, have left; about how many bytes that freed."""
+        """Delete the remains of builds; the approximate number of bytes freed."""
         ...
 
     def close(self) -> None:
-        """End whatever this process still runs, and what a killed one has left behind.
+        """Stop all jobs of this process, and the remains of a killed one.
 
         May be called twice.
         """
@@ -135,13 +135,13 @@ class ContainerEngine(Protocol):
 
 
 def docker_available() -> str | None:
-    """Why Docker cannot be used here and what to do about it; None when it can."""
+    """Why Docker is unavailable and what to do about it; None if it is available."""
     from .daemon import unreachable
 
     try:
         import docker  # noqa: F401
     except ImportError:
-        return "the Python package docker is missing: pip install docker"
+        return "Python package docker not found; run `pip install docker`"
     if reason := unreachable():
         return reason
     from .docker import blind
@@ -150,16 +150,18 @@ def docker_available() -> str | None:
 
 
 def choose(engine: str = "auto", *, confined: bool = False) -> ContainerEngine:
-    """The engine by its name; `auto` is docker where a daemon answers, else venv.
+    """The engine by name; `auto` is docker if a daemon answers, else venv.
 
-    Raises UsageError for another name, StepFailed when Docker is asked for and not there. With
-    `confined`, raises UsageError where jobs would run without a sandbox.
+    Raises UsageError for another name, StepFailed if Docker is requested but unavailable. With
+    `confined`, raises UsageError if jobs would run without a sandbox.
     """
     if engine not in ("auto", "docker", "venv"):
-        raise UsageError(f"--engine {engine}: is not one of auto, docker, venv")
+        raise UsageError(f"--engine {engine}: unknown engine, expected auto, docker or venv")
     reason = docker_available() if engine != "venv" else None
     if engine == "docker" and reason:
-        raise StepFailed(f"Docker cannot be used: {reason}", "or run with --engine venv")
+        raise StepFailed(
+            f"Docker unavailable: {reason}", "Start Docker, or run with --engine venv."
+        )
     if engine == "venv" or reason:
         return _venv(confined, reason)
     from .docker import DockerEngine
@@ -168,10 +170,10 @@ def choose(engine: str = "auto", *, confined: bool = False) -> ContainerEngine:
 
 
 def choose_for_models(asked: str = "", recorded: str = "auto") -> ContainerEngine:
-    """The engine for jobs that run code of models, which anybody may have written.
+    """The engine for jobs that run a model's code, which is untrusted.
 
-    `asked` is what the person typed, `recorded` what stands where that is nothing: only `venv` that
-    was typed accepts that models run without a sandbox. Raises like `choose`.
+    `asked` is the option as given, `recorded` its replacement if empty: only an explicit `venv`
+    accepts that models run without a sandbox. Raises like `choose`.
     """
     return choose(asked or recorded, confined=asked != "venv")
 
@@ -182,9 +184,9 @@ def _venv(confined: bool, no_docker: str | None) -> ContainerEngine:
 
     reason = bubblewrap.why_not() if confined else None
     if reason:
-        whys = [f"Docker cannot be used: {no_docker}"] if no_docker else []
+        whys = [f"Docker unavailable: {no_docker}"] if no_docker else []
         raise UsageError(
-            "; ".join(["no sandbox for the code of models", *whys, reason]),
+            "; ".join(["no sandbox for models", *whys, reason]),
             "Install bubblewrap, or pass --engine venv to run models without a sandbox.",
         )
     return VenvEngine()

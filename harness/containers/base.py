@@ -1,4 +1,4 @@
-"""The base image's files, made by debootstrap where no image registry answers. Knows no docker."""
+"""The base image's files, built by debootstrap without an image registry. Does not use docker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .platforms import architecture, need_emulator
 SUITE: Final = "bookworm"
 #: what an image needs nothing of: devices are Docker's, the rest apt makes again
 LEFT_OUT: Final = ("./dev/", "./var/cache/apt/", "./var/lib/apt/lists/", "./var/log/", "./tmp/")
-ELSEWHERE: Final = "or name another image in BENCH_BASE_IMAGE (docs/containers.md)"
+ELSEWHERE: Final = "or set another image in BENCH_BASE_IMAGE (see docs/containers.md)."
 
 
 @contextmanager
@@ -46,13 +46,13 @@ def root_tar(packages: Path, output: JobOutput, platform: str | None = None) -> 
 def _check() -> None:
     if shutil.which("debootstrap") is None:
         raise StepFailed(
-            "the base image cannot be made: debootstrap is missing",
-            f"apt-get install debootstrap, {ELSEWHERE}",
+            "cannot build the base image: debootstrap not found",
+            f"Install it with `apt-get install debootstrap`, {ELSEWHERE}",
         )
     if os.geteuid() != 0:
         raise StepFailed(
-            "the base image cannot be made: debootstrap must run as root",
-            f"sudo bench images base, {ELSEWHERE}",
+            "cannot build the base image: debootstrap requires root",
+            f"Run `sudo bench images base`, {ELSEWHERE}",
         )
 
 
@@ -64,8 +64,8 @@ def _debootstrap(root: Path, packages: list[str], output: JobOutput, platform: s
         code = follow(process, output)
     if code:
         raise StepFailed(
-            f"debootstrap ended with exit code {code}:\n{output.last_lines()}",
-            f"it needs a Debian mirror, as apt does; {ELSEWHERE}",
+            f"debootstrap failed with exit code {code}:\n{output.last_lines()}",
+            f"Check that apt can reach a Debian mirror, {ELSEWHERE}",
         )
 
 

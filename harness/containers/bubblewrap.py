@@ -1,8 +1,8 @@
 """Confines a process of a virtual environment with bubblewrap: no network, a read-only system.
 
-A job sees the system's programs and libraries, its Python, its mounts and a `/tmp` of its own;
-nothing of the user's home, of `/etc` or of other processes. Needs no root. Where bench is root, the
-job's user is another one, as in a container: root without any capability still owns /proc/sys.
+A job sees the system's programs and libraries, its Python, its mounts and its own `/tmp`; nothing
+of the user's home, of `/etc` or of other processes. Needs no root. If bench is root, the job runs
+as another user, as in a container: root without any capability still owns /proc/sys.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Final
 
 from . import Mount, seccomp, user
 
-#: of /dev/shm, as Docker gives it
+#: size of /dev/shm, as in Docker
 SHARED_MEMORY_BYTES: Final = 64 << 20
 PROBE_S: Final = 10.0
 MISSING: Final = "bubblewrap is missing: apt-get install bubblewrap"
-#: links to below /usr on merged systems, and folders elsewhere
+#: links into /usr on merged systems, folders elsewhere
 LIBRARIES: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-#: what the loader and the C library read, and stores that programs of some systems are in
+#: read by the loader and the C library, and the program stores of some systems
 SYSTEM: Final = (
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
@@ -35,18 +35,18 @@ SYSTEM: Final = (
     "/nix/store",
     "/gnu/store",
 )
-#: versions from which `--perms`, `--size` and `--disable-userns` are there
+#: versions that introduced `--perms`, `--size` and `--disable-userns`
 PERMS: Final = (0, 5)
 SIZE: Final = (0, 7)
 NO_USERNS: Final = (0, 8)
-#: what becoming another user takes, and going to that user's folder before
+#: needed to become another user, and to enter that user's folder before
 _RIGHTS: Final = ("SETUID", "SETGID", "SETPCAP", "DAC_READ_SEARCH")
 _AS_ROOT: Final = tuple(word for name in _RIGHTS for word in ("--cap-add", f"CAP_{name}"))
 
 
 @functools.cache
 def why_not() -> str | None:
-    """Why jobs cannot be confined here; None when they can. Tried once, with an empty job."""
+    """Why jobs cannot be confined here; None if they can. Tested once, with an empty job."""
     if shutil.which("bwrap") is None:
         return MISSING
     if reason := seccomp.why_not():
@@ -80,10 +80,10 @@ def confined(
 ) -> list[str]:
     """The command line that runs `argv` confined; `temporary` is its `/tmp` and home.
 
-    `calls` is `seccomp.opened`, which the process has to be given.
+    `calls` is `seccomp.opened`, which the process must inherit.
 
-    Mounts are at their own paths. A folder inside of another one keeps its own rights. Where bench
-    is root, what may be written is given to the job's user.
+    Mounts are at their own paths. A folder inside another one keeps its own access. If bench is
+    root, writable folders are given to the job's user.
     """
     user.give((*(m.host for m in mounts if m.writable), temporary))
     own = {(mount.host.resolve(), mount.writable) for mount in mounts}
@@ -101,7 +101,7 @@ def confined(
 
 
 def _namespaces() -> list[str]:
-    """No capability, no way to a terminal, ended with bench."""
+    """No capabilities, no access to a terminal; killed when bench ends."""
     return [
         *("bwrap", "--die-with-parent", "--new-session"),
         *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
@@ -115,7 +115,7 @@ def _as_user() -> list[str]:
 
 
 def _user() -> list[str]:
-    """Becomes the job's user, and gives up what that took."""
+    """Become the job's user, then drop the capabilities that this needed."""
     if os.getuid() != 0:
         return []
     one, none = str(user.USER_ID), ("--bounding-set", "--inh-caps", "--ambient-caps")
@@ -135,7 +135,7 @@ def _system() -> list[str]:
 
 
 def _sealed(calls: int) -> list[str]:
-    """Both folders are in memory, and a job could fill that."""
+    """Both are in memory, which a job could fill."""
     return ["--remount-ro", "/dev", "--remount-ro", "/", "--seccomp", str(calls), "--"]
 
 
@@ -146,7 +146,7 @@ def _library(path: Path) -> list[str]:
 
 
 def _python(venv: Path) -> Iterator[tuple[Path, bool]]:
-    """Programs and libraries of the Python that an environment is of, where /usr has them not."""
+    """Programs and libraries of the environment's Python that are not in /usr."""
     for prefix in {program.parent.parent for program in _programs(venv)} - {venv}:
         for folder in (prefix / "bin", prefix / "lib", prefix / "lib64"):
             if folder.is_dir() and not folder.is_relative_to("/usr"):
@@ -154,7 +154,7 @@ def _python(venv: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _programs(venv: Path) -> Iterator[Path]:
-    """Where `pyvenv.cfg` has Python, and each program on the way of links to it."""
+    """Python's folder as in `pyvenv.cfg`, and every program along the links to it."""
     known = (venv / "pyvenv.cfg").read_text("utf-8")
     for home in re.findall(r"^home *= *(.+)$", known, re.MULTILINE):
         yield Path(home.strip()) / "python"
@@ -166,7 +166,7 @@ def _programs(venv: Path) -> Iterator[Path]:
 
 
 def _bind(path: Path, writable: bool) -> list[str]:
-    """With the folders above it, which would else be for the user alone who makes them."""
+    """With its parent folders, which would otherwise be private to the user who creates them."""
     above = [str(folder) for folder in reversed(path.parents)][1:]
     mode = "--bind" if writable else "--ro-bind"
     dirs = [word for folder in above for word in ("--dir", folder)]
@@ -174,7 +174,7 @@ def _bind(path: Path, writable: bool) -> list[str]:
 
 
 def _depth(bind: tuple[Path, bool]) -> tuple[int, str, bool]:
-    """A folder comes before what is inside of it, and its rights to write last."""
+    """Folders before their contents, and read-only before writable."""
     path, writable = bind
     return len(path.parts), str(path), writable
 

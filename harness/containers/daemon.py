@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 DEFAULT: Final = "unix:///var/run/docker.sock"
-NOBODY: Final = "no daemon answers: sudo systemctl start docker, or sudo apt-get install docker.io"
-NOT_ALLOWED: Final = "no permission on its socket: sudo usermod -aG docker $USER, then log in again"
+NOBODY: Final = "no daemon running: sudo systemctl start docker, or sudo apt-get install docker.io"
+NOT_ALLOWED: Final = (
+    "no permission for its socket: sudo usermod -aG docker $USER, then log in again"
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def unreachable(env: Mapping[str, str] = os.environ) -> str | None:
     """Why not, and what to do about it; None also for one that can only be asked by the network."""
     found = endpoint(env)
     if not found.host:
-        return f"{found.named} cannot be read: {found.undo}"
+        return f"{found.named} is unreadable: {found.undo}"
     if found.host.startswith("ssh://"):
         return elsewhere(found)
     if found.socket is None:
@@ -77,9 +79,9 @@ def unreachable(env: Mapping[str, str] = os.environ) -> str | None:
         try:
             probe.connect(str(found.socket))
         except PermissionError:
-            return _of(found, "no permission on") if found.named else NOT_ALLOWED
+            return _of(found, "no permission for") if found.named else NOT_ALLOWED
         except OSError:
-            return _of(found, "no daemon answers at") if found.named else NOBODY
+            return _of(found, "no daemon running at") if found.named else NOBODY
     return None
 
 
@@ -87,8 +89,8 @@ def elsewhere(found: Endpoint, folder: Path | None = None) -> str:
     """The reason against a daemon that cannot mount this machine's folders."""
     what = str(folder) if folder else "this machine's folders"
     whose = f"of {found.named} " if found.named else ""
-    undo = found.undo or "export DOCKER_HOST=unix://… of a daemon on this machine"
-    return f"the daemon {whose}({found.host}) does not see {what}: {undo}"
+    undo = found.undo or "export DOCKER_HOST=unix://… of a local daemon"
+    return f"the daemon {whose}({found.host}) cannot access {what}: {undo}"
 
 
 def _of(found: Endpoint, what: str) -> str:

@@ -1,8 +1,8 @@
 """Jobs in containers, through the `docker` package: the only module that knows it.
 
-A job gets no network, a read-only root, a tmpfs at /tmp without programs, a user that is not root,
-no capability, its CPUs, its memory and its share of the disk. Its container is removed on every
-path; what a killed process has left behind is removed by the next one.
+A job gets no network, a read-only root, a tmpfs at /tmp without programs, a user other than root,
+no capabilities, and its CPU, memory and disk limits. Its container is always removed; what a killed
+process left is removed by the next one.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class DockerEngine:
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or recipe.dockerfiles()
-        with _told("Docker cannot be used"):
+        with _told("Docker unavailable"):
             self._api = _client().api
             info = self._api.info()
         self._platform = platforms.of_processor(str(info.get("Architecture")))
@@ -112,7 +112,7 @@ class DockerEngine:
 
     def make_base(self, log: Path, on_line: OnLine | None = None) -> str:
         """See `ContainerEngine`."""
-        with _told("cannot make the base image"), to_file(log, on_line) as output:
+        with _told("cannot build the base image"), to_file(log, on_line) as output:
             return making.make_base(self._api, output)
 
     def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
@@ -127,7 +127,7 @@ class DockerEngine:
         return mount.target
 
     def built(self) -> tuple[Built, ...]:
-        """Every image of ours but the base."""
+        """Every bench image except the base."""
         with _told("cannot list the images"):
             images = self._api.images(name="bench/*")
         tags = [(tag, image["Size"]) for image in images for tag in image["RepoTags"] or ()]
@@ -157,7 +157,7 @@ class DockerEngine:
 
     def sweep(self) -> int:
         """Delete the stages that builds leave behind; the bytes that this gave back."""
-        with _told("cannot remove what builds have left"):
+        with _told("cannot delete the remains of builds"):
             old = {"dangling": True, "label": [making.STAGE_LABEL]}
             done = self._api.prune_images(old)
         return int(done["SpaceReclaimed"])
@@ -235,13 +235,13 @@ class DockerEngine:
 
     def _check(self, name: str, job: JobSpec, exit_code: int, late: bool) -> None:
         if late:
-            text = f"the job ran past its deadline of {job.timeout_s:g} s and was ended"
-            raise JobTimeout(text, f"its output is in {job.log}")
+            text = f"the job exceeded its deadline of {job.timeout_s:g} s and was stopped"
+            raise JobTimeout(text, f"See the log {job.log}.")
         if exit_code and (
             exit_code == KILLED or self._api.inspect_container(name)["State"]["OOMKilled"]
         ):
-            text = f"the job was killed by its memory limit of {job.memory_bytes / 1e6:.0f} MB"
-            raise OutOfMemory(text, f"its output is in {job.log}")
+            text = f"the job exceeded its memory limit of {job.memory_bytes / 1e6:.0f} MB"
+            raise OutOfMemory(text, f"See the log {job.log}.")
 
     def _remove_containers(self, ours: Callable[[str], bool]) -> None:
         with _told("cannot remove old containers"):
@@ -252,10 +252,10 @@ class DockerEngine:
 
 
 def blind() -> str | None:
-    """Why the daemon cannot mount our folders; None when it can, or when nobody can tell.
+    """Why the daemon cannot mount bench's folders; None if it can, or if unknown.
 
-    It is asked for a container of no image with a folder of ours, and looks for the folder first.
-    Whoever uses a daemon that does not answer, or a cache that cannot be written, gets its error.
+    It is asked for a container without an image, but with a mount, which it checks first. An
+    unreachable daemon or an unwritable cache is reported later, when it is used.
     """
     try:
         cache_root().mkdir(parents=True, exist_ok=True)
@@ -303,7 +303,7 @@ def _rootless_user(security: Iterable[str]) -> int | None:
 
 
 def _user(job: JobSpec, rootless: int | None) -> str:
-    """Whose files the job writes: ours; and where we are root, somebody's who is not.
+    """The user of the job: bench's own; if that is root, an unprivileged one.
 
     Under a rootless daemon that is the container's root, who is the daemon's user outside.
     """
@@ -336,4 +336,4 @@ def _told(doing: str) -> Iterator[None]:
     except APIError as error:
         raise StepFailed(f"{doing}: {error.explanation or error}") from error
     except (DockerException, requests.RequestException) as error:
-        raise StepFailed(f"{doing}: the Docker daemon does not answer: {error}") from error
+        raise StepFailed(f"{doing}: no answer from the Docker daemon: {error}") from error

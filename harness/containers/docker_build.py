@@ -36,7 +36,7 @@ BUILD_SECONDS: Final = 3600
 class SharedLayers:
     """Of images that begin with the same layers, the first is built alone: the others find them.
 
-    Images are built side by side, and what several of them need would else be made several times.
+    Images are built in parallel; otherwise shared layers would be built several times.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class SharedLayers:
 
     @contextmanager
     def part_of(self, recipe: Recipe, platform: str | None) -> Iterator[None]:
-        """The body builds the image: alone, while nobody has built these layers yet."""
+        """The body builds the image; the first one with these layers runs alone."""
         files = recipe.files().items()
         shared = (name for name, path in files if path.parent != recipe.folder)
         layers = (platform or "", *shared)
@@ -111,8 +111,8 @@ def _pull_other(api: APIClient, named: str, output: JobOutput, platform: str) ->
             api.tag(before, *parse_repository_tag(named))
     if not fits:
         is_for = platforms.of_processor(found["Architecture"])
-        hint = f"name one that is for {platform} in BENCH_BASE_IMAGE"
-        raise StepFailed(f"the base image {named} is for {is_for}, not for {platform}", hint)
+        hint = f"Set an image for {platform} in BENCH_BASE_IMAGE."
+        raise StepFailed(f"the base image {named} is for {is_for}, not {platform}", hint)
 
 
 def _pull(api: APIClient, wanted: str, output: JobOutput, platform: str | None = None) -> None:
@@ -123,7 +123,7 @@ def _pull(api: APIClient, wanted: str, output: JobOutput, platform: str | None =
     except APIError as error:
         why = error.explanation
     if why:
-        hint = "check BENCH_BASE_IMAGE; without it a base image is made here"
+        hint = "Correct or unset BENCH_BASE_IMAGE; without it the base image is built locally."
         raise StepFailed(f"cannot pull the base image {wanted}: {why}", hint)
 
 
@@ -186,7 +186,7 @@ def build(
     if failed:
         raise StepFailed(
             f"building the image {recipe.name} failed:\n{output.last_lines()}",
-            f"all of the build's output is in {log}",
+            f"See the log {log}.",
         )
     return str(image_id(api, tag))
 

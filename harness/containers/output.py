@@ -1,4 +1,4 @@
-"""What a build or a job prints: a log up to a limit, lines for a callback, its end in memory."""
+"""Output of a build or a job: a log up to a limit, lines for a callback, its end in memory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..lines import Lines
 
 TAIL_BYTES: Final = 64 << 10
 CHUNK_BYTES: Final = 64 << 10
-#: how often it is looked whether a silent process has ended, and how long what it left in its pipe
-#: may take to be read
+#: how often a silent process is checked for its end, and how long the rest of its pipe may take to
+#: be read
 LOOK_S: Final = 0.1
 DRAIN_S: Final = 2.0
 LAST_LINES: Final = 15
-#: characters of each of them
+#: maximum characters of each line
 LONGEST_SHOWN: Final = 500
-#: a log has no more; the end of the output is still in memory
+#: maximum size of a log; the end of the output stays in memory
 LOG_BYTES: Final = 64 << 20
-CUT: Final = f"\n… the output went on: a log has at most {LOG_BYTES >> 20} MB\n".encode()
+CUT: Final = f"\n… output truncated: a log has at most {LOG_BYTES >> 20} MB\n".encode()
 
 
 class JobOutput:
@@ -38,7 +38,7 @@ class JobOutput:
         self._tail = bytearray()
 
     def feed(self, chunk: bytes) -> None:
-        """Keep a piece of output; it may end in the middle of a line or a character."""
+        """Keep a piece of output; it may end within a line or a character."""
         self._log(chunk)
         self._tail += chunk
         del self._tail[:-TAIL_BYTES]
@@ -67,9 +67,9 @@ class JobOutput:
 
 
 def follow(process: subprocess.Popen[bytes], output: JobOutput) -> int:
-    """What a process prints, as it comes; its exit code.
+    """Read what a process prints as it arrives; returns its exit code.
 
-    When it has ended, others that it has started may hold its output open: they are not waited for.
+    Processes that it started may keep its output open after its end: they are not waited for.
     """
     assert process.stdout is not None
     poll, over_at = select.poll(), float("inf")

@@ -1,4 +1,4 @@
-"""Which process a container belongs to, so that only those of dead ones are removed."""
+"""The process that owns a container, so that only containers of dead processes are removed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ME: Final = f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
 
 def alive(label: str) -> bool:
     """Whether the process of a label may still run; always True for another host's, and for a
-    label that is not ours."""
+    label of another program."""
     words = label.split(" ")
     if len(words) != 3 or not words[1].isdigit() or words[0] != socket.gethostname():
         return True

@@ -14,7 +14,7 @@ ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 #: of each processor, the ELF header's field `e_machine` in hex
 ELF_MACHINES: Final = {"amd64": "3e00", "arm64": "b700"}
 EMULATORS: Final = Path("/proc/sys/fs/binfmt_misc")
-INSTALL_EMULATION: Final = "sudo apt-get install qemu-user-static binfmt-support"
+INSTALL_EMULATION: Final = "Run `sudo apt-get install qemu-user-static binfmt-support`."
 
 
 def of_processor(name: str) -> str:
@@ -33,14 +33,14 @@ def architecture(platform: str) -> str:
 
 
 def check(platform: str) -> None:
-    """Raise UsageError for what is no platform of ours."""
+    """Raise UsageError for an unsupported platform."""
     if platform not in PLATFORMS:
-        raise UsageError(f"platform {platform}: is not one of {', '.join(PLATFORMS)}")
+        raise UsageError(f"unknown platform {platform}, expected one of {', '.join(PLATFORMS)}")
 
 
 def cannot_run(platform: str) -> StepFailed:
     """The error of a machine that does not run a platform's programs."""
-    text = f"programs of {platform} do not run here: the kernel has no emulator for them"
+    text = f"this machine cannot run {platform} programs: no emulator registered"
     return StepFailed(text, INSTALL_EMULATION)
 
 

@@ -88,8 +88,8 @@ def find(name: str, root: Path | None = None) -> Recipe:
     names = available(root)
     if name not in names:
         near = get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
-        raise UsageError(f"no image is called {name!r}", hint)
+        guess = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"unknown image {name!r}{guess}", f"Name one of {', '.join(names)}.")
     return Recipe(name, (root or dockerfiles()) / name)
 
 

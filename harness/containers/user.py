@@ -1,4 +1,4 @@
-"""Who runs the jobs where bench itself is run by root: nobody in particular, in either engine."""
+"""The user who runs jobs if bench itself runs as root: unprivileged, in either engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_TASKS: Final = 1024
 
 
 def give(folders: Iterable[Path], to: int = USER_ID) -> None:
-    """What a job may write becomes its user's, where bench is root; no link is followed."""
+    """If bench is root, gives a job's writable folders to its user; no link is followed."""
     if os.getuid() != 0 or not to:
         return
     for folder in folders:

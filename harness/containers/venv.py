@@ -1,8 +1,8 @@
 """Jobs in virtual environments, one per image from the same lock, where no Docker daemon answers.
 
-A job gets its CPUs, a limit on its data and its files, a small environment and a deadline. Where
-`bubblewrap` works it is confined; elsewhere it gets the network, the file system and the user of
-bench itself.
+A job gets its CPUs, limits on its data and its files, a small environment and a deadline. If
+`bubblewrap` works, it is confined; else it has the network, the file system and the user of bench
+itself.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class VenvEngine:
 
     def make_base(self, log: Path, on_line: OnLine | None = None) -> str:
         """Always raises UsageError."""
-        raise UsageError("environments have no base image", "use --engine docker")
+        raise UsageError("virtual environments have no base image", "Use --engine docker.")
 
     def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob:
         """See `ContainerEngine`."""
@@ -158,13 +158,13 @@ def _check_platform(platform: str | None) -> None:
         return
     platforms.check(platform)
     if platform != (here := platforms.of_host()):
-        text = f"an environment cannot be for {platform}: this machine is {here}"
-        raise StepFailed(text, "use --engine docker")
+        text = f"cannot create a virtual environment for {platform} on {here}"
+        raise StepFailed(text, "Use --engine docker.")
 
 
 @contextmanager
 def _temporary() -> Iterator[str]:
-    """A folder whose content may be anything that a job made, and which goes with it."""
+    """A temporary folder; removed with whatever a job wrote to it."""
     folder = tempfile.mkdtemp(prefix="bench-")
     try:
         yield folder
@@ -190,7 +190,7 @@ def _limits(job: JobSpec) -> list[str]:
 
 
 def _allowed(limit: int, wanted: int) -> int:
-    """No more than this process may have itself."""
+    """At most what this process itself may have."""
     hard = resource.getrlimit(limit)[1]
     return wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
 
@@ -210,7 +210,7 @@ def _start(
             pass_fds=files,
         )
     except FileNotFoundError as error:
-        hint = "setpriv, taskset and prlimit come with util-linux: apt-get install util-linux"
+        hint = "Install setpriv, taskset and prlimit with `apt-get install util-linux`."
         raise StepFailed(f"cannot run the job: {error}", hint) from error
 
 
@@ -253,13 +253,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _check(job: JobSpec, exit_code: int, output: JobOutput, late: bool) -> None:
     if late:
-        text = f"the job ran past its deadline of {job.timeout_s:g} s and was ended"
-        raise JobTimeout(text, f"its output is in {job.log}")
+        text = f"the job exceeded its deadline of {job.timeout_s:g} s and was stopped"
+        raise JobTimeout(text, f"See the log {job.log}.")
     refused = any(words in output.last_lines() for words in NO_MEMORY)
     killed = exit_code in (-signal.SIGKILL, SANDBOX_KILLED)
     if killed or (exit_code and refused):
-        text = f"the job hit its memory limit of {job.memory_bytes / 1e6:.0f} MB"
-        raise OutOfMemory(text, f"its output is in {job.log}")
+        text = f"the job exceeded its memory limit of {job.memory_bytes / 1e6:.0f} MB"
+        raise OutOfMemory(text, f"See the log {job.log}.")
 
 
 def _size(folder: Path) -> int:

@@ -67,7 +67,7 @@ def make(recipe: Recipe, folder: Path, log: Path, output: JobOutput) -> None:
     if not all(_succeeds(step, output) for step in steps):
         raise StepFailed(
             f"building the environment {recipe.name} failed:\n{output.last_lines()}",
-            f"all of its output is in {log}",
+            f"See the log {log}.",
         )
     (folder / COMPLETE).touch()
 
@@ -86,8 +86,8 @@ def _python() -> str:
     found = shutil.which(PYTHON)
     if found is None:
         raise StepFailed(
-            f"environments need {PYTHON}, which is not on PATH (this is {sys.version.split()[0]})",
-            f"apt-get install {PYTHON}-venv, or use --engine docker",
+            f"{PYTHON} is not on PATH (this is {sys.version.split()[0]})",
+            f"Install {PYTHON}-venv, or use --engine docker.",
         )
     return found
 

@@ -1,6 +1,6 @@
-"""Formats: one file each tells a format's whole story. Nothing here imports a runtime.
+"""Formats: one file each. Nothing here imports a runtime.
 
-To add one: a file with `SPEC`, `convert`, `load` and `profile`, a folder under dockerfiles/, a line
+To add one: a file with `SPEC`, `convert`, `load` and `profile`, a folder in dockerfiles/, a line
 below.
 """
 
@@ -36,7 +36,7 @@ class Format(Protocol):
         inputs: Sequence[np.ndarray],
         runs: int,
     ) -> Profiled:
-        """Every node of the model and where it ran, as the runtime itself says, over `runs`."""
+        """Every node of the model and where it ran, as reported by the runtime, over `runs`."""
 
 
 REGISTRY: Final[Dict[str, Format]] = {
@@ -53,27 +53,27 @@ REFERENCE: Final = "pytorch"
 
 #: may be named in a scenario; skipped with this reason
 PLANNED: Final[Dict[str, str]] = {
-    "tensorrt": "not built yet: bench has no TensorRT format so far",
-    "coreml": "not built yet: bench has no Core ML format so far",
-    "savedmodel": "not built yet: bench has no TF SavedModel format so far",
+    "tensorrt": "bench does not support TensorRT yet",
+    "coreml": "bench does not support Core ML yet",
+    "savedmodel": "bench does not support TF SavedModel yet",
 }
 
 
 def why_not(
     spec: FormatSpec, device: str, kind: str, facts: Optional[DeviceFacts] = None
 ) -> Optional[str]:
-    """Why a format cannot run on a device; None when it can, as far as is known.
+    """Why a format cannot run on a device; None if it can, as far as known.
 
     `facts` are known once the device is connected.
     """
     if kind not in spec.kinds:
-        return f"{spec.title} does not run on {kind} here, only on {_all(spec.kinds)}"
+        return f"{spec.title} does not support {kind}, only {_all(spec.kinds)}"
     if facts is None:
         return None
     if _as_linux_says(facts.arch) not in spec.architectures:
-        return f"{spec.title} is for {_all(spec.architectures)} here, and {device} is {facts.arch}"
+        return f"{spec.title} requires {_all(spec.architectures)}; {device} is {facts.arch}"
     if not any(_has(accelerator, facts) for accelerator in spec.accelerators):
-        return f"{spec.title} needs {_all(spec.accelerators)}, and {device} has no NVIDIA runtime"
+        return f"{spec.title} requires {_all(spec.accelerators)}; {device} has no NVIDIA runtime"
     return None
 
 
@@ -84,7 +84,7 @@ def why_no_image(image: str, device: str, facts: DeviceFacts) -> Optional[str]:
 
 
 def _has(accelerator: str, facts: DeviceFacts) -> bool:
-    """Of others than CUDA bench reads nothing beforehand: the runtime itself will say."""
+    """Only CUDA is checked in advance; for others the runtime reports it."""
     return accelerator != "cuda" or facts.kind == "jetson" or facts.nvidia_runtime
 
 
@@ -93,4 +93,4 @@ def _as_linux_says(arch: str) -> str:
 
 
 def _all(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -1,7 +1,7 @@
-"""Weights as trainers write them: saved on a GPU, wrapped with an epoch, with prefixed names.
+"""Reads weights as trainers write them: saved on a GPU, wrapped with an epoch, with prefixed names.
 
-Whatever leaves no doubt is taken, and what was done is printed, so the job's log has it. Anything
-else is one line that says what the file holds. Pickled Python objects are never loaded.
+Unambiguous files are accepted, and conversions are printed to the job's log. Anything
+else is an error that says what the file contains. Pickled Python objects are never loaded.
 """
 
 from __future__ import annotations
@@ -33,17 +33,19 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 LEFT_OVER = ("total_ops", "total_params")
 #: batch normalisation's counter: only training reads it, and old checkpoints lack it
 COUNTER = "num_batches_tracked"
-ALONE = "save the state dict alone, torch.save(model.state_dict(), path)"
+ALONE = "save only the state dict: torch.save(model.state_dict(), path)"
 SHOWN = 3
 
 
 def read(path: Path) -> Any:
-    """What is in the file, on the CPU; raises ValueError for what is not tensors and plain data."""
+    """The file's content, on the CPU; raises ValueError for anything but tensors and plain data."""
     import torch
 
     with open(path, "rb") as file:
         if file.read(24) == b"version https://git-lfs.":
-            raise ValueError(f"{path.name} is a Git LFS pointer, not the weights: run git lfs pull")
+            raise ValueError(
+                f"{path.name} is a Git LFS pointer, not the weights; run `git lfs pull`"
+            )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
@@ -51,50 +53,50 @@ def read(path: Path) -> Any:
 
 
 def unreadable(name: str, error: Exception) -> str:
-    """Why torch did not read a file, in one line; torch's own words are about `weights_only`."""
+    """Why torch could not read a file, in one line; torch's own message is about `weights_only`."""
     said = str(error)
     if found := re.search(r"Unsupported global: GLOBAL (\S+)", said):
-        return f"{name} holds Python objects ({found[1]}), which are never loaded: {ALONE}"
+        return f"{name} contains Python objects ({found[1]}), which are never loaded; {ALONE}"
     if "TorchScript archive" in said:
-        return f"{name} is a TorchScript archive, not a state dict: {ALONE}"
+        return f"{name} is a TorchScript archive, not a state dict; {ALONE}"
     if isinstance(error, (pickle.UnpicklingError, EOFError, LookupError)):
-        return f"{name} is damaged, or no PyTorch checkpoint ({type(error).__name__})"
+        return f"{name} is damaged, or not a PyTorch checkpoint ({type(error).__name__})"
     first = said.splitlines()[0] if said else ""
     return f"{name} cannot be read by torch.load: {type(error).__name__}: {first}"
 
 
 def fitted(content: Any, wanted: Mapping[str, Any], name: str) -> Dict[str, Any]:
-    """The tensors of a checkpoint under the network's own names; raises ValueError for none."""
+    """The tensors of a checkpoint under the network's names; raises ValueError if none fit."""
     if not isinstance(content, Mapping):
-        raise ValueError(f"{name} has a {type(content).__name__}, not a state dict")
+        raise ValueError(f"{name} contains a {type(content).__name__}, not a state dict")
     state = _unprefixed(_unwrapped(content, wanted, name), wanted, name)
     endings = (*LEFT_OVER, COUNTER)
     left = [key for key in state if key not in wanted and key.rpartition(".")[2] in endings]
     if left:
-        print(f"{name}: left out {len(left)} counters that nothing computes with: {_few(left)}")
+        print(f"{name}: ignored {len(left)} unused counters: {_few(left)}")
     counters = {key: wanted[key] for key in wanted if _is_counter(key) and key not in state}
     return {**counters, **{key: value for key, value in state.items() if key not in left}}
 
 
 def mistakes(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> List[str]:
-    """What keeps the tensors from being the network's, the first few of each kind."""
+    """Why the tensors do not fit the network, the first few of each kind."""
     missing = [key for key in wanted if key not in state]
     surplus = [key for key in state if key not in wanted]
     shapes = [
-        f"{key} is {tuple(state[key].shape)} and should be {tuple(wanted[key].shape)}"
+        f"{key} {tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}"
         for key in wanted
         if key in state and tuple(state[key].shape) != tuple(wanted[key].shape)
     ]
     found = [
-        ("it also has", surplus),
-        ("it lacks", missing),
-        ("another shape:", shapes),
+        ("unexpected", surplus),
+        ("missing", missing),
+        ("wrong shape:", shapes),
     ]
     return [f"{what} {_few(names)}" for what, names in found if names]
 
 
 def _unwrapped(content: Mapping[Any, Any], wanted: Mapping[str, Any], name: str) -> Dict[str, Any]:
-    """The state dict, or the one inside of a training checkpoint."""
+    """The state dict, or the one inside a training checkpoint."""
     if any(key in wanted for key in content) or _is_state(content):
         return {str(key): value for key, value in content.items()}
     found = dict(_states(content))
@@ -102,14 +104,14 @@ def _unwrapped(content: Mapping[Any, Any], wanted: Mapping[str, Any], name: str)
     if len(found) == 1:
         paths = list(found)
     if not paths:
-        raise ValueError(f"{name} is a checkpoint with {_few(list(content))}: {ALONE}")
+        raise ValueError(f"{name} contains {_few(list(content))}; {ALONE}")
     rest = f", not {_few([repr(path) for path in paths[1:]])}" if paths[1:] else ""
-    print(f"{name}: a checkpoint with {_few(list(content))}; took '{paths[0]}'{rest}")
+    print(f"{name}: contains {_few(list(content))}; using '{paths[0]}'{rest}")
     return {str(key): value for key, value in found[paths[0]].items()}
 
 
 def _states(content: Mapping[Any, Any]) -> Iterator[Tuple[str, Mapping[Any, Any]]]:
-    """State dicts in a checkpoint by their path, `ema.module`; one that is nested has a wrapper."""
+    """State dicts in a checkpoint by path, such as `ema.module`."""
     for key, value in content.items():
         if isinstance(value, Mapping):
             if _is_state(value):
@@ -123,7 +125,7 @@ def _is_state(content: Mapping[Any, Any]) -> bool:
 
 
 def _unprefixed(state: Dict[str, Any], wanted: Mapping[str, Any], name: str) -> Dict[str, Any]:
-    """Names without what a wrapper put before them, where exactly one prefix gives all weights."""
+    """Names without a wrapper's prefix, if exactly one prefix yields all weights."""
     needed = [key for key in wanted if not _is_counter(key)]
     if not needed or all(key in state for key in needed):
         return state
@@ -131,21 +133,21 @@ def _unprefixed(state: Dict[str, Any], wanted: Mapping[str, Any], name: str) -> 
     fits = [prefix for prefix in before if all(prefix + key in state for key in needed)]
     if len(fits) > 1:
         raise ValueError(
-            f"{name} has the network's weights under each of {_few(fits)}: save one of them alone"
+            f"{name} has the network's weights under each of {_few(fits)}; save only one of them"
         )
     if not fits:
         return _stripped(state, wanted, name)
     others = [key for key in state if not key.startswith(fits[0])]
-    rest = f"; left out {_few(others)}" if others else ""
-    print(f"{name}: left out '{fits[0]}' before each name{rest}")
+    rest = f"; ignored {_few(others)}" if others else ""
+    print(f"{name}: removed the prefix '{fits[0]}'{rest}")
     return {k[len(fits[0]) :]: value for k, value in state.items() if k.startswith(fits[0])}
 
 
 def _stripped(state: Dict[str, Any], wanted: Mapping[str, Any], name: str) -> Dict[str, Any]:
-    """Without the usual prefixes, so that what does not fit is told by the network's own names."""
+    """Without the usual prefixes, so that errors name the network's own tensors."""
     for prefix in PREFIXES:
         if state and not set(state) & set(wanted) and all(k.startswith(prefix) for k in state):
-            print(f"{name}: left out '{prefix}' before each name")
+            print(f"{name}: removed the prefix '{prefix}'")
             state = {key[len(prefix) :]: value for key, value in state.items()}
     return state
 
@@ -156,4 +158,4 @@ def _is_counter(key: str) -> bool:
 
 def _few(names: Sequence[Any]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (", ".join(map(str, names[:SHOWN])) or "nothing in it") + more
+    return (", ".join(map(str, names[:SHOWN])) or "nothing") + more

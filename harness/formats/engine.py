@@ -1,4 +1,4 @@
-"""What the runner asks of a loaded model. The same rule for every runtime:
+"""The interface of a loaded model. The same rule for every runtime:
 
 `feed` (copy into the runtime's input buffer) and `fetch` (read its output buffers) are outside
 the timed region, `invoke` (the runtime's own call, on bound buffers) is all that is inside.
@@ -17,7 +17,7 @@ from ..records import ModelSpec
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """How a runtime is to be set up; `source` is the model's folder."""
+    """How to set up a runtime; `source` is the model's folder."""
 
     threads: int
     precision: str
@@ -31,20 +31,20 @@ class Engine(Protocol):
         """Copy a contiguous float32 array of the input's shape into the bound input."""
 
     def invoke(self) -> Any:
-        """Run the model once on what was fed; its value means nothing."""
+        """Run the model once on the fed input; the return value is unspecified."""
 
     def fetch(self) -> Dict[str, np.ndarray]:
         """The outputs of the last invoke by the model's names; may be views.
 
-        Floats of any width; labels and counts as the whole numbers that the model gives.
+        Floats of any width; labels and counts as integers.
         """
 
 
 def check_count(found: int, model: ModelSpec) -> None:
-    """Raises ValueError where a converted model has not as many outputs as the model names.
+    """Raises ValueError if a converted model has a different number of outputs.
 
     Names go by position there: one that the converter left out would shift all that follow.
     """
     if found != len(model.outputs):
         names = ", ".join(model.outputs)
-        raise ValueError(f"the converted model has {found} outputs, model.yaml names {names}")
+        raise ValueError(f"the converted model has {found} outputs, expected {names} (model.yaml)")

@@ -1,6 +1,6 @@
-"""LiteRT's own profiler through its C interface: the Python interpreter has none.
+"""LiteRT's own profiler through its C API: the Python interpreter has none.
 
-`libLiteRt.so` lies in the wheel beside the interpreter. Its `CompiledModel` runs the same file with
+`libLiteRt.so` is in the wheel next to the interpreter. Its `CompiledModel` runs the same file with
 the same XNNPACK. Calls and options as in litert/c/*.h and litert/c/options/*.cc of LiteRT 2; every
 option is an identifier and a piece of TOML.
 """
@@ -66,15 +66,15 @@ class _Event(ctypes.Structure):
 
 
 class ProfilerMissing(Exception):
-    """This wheel, or this model, gives no profile; the message says why."""
+    """This wheel or model provides no profile; the message says why."""
 
 
 def events(
     package: Path, model: Path, threads: int, inputs: Sequence[np.ndarray], warm: int
 ) -> List[List[Event]]:
-    """One list a run: warm runs are not in it, then one run for each input (float32).
+    """One list per run, one run per input (float32), without the warm-up runs.
 
-    In a child process: should the library crash, that is a reason, and not the end of ours.
+    Runs in a child process, so that a crash of the library is only an error.
     Raises ProfilerMissing.
     """
     read, write = os.pipe()
@@ -87,15 +87,15 @@ def events(
         said = pipe.read()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        raise ProfilerMissing("LiteRT's C interface crashed: signal %d" % os.WTERMSIG(status))
-    answer = json.loads(said or '{"missing": "the process that asks LiteRT said nothing"}')
+        raise ProfilerMissing("LiteRT's C API crashed: signal %d" % os.WTERMSIG(status))
+    answer = json.loads(said or '{"missing": "no output from the child process"}')
     if "missing" in answer:
         raise ProfilerMissing(answer["missing"])
     return [[Event(*event) for event in run] for run in answer["events"]]
 
 
 def _answer(write: int, work: Callable[[], List[List[Event]]]) -> NoReturn:
-    """The child's end: it writes what it found, and exits past everything that is the parent's."""
+    """The child process: writes its result and exits without the parent's cleanup."""
     try:
         answer: Dict[str, Any] = {"events": work()}
     except ProfilerMissing as error:
@@ -115,7 +115,7 @@ def _events(
     try:
         library = ctypes.CDLL(str(package / LIBRARY))
     except OSError as error:
-        raise ProfilerMissing("no %s beside the interpreter: %s" % (LIBRARY, error)) from error
+        raise ProfilerMissing("no %s next to the interpreter: %s" % (LIBRARY, error)) from error
     with ExitStack() as stack:
         profiled = _Profiled(library, stack, model, threads)
         return profiled.run(inputs, warm)
@@ -141,7 +141,7 @@ class _Profiled:
         self._profiler = ctypes.c_void_p()
         self._call("LiteRtCompiledModelGetProfiler", self._compiled, ctypes.byref(self._profiler))
         if not self._profiler:
-            raise ProfilerMissing("LiteRT gives this model no profiler")
+            raise ProfilerMissing("LiteRT has no profiler for this model")
         signature = ctypes.c_void_p()
         first = ctypes.c_size_t(_SIGNATURE)
         self._call("LiteRtGetModelSignature", self._model, first, ctypes.byref(signature))
@@ -167,7 +167,7 @@ class _Profiled:
         size = ctypes.c_size_t()
         self._call("LiteRtGetTensorBufferPackedSize", first, ctypes.byref(size))
         if size.value != data.nbytes:
-            raise ProfilerMissing("the input has %d bytes, not %d" % (size.value, data.nbytes))
+            raise ProfilerMissing("the input has %d bytes, expected %d" % (size.value, data.nbytes))
         write = ctypes.c_int(_WRITE)
         self._call("LiteRtLockTensorBuffer", first, ctypes.byref(there), write)
         ctypes.memmove(there, data.ctypes.data, data.nbytes)
@@ -183,12 +183,12 @@ class _Profiled:
         count = ctypes.c_int()
         self._call("LiteRtGetNumProfilerEvents", self._profiler, ctypes.byref(count))
         if count.value <= 0:
-            raise ProfilerMissing("LiteRT's profiler has seen nothing")
+            raise ProfilerMissing("LiteRT's profiler recorded nothing")
         made = (_Event * (_SPARE * count.value))()
         self._call("LiteRtGetProfilerEvents", self._profiler, count, made)
         seen = made[: count.value]
         if any(e.type not in _TYPES or e.source not in _SOURCES for e in seen):
-            raise ProfilerMissing("events of another layout than LiteRT 2 has")
+            raise ProfilerMissing("the event layout differs from LiteRT 2")
         return [Event(e.type, (e.tag or b"").decode(), e.index, e.elapsed_us) for e in seen]
 
     def _options(self, texts: Dict[str, str]) -> ctypes.c_void_p:

@@ -69,7 +69,7 @@ def export(model: ModelSpec, source: Path) -> Any:
 
 
 def _halved(graph: Any) -> Any:
-    """Weights and nodes in fp16, inputs and outputs in fp32; sorted, which ORT leaves undone."""
+    """Weights and nodes in fp16, inputs and outputs in fp32; sorted, which ORT does not do."""
     import onnx_ir
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -90,7 +90,7 @@ def _quantised(graph: Any) -> Any:
 
 
 def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
-    """A session on the CPU provider; nothing else may take a node."""
+    """A session on the CPU provider only."""
     return OnnxEngine(_session(path, _settings(options)), model)
 
 
@@ -112,7 +112,7 @@ def profile(
 
 
 def layers_of(events: Sequence[Dict[str, Any]], runs: int) -> Tuple[Layer, ...]:
-    """One layer a node, in running order: the mean of its last `runs` kernel times."""
+    """One layer per node, in execution order: the mean of its last `runs` kernel times."""
     nodes: Dict[str, List[Dict[str, Any]]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
@@ -155,14 +155,14 @@ DTYPES: Dict[str, Any] = {
 
 
 def _zeros(output: Any) -> np.ndarray:
-    """An array to bind to an output; raises ValueError where its shape is not fixed."""
+    """An array to bind to an output; raises ValueError if its shape is not fixed."""
     kind = output.type.replace("tensor(", "").rstrip(")")
     if kind not in DTYPES:
-        raise ValueError(f"output {output.name} is a {output.type}, which bench does not read")
+        raise ValueError(f"output {output.name} has the unsupported type {output.type}")
     if not all(isinstance(side, int) for side in output.shape):
         raise ValueError(
             f"output {output.name} has no fixed shape ({output.type} {output.shape}): "
-            "leave NMS to bench"
+            "remove NMS from the model, bench applies it"
         )
     return np.zeros(output.shape, DTYPES[kind])
 

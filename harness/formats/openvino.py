@@ -22,9 +22,7 @@ SPEC = FormatSpec(
         "fp32": "stored and computed in fp32",
         "fp16": "stored in fp16, computed in fp32 (inference precision hint)",
     },
-    lacks={
-        "int8": "OpenVINO quantises convolutions with calibration only (NNCF), not dynamic range"
-    },
+    lacks={"int8": "OpenVINO quantises convolutions only with calibration (NNCF), not dynamically"},
     image="openvino",
     converter="openvino",
     runtime="openvino",
@@ -69,7 +67,7 @@ def profile(
 
 
 def layers_of(counted: Sequence[Any], where: str) -> Tuple[Layer, ...]:
-    """One layer a node that was executed; what was optimised away is none."""
+    """One layer per executed node; nodes that were optimised away are omitted."""
     times: Dict[str, float] = {}
     types: Dict[str, str] = {}
     for info in (info for infos in counted for info in infos):

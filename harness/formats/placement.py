@@ -1,4 +1,4 @@
-"""What ran where, the same for every runtime: layers as it counts them, summed up by place."""
+"""Execution placement, the same for every runtime: its layers, summed per provider."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ NAMED = 4
 
 
 def warm_runs(runs: int) -> int:
-    """Runs before the `runs` that are counted: three of 16, one of the few that `smoke` takes."""
+    """Warm-up runs before the `runs` that are counted."""
     return min(3, max(1, runs // 4))
 
 
 @dataclasses.dataclass(frozen=True)
 class Profiled:
-    """What a format's `profile` gives: layers without shares, and where they should have run."""
+    """The result of a format's `profile`: layers without shares, and where they should run."""
 
     asked: str
     tool: str
@@ -26,7 +26,7 @@ class Profiled:
 
 
 def placement(found: Profiled) -> Tuple[Placement, List[Layer]]:
-    """The summary, and the layers with their shares, most time first (else in their own order)."""
+    """The summary, and the layers with their shares, by time if known."""
     total_ms = _sum(found.layers)
     layers = [dataclasses.replace(la, share=_share(la.ms, total_ms)) for la in found.layers]
     layers.sort(key=lambda layer: -(layer.ms or 0.0))
@@ -67,7 +67,7 @@ def _unasked(placed: Placed, layers: Sequence[Layer], nodes: int) -> str:
 
 
 def _sum(layers: Sequence[Layer]) -> Optional[float]:
-    """None when a layer has no time: a part is not the whole."""
+    """None if a layer has no time."""
     times = [layer.ms for layer in layers if layer.ms is not None]
     return sum(times) if layers and len(times) == len(layers) else None
 

@@ -1,4 +1,4 @@
-"""PyTorch in eager mode: the reference. The artifact is a state dict, the code the model's own."""
+"""PyTorch in eager mode: the reference. The artifact is a state dict; the code is the model's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPEC = FormatSpec(
     suffix=".pt",
     precisions={
         "fp32": "stored and computed in fp32",
-        "fp16": "stored in fp16, upcast to fp32 at load: CPU convolutions in half are emulated",
+        "fp16": "stored in fp16, upcast to fp32 at load (CPU fp16 convolutions are emulated)",
     },
     lacks={"int8": "eager PyTorch has no dynamic int8 convolution"},
     image="pytorch",
@@ -52,12 +52,12 @@ def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
 def profile(
     path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
 ) -> Profiled:
-    """Operators of the model as `torch.profiler` sees them, each with its own time."""
+    """Operators of the model from `torch.profiler`, each with its self time."""
     return profile_engine(load(path, model, options), inputs, runs)
 
 
 def profile_engine(engine: Engine, inputs: Sequence[np.ndarray], runs: int) -> Profiled:
-    """Shared with TorchScript, whose fused groups are operators too."""
+    """Shared with TorchScript, whose fused groups are operators, too."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as recorder
 
@@ -73,9 +73,9 @@ def profile_engine(engine: Engine, inputs: Sequence[np.ndarray], runs: int) -> P
 
 
 def layers_of(operators: Sequence[Any], runs: int) -> Tuple[Layer, ...]:
-    """One layer an operator: its own time, without that of operators it calls.
+    """One layer per operator, with its self time.
 
-    Views and other operators that call no kernel are there too, with the little time they take.
+    Includes views and other operators without a kernel.
     """
     return tuple(
         Layer(
@@ -108,7 +108,7 @@ class TorchEngine:
         self._input.numpy()[...] = tensor
 
     def invoke(self) -> None:
-        """One forward pass; the module allocates its outputs, as PyTorch always does."""
+        """One forward pass; the module allocates its outputs, as usual in PyTorch."""
         self._outputs = self._module(self._input)
 
     def fetch(self) -> Dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The model as its author wrote it: the PyTorch module that every conversion starts from."""
+"""The model's source: the PyTorch module that every conversion starts from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODULE = "bench_model_source"
 
 
 def build(model: ModelSpec, folder: Path) -> "torch.nn.Module":
-    """The architecture without weights, in eval mode; `folder` is the model's own.
+    """The architecture without weights, in eval mode; `folder` is the model's.
 
     The file may import its neighbours, as `blocks` or `.blocks`.
     """
@@ -37,7 +37,7 @@ def build(model: ModelSpec, folder: Path) -> "torch.nn.Module":
     spec.loader.exec_module(module)
     function = getattr(module, model.function, None)
     if function is None:
-        raise ImportError(f"{model.module} has no {model.function}(), which model.yaml names")
+        raise ImportError(f"{model.module} has no function {model.function}() (see model.yaml)")
     network = function()
     if not hasattr(network, "state_dict"):
         raise TypeError(f"{model.function}() returns a {type(network).__name__}, not a module")
@@ -45,7 +45,7 @@ def build(model: ModelSpec, folder: Path) -> "torch.nn.Module":
 
 
 def load(model: ModelSpec, folder: Path) -> "torch.nn.Module":
-    """The fp32 reference with its weights; raises if a weight is missing or has another shape."""
+    """The fp32 reference with its weights; raises if a weight is missing or has a wrong shape."""
     return with_weights(build(model, folder), folder / model.weights, model.function)
 
 
@@ -61,7 +61,7 @@ def with_weights(network: "torch.nn.Module", path: Path, function: str) -> "torc
 
 
 def example(model: ModelSpec) -> "torch.Tensor":
-    """A fixed input of the model's shape, for tracing only; nothing is measured on it."""
+    """A fixed input of the model's shape, for tracing only."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -71,7 +71,7 @@ def example(model: ModelSpec) -> "torch.Tensor":
 def traceable(model: ModelSpec, folder: Path) -> "torch.nn.Module":
     """The network with its weights, returning a tensor or a plain tuple in `model.outputs`' order.
 
-    Tracers and exporters do not take the dicts, named tuples and dataclasses that some return.
+    Tracers and exporters do not support the dicts, named tuples and dataclasses that some return.
     """
     import torch
 
@@ -94,16 +94,16 @@ def traceable(model: ModelSpec, folder: Path) -> "torch.nn.Module":
 
 
 def named(outputs: Any, model: ModelSpec) -> Sequence[Any]:
-    """The module's outputs in the order of `model.outputs`, by name where it gives names.
+    """The module's outputs in the order of `model.outputs`, by name if it has names.
 
-    Raises ValueError where they are not as many tensors as are named.
+    Raises ValueError if their number differs from the number of names.
     """
     found = _in_order(outputs, model)
     for name, value in zip(model.outputs, found):
         if value is None or isinstance(value, (Mapping, tuple, list)):
             raise ValueError(
                 f"output {name} is a {type(value).__name__}, not a tensor: "
-                "let forward() return one tensor for each output"
+                "return one tensor per output from forward()"
             )
     return found
 
@@ -114,21 +114,21 @@ def _in_order(outputs: Any, model: ModelSpec) -> Sequence[Any]:
         return [values[name] for name in model.outputs]
     if isinstance(outputs, Mapping):
         raise ValueError(
-            f"the model returns a dict with {', '.join(map(str, outputs))}, "
-            f"model.yaml names {', '.join(model.outputs)}"
+            f"the model returns a dict with {', '.join(map(str, outputs))}, expected "
+            f"{', '.join(model.outputs)} (model.yaml)"
         )
     if values is not None:
         outputs = list(values.values())
     found = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
     if len(found) != len(model.outputs):
         raise ValueError(
-            f"the model returns {len(found)} outputs, model.yaml names {len(model.outputs)}"
+            f"the model returns {len(found)} outputs, expected {len(model.outputs)} (model.yaml)"
         )
     return found
 
 
 def _by_name(outputs: Any) -> Any:
-    """Name -> value of a dict, named tuple or dataclass; None for what has no names."""
+    """Name -> value of a dict, named tuple or dataclass; None for anything else."""
     if isinstance(outputs, Mapping):
         return dict(outputs)
     if dataclasses.is_dataclass(outputs):

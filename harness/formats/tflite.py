@@ -87,7 +87,7 @@ def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
 def profile(
     path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
 ) -> Profiled:
-    """What LiteRT's profiler times, where it sees the same as the interpreter that is measured."""
+    """LiteRT's profiler times, if it reports the same nodes as the measured interpreter."""
     import ai_edge_litert
 
     package = Path(ai_edge_litert.__file__).parent
@@ -115,14 +115,14 @@ def timed_layers(
 ) -> Tuple[Layer, ...]:
     """XNNPACK's operators, and the nodes outside of it; means over the runs.
 
-    XNNPACK numbers its operators anew in each of its partitions. Raises ProfilerMissing where runs
-    differ, or where other nodes are outside than the interpreter has there.
+    XNNPACK numbers its operators per partition. Raises ProfilerMissing if runs
+    differ, or if the nodes outside of it differ from the interpreter's.
     """
     kinds = (litert_c.OPERATOR, litert_c.DELEGATE_OPERATOR)
     kept = [[event for event in run if event.type in kinds] for run in events]
     order = [[(e.type, e.tag, e.number) for e in run] for run in kept]
     if any(other != order[0] for other in order):
-        raise litert_c.ProfilerMissing("its operators differ from run to run")
+        raise litert_c.ProfilerMissing("operators differ between runs")
     layers, partition = [], 0
     for at, event in enumerate(kept[0]):
         ms = sum(run[at].us for run in kept) / len(kept) / 1e3
@@ -136,12 +136,12 @@ def timed_layers(
         sorted(layer.type for layer in of if layer.where == BUILTIN) for of in (layers, partitions)
     )
     if here != there:
-        raise litert_c.ProfilerMissing(f"it leaves {here} outside of XNNPACK, not {there}")
+        raise litert_c.ProfilerMissing(f"nodes outside of XNNPACK are {here}, expected {there}")
     return tuple(layers)
 
 
 def profile_interpreter(interpreter: Any) -> Profiled:
-    """Nodes inside and outside the delegate's partitions; this interpreter gives no times.
+    """Nodes inside and outside the delegate's partitions; this interpreter reports no times.
 
     Shared by LiteRT and tflite-runtime. Nothing is run: the partitions are made at allocation.
     """
@@ -150,11 +150,10 @@ def profile_interpreter(interpreter: Any) -> Profiled:
 
 
 def layers_of(nodes: Sequence[Node]) -> Tuple[Layer, ...]:
-    """Every node of the model, and whether a partition replaced it.
+    """Every node of the model, and whether it is in a partition.
 
-    The interpreter lists the model's nodes and, after them, one `DELEGATE` a partition. A partition
-    holds what lies between its inputs and its outputs: the producers of its outputs, their
-    producers and so on, up to tensors that are its inputs.
+    The interpreter lists the model's nodes and, after them, one `DELEGATE` per
+    partition. A partition contains the transitive producers of its outputs, up to its inputs.
     """
     real = [node for node in nodes if node.type != DELEGATE]
     producer = {tensor: node for node in real for tensor in node.outputs}
@@ -172,7 +171,7 @@ def layers_of(nodes: Sequence[Node]) -> Tuple[Layer, ...]:
 
 
 def _nodes(interpreter: Any) -> List[Node]:
-    """`_get_ops_details` is not public, but it is the only way to the delegate's partitions."""
+    """`_get_ops_details` is private, but the only way to get the delegate's partitions."""
     return [
         Node(
             op["index"],
@@ -185,7 +184,7 @@ def _nodes(interpreter: Any) -> List[Node]:
 
 
 class InterpreterEngine:
-    """Shared by LiteRT and tflite-runtime; outputs are in the order that the converter kept."""
+    """Shared by LiteRT and tflite-runtime; the converter preserves the order of outputs."""
 
     def __init__(self, interpreter: Any, model: ModelSpec) -> None:
         interpreter.allocate_tensors()
@@ -201,7 +200,7 @@ class InterpreterEngine:
         self._interpreter.set_tensor(self._input, tensor)
 
     def fetch(self) -> Dict[str, np.ndarray]:
-        """Copies of the output tensors: the interpreter refuses to run while a view is held."""
+        """Copies of the output tensors: the interpreter does not run while a view exists."""
         return {
             name: self._interpreter.get_tensor(index)
             for name, index in zip(self._model.outputs, self._outputs)

@@ -1,4 +1,4 @@
-"""TFLite by tflite-runtime 2.14, the last release of its name, for boards that only have it."""
+"""TFLite by tflite-runtime 2.14, its last release, for boards that only have it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SPEC = FormatSpec(
     suffix=".torchscript",
     precisions={
         "fp32": "stored and computed in fp32",
-        "fp16": "stored in fp16, upcast to fp32 at load: CPU convolutions in half are emulated",
+        "fp16": "stored in fp16, upcast to fp32 at load (CPU fp16 convolutions are emulated)",
     },
     lacks={"int8": "TorchScript has no dynamic int8 convolution"},
     image="torchscript",
@@ -31,7 +31,7 @@ SPEC = FormatSpec(
 
 
 def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
-    """Trace the fp32 module; its constants and weights are stored in half for fp16."""
+    """Trace the fp32 module; for fp16, its constants and weights are stored in half precision."""
     import torch
 
     network = model_source.traceable(model, source)
@@ -54,5 +54,5 @@ def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
 def profile(
     path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
 ) -> Profiled:
-    """Operators of the frozen graph as `torch.profiler` sees them, each with its own time."""
+    """Operators of the frozen graph from `torch.profiler`, each with its self time."""
     return profile_engine(load(path, model, options), inputs, runs)

@@ -1,1 +1,1 @@
-"""What runs, images and the cache take on this machine's disks, and how it is given back."""
+"""Disk usage of runs, images and the cache, and how to free it."""

@@ -1,7 +1,7 @@
-"""The cache by kinds: what each is for, what it takes, and which entries may go.
+"""The cache by kind: purpose, size, and which entries may be deleted.
 
-Every entry that may go is made again when it is needed. Keys, noise floors, the lab and the working
-folder of this machine are no such entries, and stay.
+Deleted entries are recreated when needed. Keys, noise floors, the lab and the working
+folder of this machine are never deleted.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ KINDS: Final = {
     "outputs": "outputs for parity",
     "predict": "predictions",
     "profile": "layer profiles",
-    "passes": "passes over images that are being made",
+    "passes": "passes over images in progress",
     "packs": "decoded images",
     "bundles": "runtimes for devices",
     "payload": "copies of the runner",
-    "hashes": "hashes of files that were sent",
-    "failed": "what failed steps left",
+    "hashes": "hashes of transferred files",
+    "failed": "files of failed steps",
     "logs": "logs of commands",
 }
 #: the others that bench knows
 KEPT: Final = {
-    "locks": "entries that are being made",
+    "locks": "locks of entries that are being created",
     "venvs": "environments, see images",
     "lab": "the emulated lab",
     "noise": "noise floors of devices",
@@ -42,7 +42,7 @@ STALE_S: Final = 86_400.0
 
 @dataclass(frozen=True)
 class Usage:
-    """What one kind takes."""
+    """Disk usage of one kind."""
 
     kind: str
     title: str
@@ -52,7 +52,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One thing that may go."""
+    """One entry that may be deleted."""
 
     kind: str
     path: Path
@@ -61,7 +61,7 @@ class CacheEntry:
 
 
 def usages(cache: Path) -> list[Usage]:
-    """Every kind that is there, the largest first; `venvs` are images and listed as such."""
+    """Every kind, largest first; `venvs` are listed as images."""
     if not cache.is_dir():
         return []
     titles = {**KINDS, **KEPT}
@@ -69,7 +69,7 @@ def usages(cache: Path) -> list[Usage]:
     for folder in cache.iterdir():
         if folder.name != "venvs":
             count = len(list(folder.iterdir())) if folder.is_dir() else 1
-            title = titles.get(folder.name, "not bench's, or of another version")
+            title = titles.get(folder.name, "unknown, or of another version")
             found.append(Usage(folder.name, title, count, disk.size_bytes(folder)))
     return sorted(found, key=lambda usage: (-usage.size_bytes, usage.kind))
 
@@ -81,7 +81,7 @@ def old_entries(
     older_than_s: float | None = None,
     needed: Collection[str] = (),
 ) -> list[CacheEntry]:
-    """What failed or was interrupted; with an age also what was not used for so long.
+    """Entries of failed or interrupted steps; with an age also those unused for that long.
 
     Artifacts whose keys are in `needed` stay.
     """
@@ -101,5 +101,5 @@ def _why(
     if path.name.startswith("."):
         return "unfinished" if unused_s > STALE_S else ""
     if older_than_s is not None and unused_s > older_than_s and path.name not in needed:
-        return f"not used for {unused_s / 86_400:.0f} days"
-    return "of a failed step" if kind == "failed" and unused_s > STALE_S else ""
+        return f"unused for {unused_s / 86_400:.0f} days"
+    return "failed step" if kind == "failed" and unused_s > STALE_S else ""

@@ -1,4 +1,4 @@
-"""What would be deleted, item by item, before anything is: runs, images, cache entries."""
+"""Items to delete: runs, images, cache entries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .runs import StoredRun, artifact_keys, old_runs, stored_runs
 
 @dataclass(frozen=True)
 class Deletion:
-    """One item; `size_bytes` is None where only deleting it tells. `delete` does it."""
+    """One item; `size_bytes` is None if unknown before deletion. `delete` deletes it."""
 
     kind: Literal["run", "image", "cache"]
     name: str
@@ -28,7 +28,7 @@ class Deletion:
 
 
 def of_runs(runs: Path, chosen: Sequence[StoredRun], now: float | None = None) -> list[Deletion]:
-    """Run folders; of a link in `runs` only the link goes."""
+    """Run folders; of a symbolic link only the link is deleted."""
     at = time.time() if now is None else now
     return [
         Deletion(
@@ -54,25 +54,25 @@ def of_old_runs(
 
 
 def of_old_images(engine: str) -> list[Deletion]:
-    """Images and environments of older files, and what builds have left."""
+    """Outdated images and environments, and the remains of builds."""
     found = [
         Deletion(
             "image",
             built.reference,
             built.size_bytes,
-            "of older files",
+            "outdated",
             partial(one_off.remove_image, engine, built),
         )
         for built in one_off.old_images(engine)
     ]
     left = Deletion(
-        "image", "leftovers of builds", None, "unfinished", partial(one_off.sweep, engine)
+        "image", "remains of builds", None, "unfinished", partial(one_off.sweep, engine)
     )
     return [*found, left]
 
 
 def of_cache(cache: Path, runs: Path, older_than_s: float | None) -> list[Deletion]:
-    """See `cached.old_entries`; converted models that the runs in `runs` refer to stay."""
+    """See `cached.old_entries`; converted models that `runs` refer to are kept."""
     needed = artifact_keys(stored_runs(runs)) if older_than_s is not None else frozenset()
     entries = cached.old_entries(cache, now=time.time(), older_than_s=older_than_s, needed=needed)
     return [
@@ -88,7 +88,7 @@ def of_cache(cache: Path, runs: Path, older_than_s: float | None) -> list[Deleti
 
 
 def _remove_run(folder: Path, runs: Path) -> None:
-    """Raises BenchError where a process writes it."""
+    """Raises BenchError if a process is writing it."""
     holder = None if folder.is_symlink() else writer(folder)
     if holder:
         raise BenchError(
@@ -99,11 +99,11 @@ def _remove_run(folder: Path, runs: Path) -> None:
 
 def _why(run: StoredRun, now: float) -> str:
     days = (now - run.started) / 86_400
-    words = [f"{days:.0f} days old" if days >= 1 else "of today"]
+    words = [f"{days:.0f} days old" if days >= 1 else "today"]
     if run.link:
-        words.append(f"a link: {run.link} stays")
+        words.append(f"link; {run.link} is kept")
     if run.problem:
         words.append(run.problem)
     elif run.finished_at is None:
-        words.append("not finished")
+        words.append("unfinished")
     return ", ".join(words)

@@ -12,7 +12,7 @@ from ..untrusted import removal
 
 
 def size_bytes(path: Path) -> int:
-    """Of a file, or of all files below a folder; hard links once, what links point to not."""
+    """Size of a file, or of all files below a folder; hard links once, without link targets."""
     seen: dict[tuple[int, int], int] = {}
     for found in _stats(path):
         if stat.S_ISREG(found.st_mode):
@@ -21,18 +21,18 @@ def size_bytes(path: Path) -> int:
 
 
 def last_used(path: Path) -> float:
-    """The newest time at which a file of it was read or written, as far as the disk notes it."""
+    """The newest access or modification time of its files."""
     times = (max(found.st_atime, found.st_mtime) for found in _stats(path, folders=False))
     return max(times, default=path.lstat().st_mtime)
 
 
 def remove(path: Path, inside: Path) -> None:
-    """Delete `path`, which lies in the folder `inside`; of a link only the link itself.
+    """Delete `path` in the folder `inside`; of a symbolic link only the link.
 
-    Raises BenchError where it lies elsewhere or cannot be deleted.
+    Raises BenchError if it is elsewhere or cannot be deleted.
     """
     if path.parent.resolve() != inside.resolve():
-        raise BenchError(f"{path}: is not in {inside}", "Delete it by hand if it is not needed.")
+        raise BenchError(f"{path}: not in {inside}", "Delete it manually if it is not needed.")
     try:
         removal.remove(path)
     except StepFailed as error:

@@ -1,4 +1,4 @@
-"""The runs of a project: what each is, and which of them are old."""
+"""The stored runs of a project, and which of them are old."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import disk
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One folder of runs/; what cannot be read of it is unknown, and says why."""
+    """One folder in runs/; `problem` says why one is unreadable."""
 
     id: str
     folder: Path
@@ -35,7 +35,7 @@ class StoredRun:
 
     @property
     def started(self) -> float:
-        """Seconds since 1970; of a run that does not say so the time of its files."""
+        """Seconds since 1970; falls back to the time of its files."""
         try:
             return datetime.datetime.fromisoformat(self.started_at).timestamp()
         except (ValueError, OverflowError):
@@ -43,13 +43,13 @@ class StoredRun:
 
 
 def stored_runs(runs: Path) -> list[StoredRun]:
-    """Every folder of `runs` with a run.json, the newest first by its id."""
+    """Every folder of `runs` with a run.json, newest id first."""
     folders = sorted((path.parent for path in runs.glob("*/run.json")), reverse=True)
     return [stored_run(folder) for folder in folders]
 
 
 def stored_run(folder: Path) -> StoredRun:
-    """What is known of one run."""
+    """The summary of one run."""
     link = str(folder.readlink()) if folder.is_symlink() else ""
     size = 0 if link else disk.size_bytes(folder)
     try:
@@ -80,9 +80,9 @@ def old_runs(
     keep_last: int | None = None,
     unfinished: bool = False,
 ) -> list[StoredRun]:
-    """Runs that are older than that, and not among the newest so many of their scenario.
+    """Runs older than `older_than_s` and not among the `keep_last` newest of their scenario.
 
-    Without either rule none is. An unfinished one stays, unless `unfinished` says otherwise.
+    Without either rule none. Unfinished runs are kept unless `unfinished` is set.
     """
     if older_than_s is None and keep_last is None:
         return []
@@ -99,7 +99,7 @@ def old_runs(
 
 
 def artifact_keys(runs: Sequence[StoredRun]) -> frozenset[str]:
-    """Converted models that `bench replay` of these runs looks for in the cache."""
+    """Converted models that `bench replay` of these runs needs."""
     keys: set[str] = set()
     for run in runs:
         if not run.problem:

@@ -1,4 +1,4 @@
-"""How much of the disk each kind of thing takes."""
+"""Disk usage by kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import cached, disk
 
 @dataclass(frozen=True)
 class DiskUsage:
-    """`what`: runs, reports, images, or cache/KIND; None: not known."""
+    """`what`: runs, reports, images, or cache/KIND; None: unknown."""
 
     what: str
     count: int | None
@@ -42,4 +42,6 @@ def _images(engine: str) -> DiskUsage:
     except BenchError as error:
         return DiskUsage("images", None, None, error.message)
     size = sum(image.size_bytes for image in built)
-    return DiskUsage("images", len(built), size, f"{name}; layers that they share count each time")
+    return DiskUsage(
+        "images", len(built), size, f"{name}; shared layers are counted for each image"
+    )

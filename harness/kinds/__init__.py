@@ -1,7 +1,7 @@
-"""What a device is and how it is treated: linux, jetson, android, macos. Knows nothing of models.
+"""Device kinds: linux, jetson, android, macos. Knows nothing of models.
 
-A kind reads facts and state through a transport, and holds the device steady while it is measured.
-What it changes it restores, also after a crash: see `steady` and `restore`.
+A kind reads facts and state through a transport, and stabilises the device while it is measured.
+It restores what it changes, even after a crash: see `steady` and `restore`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final, Protocol
 from ..records import DeviceFacts, DeviceState
 from ..transports import Transport
 
-#: of hosts, where users have workdirs of their own; BENCH_LEASES there names another one
+#: of hosts, where each user has a separate workdir; BENCH_LEASES on the host names another folder
 LEASES: Final = "/tmp/bench-leases"
 
 
 @dataclass(frozen=True)
 class KindSpec:
-    """What is the same for all devices of a kind."""
+    """What all devices of a kind share."""
 
     name: str
     title: str
@@ -41,25 +41,25 @@ class Kind(Protocol):
     def SPEC(self) -> KindSpec: ...
 
     def read_facts(self, transport: Transport) -> DeviceFacts:
-        """What does not change while the device is up; one round trip or two.
+        """Constant facts while the device is up; one round trip or two.
 
-        Raises DeviceLost, and StepFailed when the device is of another kind.
+        Raises DeviceLost, and StepFailed if the device is of another kind.
         """
 
     def read_state(self, transport: Transport) -> DeviceState:
-        """Clocks, temperatures, load, battery, storage at this moment; an unknown one is None."""
+        """Current clocks, temperatures, load, battery and storage; unknown values are None."""
 
     def steady(
         self, transport: Transport, allowed: Sequence[str], workdir: str
     ) -> AbstractContextManager[tuple[str, ...]]:
-        """Hold what `allowed` names; gives the measures that are in force, with their values.
+        """Apply the measures in `allowed`; yields the applied measures with their values.
 
-        What was there before is written to the device first, and put back at the end, by the
-        device itself when we are gone, or by `restore` at the next contact.
+        Previous settings are recorded on the device first, and restored at the end, by the
+        device itself if bench is gone, or by `restore` at the next contact.
         """
 
     def restore(self, transport: Transport, workdir: str) -> tuple[str, ...]:
-        """Put back what a crashed holder left; what was restored, nothing when all was well."""
+        """Restore settings that a crashed run left; what was restored, empty if nothing."""
 
 
 def _linux() -> Kind:

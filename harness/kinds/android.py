@@ -17,10 +17,10 @@ SPEC = KindSpec(
     workdir="/data/local/tmp/bench",
     runtimes=("bundle",),
     measures={
-        "fixed_performance": "clocks that do not follow the heat, where the maker supports it "
+        "fixed_performance": "fixed performance mode, if the vendor supports it "
         "(`cmd power set-fixed-performance-mode-enabled`)",
-        "stay_awake": "awake while it is plugged in (as `svc power stayon` does)",
-        "governor": "every CPU's governor to `performance` (with `adb root` only)",
+        "stay_awake": "stay awake while plugged in (like `svc power stayon`)",
+        "governor": "governor `performance` on every CPU (requires `adb root`)",
     },
 )
 
@@ -30,8 +30,8 @@ def read_facts(transport: Transport) -> DeviceFacts:
     seen = ask(transport, SPEC, scripts.KERNEL_FACTS, scripts.ANDROID_FACTS, timeout_s=60.0)
     if not seen.last("ro.build.version.release"):
         raise StepFailed(
-            f"{transport.name}: no Android: `getprop ro.build.version.release` says nothing",
-            "kind: linux, or jetson",
+            f"{transport.name}: not Android: `getprop ro.build.version.release` is empty",
+            "Set `kind: linux` or `kind: jetson`.",
         )
     build = seen.last("ro.build.display.id") or seen.last("ro.build.fingerprint")
     return readings.facts(
@@ -48,7 +48,7 @@ def read_facts(transport: Transport) -> DeviceFacts:
 
 
 def _joined(seen: Readings, maker: str, model: str) -> str | None:
-    """`Google Pixel 7`; the maker once, where the model begins with it."""
+    """`Google Pixel 7`; the manufacturer once, if the model starts with it."""
     first, second = seen.last(maker) or "", seen.last(model) or ""
     if second.lower().startswith(first.lower()):
         return second or None
@@ -56,7 +56,7 @@ def _joined(seen: Readings, maker: str, model: str) -> str | None:
 
 
 def read_state(transport: Transport) -> DeviceState:
-    """See `Kind`; sensors of the kernel where the shell may read them, and of the thermal HAL."""
+    """See `Kind`; sensors of the kernel, if readable, and of the thermal HAL."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.ANDROID_STATE)
     seen = ask(transport, SPEC, *asked, timeout_s=30.0)
     battery = batteries.of_service(seen.all("battery"))

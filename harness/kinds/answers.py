@@ -1,7 +1,7 @@
-"""What a device's scripts have answered, by key; knows nothing of what it means.
+"""The output of scripts on a device, by key, without interpretation.
 
-A device may answer anything: what is no number is none, and nothing is longer or larger than it
-can be.
+A device may answer anything: what is not a number becomes None, and lengths and values are
+bounded.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..transports import TEXT_BYTES, Transport
 from . import KindSpec
 from .scripts import HOME, PRELUDE
 
-#: of a value, and of a path
+#: maximum length of a value, and of a path
 LONGEST_VALUE: Final = 4096
 LONGEST_PATH: Final = 1024
-#: no count, size or time of a device has more digits, and none is beyond 64 bits
+#: no count, size or time of a device has more digits, and none exceeds 64 bits
 MOST_DIGITS: Final = 18
 LARGEST: Final = float(1 << 63)
 
 
 class Readings:
-    """Values by key, in the order in which they came; a key may come often or not at all."""
+    """Values by key, in order; a key may be repeated or missing."""
 
     def __init__(self, text: str) -> None:
         self._values: dict[str, list[str]] = {}
@@ -56,21 +56,20 @@ class Readings:
 
 
 def ask(transport: Transport, spec: KindSpec, *scripts: str, timeout_s: float) -> Readings:
-    """One round trip. Raises DeviceLost, JobTimeout, StepFailed when the device has no shell."""
+    """One round trip. Raises DeviceLost, JobTimeout, StepFailed if the device has no shell."""
     script = "".join((PRELUDE, HOME, *scripts, "\nexit 0\n"))
     done = transport.run(["sh", "-c", script, "sh", spec.workdir], timeout_s=timeout_s)
     if len(done.stdout) > TEXT_BYTES:
         raise StepFailed(
-            f"{transport.name}: it answers with {len(done.stdout) / 1e6:.0f} MB where a few KB are "
-            "asked for",
-            "Look at what its shell prints.",
+            f"{transport.name}: printed {len(done.stdout) / 1e6:.0f} MB, expected a few KB",
+            "Check what its shell prints.",
         )
     readings = Readings(done.text)
     if not is_path(readings.last("workdir") or ""):
         raise StepFailed(
-            f"{transport.name}: a shell script there printed nothing of what it should "
+            f"{transport.name}: unexpected output of a shell script "
             f"(exit code {done.exit_code}): {last_line(done.stderr or done.stdout) or 'no output'}",
-            "Give this user a POSIX sh there.",
+            "Give this user a POSIX sh on the device.",
         )
     return readings
 
@@ -81,7 +80,7 @@ def is_path(text: str) -> bool:
 
 
 def number(text: str) -> float | None:
-    """None for what is none, `nan` and `inf` too, and what no device counts to."""
+    """None for anything else, including `nan`, `inf` and implausibly large numbers."""
     try:
         value = float(text)
     except ValueError:
@@ -90,5 +89,5 @@ def number(text: str) -> float | None:
 
 
 def whole(text: str) -> int | None:
-    """Digits, as the kernel writes them; None for what is no such number."""
+    """Digits, as the kernel writes them; None for anything else."""
     return int(text) if re.fullmatch(rf"[0-9]{{1,{MOST_DIGITS}}}", text) else None

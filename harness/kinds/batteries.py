@@ -1,4 +1,4 @@
-"""Batteries, as the kernel and as Android's battery service have them. Pure."""
+"""Batteries, as reported by the kernel and by Android's battery service. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .answers import number
 
 @dataclass(frozen=True)
 class Battery:
-    """Percent, whether it charges, °C; unknown ones are None."""
+    """Percent, whether it charges, °C; unknown values are None."""
 
     percent: float | None = None
     charging: bool | None = None
@@ -31,7 +31,7 @@ class _Supply:
 def of_kernel(lines: Iterable[str]) -> Battery:
     """`BAT0 Discharging 85 41000000 48000000`: name, status, capacity, charge now, when full.
 
-    Several make one: what they hold together, of what they hold when full.
+    Several batteries are combined: total charge of total capacity.
     """
     supplies = [supply for line in lines if (supply := _supply(line.split()))]
     if not supplies:
@@ -47,7 +47,7 @@ def _supply(words: Sequence[str]) -> _Supply | None:
 
 
 def _together(supplies: Sequence[_Supply]) -> float | None:
-    """By charge where all tell it, or else the mean: a second battery is no spare one."""
+    """By charge if all report it, or else the mean."""
     if len(supplies) > 1 and all(s.now is not None and s.full for s in supplies):
         now = sum(s.now or 0.0 for s in supplies)
         return charge_percent(None, now, sum(s.full or 0.0 for s in supplies))
@@ -56,7 +56,7 @@ def _together(supplies: Sequence[_Supply]) -> float | None:
 
 
 def _charging(statuses: Sequence[str]) -> bool | None:
-    """The kernel's words; a blank in `Not charging` is an underscore here."""
+    """The kernel's status; the space in `Not charging` is an underscore here."""
     if "Charging" in statuses:
         return True
     if "Discharging" in statuses:
@@ -67,7 +67,7 @@ def _charging(statuses: Sequence[str]) -> bool | None:
 
 
 def of_service(lines: Iterable[str]) -> Battery:
-    """Android's `dumpsys battery`; nothing where its values were set by hand, or none is there."""
+    """Android's `dumpsys battery`; empty if overridden manually or without a battery."""
     said = list(lines)
     values = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in said)}
     stopped = any("UPDATES STOPPED" in line for line in said)  # `dumpsys battery set …`

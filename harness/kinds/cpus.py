@@ -1,4 +1,4 @@
-"""CPUs of a device: which of them may be used, which are fast, and in which order jobs get them."""
+"""CPUs of a device: which are usable, which are fast, and in which order jobs get them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from .answers import Readings, number, whole
 
-#: no kernel has more
+#: maximum of any kernel
 MOST: Final = 8192
 #: of the fastest's capacity, to which arm64 kernels give 1024; the middle one of three clusters has
 #: more than this
@@ -19,9 +19,9 @@ FAST_CLOCK_ELSEWHERE: Final = 0.7
 
 
 def usable(seen: Readings) -> tuple[int, ...]:
-    """CPUs that are on and that this user's processes may use; the best of them under a quota.
+    """CPUs that are online and allowed for this user; with a quota, the best of them.
 
-    Processes that use more of them than their cgroup has time for are stopped in between.
+    Processes that exceed their cgroup's quota are throttled by the kernel.
     """
     online = listed(seen.last("online"))
     if not online:
@@ -33,7 +33,7 @@ def usable(seen: Readings) -> tuple[int, ...]:
 
 
 def quotas(seen: Readings) -> list[float]:
-    """How many CPUs' time each cgroup around us has, of those with a limit: `150000 100000`."""
+    """The CPU quotas of all enclosing cgroups with a limit: `150000 100000`."""
     pairs = (line.split() for line in seen.all("quota"))
     known = ([number(word) for word in pair] for pair in pairs if len(pair) == 2)
     return [
@@ -42,7 +42,7 @@ def quotas(seen: Readings) -> list[float]:
 
 
 def fast(seen: Readings, cpus: Sequence[int]) -> tuple[int, ...]:
-    """The fast ones, best last; all where they are alike or nothing is known."""
+    """The fast CPUs, best last; all if they are equal or unknown."""
     big = _fast(seen, cpus)
     return tuple(cpu for cpu in by_preference(seen, cpus) if cpu in big)
 
@@ -50,7 +50,7 @@ def fast(seen: Readings, cpus: Sequence[int]) -> tuple[int, ...]:
 def by_preference(seen: Readings, cpus: Sequence[int]) -> tuple[int, ...]:
     """Best last: one CPU of each core before a second one of any, fast before slow.
 
-    Where all are alike the last ones are best, since the first one serves most interrupts.
+    If all are equal, the last ones are best, since the first one serves most interrupts.
     """
     first = _one_a_core(seen, cpus)
     big, speeds = _fast(seen, cpus), _known_speeds(seen, cpus)
@@ -75,7 +75,7 @@ def _fast(seen: Readings, cpus: Sequence[int]) -> set[int]:
 
 
 def _known_speeds(seen: Readings, cpus: Sequence[int]) -> dict[int, float]:
-    """Of all of the CPUs in one unit; nothing where a unit has only some of them."""
+    """Speeds of all CPUs in one unit; empty if incomplete."""
     for unit in ("capacity", "max"):
         speeds = _speeds(seen.all("speed"), unit)
         if set(cpus) <= set(speeds):
@@ -84,7 +84,7 @@ def _known_speeds(seen: Readings, cpus: Sequence[int]) -> dict[int, float]:
 
 
 def _one_a_core(seen: Readings, cpus: Sequence[int]) -> set[int]:
-    """The last CPU of each core; all of them where nothing is known."""
+    """The last CPU of each core; all if unknown."""
     cores: dict[str, int] = {}
     known = dict(line.split(" ", 1) for line in seen.all("core") if " " in line)
     for cpu in sorted(cpus):
@@ -104,7 +104,7 @@ def _speeds(lines: Iterable[str], wanted: str) -> dict[int, float]:
 
 
 def listed(text: str | None) -> tuple[int, ...]:
-    """`0-2,5` as the kernel writes it; nothing for what is no list of CPUs."""
+    """`0-2,5` as the kernel writes it; empty if it is not a list of CPUs."""
     found: list[int] = []
     for part in (text or "").split(","):
         first, _, last = part.strip().partition("-")

@@ -1,7 +1,7 @@
-"""Holds a device steady and puts back what was there: by us, by the device itself, or later.
+"""Applies stabilising measures and restores the settings: by bench, by the device itself, or later.
 
-The device lets go by itself when it hears nothing of its holder for STALE_S (a crash of ours, a
-lost cable); what even that misses (a reboot) is put back at the next contact, by `restore`.
+A watchdog on the device restores them if bench is silent for STALE_S (a crash, a
+lost cable); after a reboot, `restore` does so at the next contact.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def steady(
     beat_s: float = BEAT_S,
     stale_s: float = STALE_S,
 ) -> Iterator[tuple[str, ...]]:
-    """See `Kind.steady`. Only for who holds the device's lease.
+    """See `Kind.steady`. Requires the device's lease.
 
-    Raises StepFailed for a measure that the device does not let us take; nothing of it stays.
-    Raises DeviceLost at the end when the device has let go by itself meanwhile.
+    Raises StepFailed, after restoring, if the device refuses a measure.
+    Raises DeviceLost at the end if the watchdog restored the settings meanwhile.
     """
     wanted = [measure for measure in spec.measures if measure in allowed]
     if not wanted:
@@ -63,7 +63,7 @@ def steady(
 
 
 def restore(transport: Transport, workdir: str) -> tuple[str, ...]:
-    """See `Kind.restore`. Raises StepFailed for what cannot be put back, and names it."""
+    """See `Kind.restore`. Raises StepFailed that names what cannot be restored."""
     return _put_back(transport, workdir)[1]
 
 
@@ -78,43 +78,43 @@ def _take(
         if key == "cannot":
             measure, _, why = value.partition(" ")
             raise StepFailed(
-                f"{transport.name} cannot be held by {measure}: {why}",
-                f"Allow it there, or take `{measure}` out of `steady` in "
-                f"devices/{transport.name}.yaml; "
-                f"{spec.measures.get(measure, 'it is needed for every measure')}",
+                f"{transport.name}: cannot apply {measure}: {why}",
+                f"Permit it on the device, or remove `{measure}` from `steady` in "
+                f"devices/{transport.name}.yaml "
+                f"({spec.measures.get(measure, 'required by every measure')}).",
             )
     if done.exit_code != 0:
         said = last_line(done.stderr)
         raise StepFailed(
-            f"{transport.name} cannot be held steady: exit code {done.exit_code}"
+            f"{transport.name}: cannot apply the `steady` measures: exit code {done.exit_code}"
             + (f": {said}" if said else "")
         )
     return tuple(value for key, value in _pairs(done.text) if key == "held")
 
 
 def _put_back(transport: Transport, workdir: str) -> tuple[set[str], tuple[str, ...]]:
-    """Holders whose records were there, and what was put back."""
+    """Holders whose records existed, and what was restored."""
     done = transport.run(["sh", "-c", hold_scripts.RESTORE, "sh", workdir], timeout_s=PATIENCE_S)
     pairs = _pairs(done.text)
     failed = _told(value for key, value in pairs if key == "failed")
     if failed:
         raise StepFailed(
-            f"{transport.name}: cannot be put back as it was: {'; '.join(failed)}",
-            f"Restore it by hand there (as root), then remove its records: rm -r {workdir}/restore",
+            f"{transport.name}: cannot restore {'; '.join(failed)}",
+            f"Restore the settings manually (as root), then run `rm -r {workdir}/restore` there.",
         )
     told = _told(value for key, value in pairs if key == "restored")
     return {value for key, value in pairs if key == "holder"}, told
 
 
 def _let_go(transport: Transport, workdir: str, error: BaseException) -> None:
-    """After a failure: put back; what hinders that is noted on the failure, which is what counts.
+    """Restore after a failure; an error of restoring is added to that failure as a note.
 
-    A device that cannot be reached lets go by itself.
+    The watchdog restores an unreachable device.
     """
     try:
         _put_back(transport, workdir)
     except (DeviceLost, StepFailed) as second:
-        error.add_note(f"and it could not be put back as it was: {second.message}")
+        error.add_note(f"and the settings could not be restored: {second.message}")
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -123,7 +123,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 
 def _told(lines: Iterator[str]) -> tuple[str, ...]:
-    """`governor: schedutil`, once for all CPUs that had the same."""
+    """`governor: schedutil`, once for all CPUs with the same value."""
     told: dict[str, None] = {}
     for line in lines:
         measure, operation, first, *rest = [*line.split(" "), "", ""]
@@ -134,7 +134,7 @@ def _told(lines: Iterator[str]) -> tuple[str, ...]:
 
 
 class _Beat:
-    """Tells the device, now and then, that we are there."""
+    """Sends heartbeats to the watchdog on the device."""
 
     def __init__(self, transport: Transport, folder: str, beat_s: float) -> None:
         self._transport, self._folder, self._beat_s = transport, folder, beat_s

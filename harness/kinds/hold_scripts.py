@@ -1,10 +1,9 @@
-"""How a device is held steady and let go again, as shell texts that run on it.
+"""Shell scripts that apply the `steady` measures on a device and restore its settings.
 
 `WORKDIR/restore/TOKEN/` belongs to one holder: `N-MEASURE` are its records of what was there
-before, the last one taken first in order; `beat` is the number it writes now and then; `watchdog`
-is the process that lets go when the number stands still, `taker` the one that still takes. A record
-ends with the line `end` and is on the disk before anything is changed: one without `end` means that
-nothing was.
+before, the last one taken first in order; `beat` is a number it increments; `watchdog`
+restores them when the number stops changing, `taker` applies them. A record ends with the line
+`end` and is on disk before anything is changed: without `end`, nothing was changed.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ settle() { fsync "$1" 2>/dev/null || sync "$1" 2>/dev/null || sync; }
 keep() {
   { cat && echo end; } >"$T/.new" && settle "$T/.new" &&
     mv "$T/.new" "$T/$slot-$1" && settle "$T" ||
-    fail "$1 what was there cannot be written to $T (no room?)"
+    fail "$1 the old settings cannot be recorded in $T (disk full?)"
 }
 governors() {
   set -- "$C"/cpufreq/policy[0-9]*/scaling_governor
@@ -117,7 +116,7 @@ governors() {
 }
 take_governor() {
   files=$(governors)
-  [ -n "$files" ] || fail "governor there is no cpufreq here, as in most virtual machines"
+  [ -n "$files" ] || fail "governor no cpufreq (virtual machine?)"
   for f in $files; do get "$f" && echo "file $f $v"; done | keep governor || exit 3
   slot=$((slot - 1))
   for f in $files; do
@@ -149,21 +148,21 @@ highest_mode() {
   best=${best:-0}
 }
 take_nvpmodel() {
-  ask_mode || fail "nvpmodel \`nvpmodel -q\` says no mode, or sudo wants a password"
+  ask_mode || fail "nvpmodel \`nvpmodel -q\` reports no mode, or sudo requires a password"
   best=0; [ -r "$R/etc/nvpmodel.conf" ] && highest_mode
   if [ "$mode" != "$best" ]; then
     echo "nvpmodel $mode" | keep nvpmodel || exit 3
     slot=$((slot - 1))
     root nvpmodel -m "$best" >/dev/null 2>&1 </dev/null
     ask_mode
-    [ "$mode" = "$best" ] || fail "nvpmodel mode $best is not taken; \
-some modes want a restart: \`sudo nvpmodel -m $best\` by hand, once"
+    [ "$mode" = "$best" ] || fail "nvpmodel mode $best was not applied; \
+some modes require a reboot: run \`sudo nvpmodel -m $best\` manually once"
   fi
   echo "held=nvpmodel=${name:-$mode}"
 }
 take_jetson_clocks() {
   root jetson_clocks --store "$T/.clocks" >/dev/null 2>&1 </dev/null
-  [ -s "$T/.clocks" ] || fail "jetson_clocks it does not store what is there (sudo?)"
+  [ -s "$T/.clocks" ] || fail "jetson_clocks cannot store the current settings (sudo?)"
   settle "$T/.clocks"
   mv "$T/.clocks" "$T/clocks"
   echo "jetson_clocks $T/clocks" | keep jetson_clocks || exit 3
@@ -188,13 +187,13 @@ take_stay_awake() {
     input keyevent KEYCODE_WAKEUP >/dev/null 2>&1 </dev/null ||
     fail "stay_awake \`settings put\` or \`input keyevent\` failed"
   case $(settings get global stay_on_while_plugged_in 2>/dev/null </dev/null) in
-  ""|0|null) fail "stay_awake the setting stays off" ;;
+  ""|0|null) fail "stay_awake the setting remains off" ;;
   esac
   echo "held=stay_awake=on"
 }
 command -v setsid >/dev/null 2>&1 || fail "watchdog the device has no setsid"
-mkdir -p "$T" || fail "watchdog $T cannot be made"
-echo $$ >"$T/taker" && echo 0 >"$T/beat" || fail "watchdog there is no room in $T"
+mkdir -p "$T" || fail "watchdog cannot create $T"
+echo $$ >"$T/taker" && echo 0 >"$T/beat" || fail "watchdog cannot write to $T (disk full?)"
 setsid sh -c "$watch" sh "$T" "$period" "$looks" </dev/null >/dev/null 2>&1 &
 echo $! >"$T/watchdog"
 for measure in "$@"; do "take_$measure"; done

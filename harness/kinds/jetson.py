@@ -19,8 +19,8 @@ SPEC = KindSpec(
     workdir="~/.cache/bench-device",
     runtimes=("image", "bundle", "venv"),
     measures={
-        "nvpmodel": "the power mode to the highest one (MAXN_SUPER, MAXN, else mode 0)",
-        "jetson_clocks": "all clocks to their maximum",
+        "nvpmodel": "the highest power mode (MAXN_SUPER, MAXN, else mode 0)",
+        "jetson_clocks": "all clocks at their maximum",
         "governor": linux.GOVERNOR,
     },
     leases=LEASES,
@@ -34,15 +34,15 @@ def read_facts(transport: Transport) -> DeviceFacts:
     linux.check(transport, seen)
     if not seen.last("tegra") and not any("tegra" in name for name in seen.all("compatible")):
         raise StepFailed(
-            f"{transport.name}: no Jetson: it has no /etc/nv_tegra_release, and its device tree "
-            "does not say tegra",
-            "kind: linux",
+            f"{transport.name}: not a Jetson: no /etc/nv_tegra_release, and no tegra in the "
+            "device tree",
+            "Set `kind: linux`.",
         )
     return linux.host_facts(SPEC.name, seen, driver(seen))
 
 
 def driver(seen: Readings) -> str | None:
-    """`L4T 35.4.1, JetPack 5.1.2-b104`, what of it is known."""
+    """`L4T 35.4.1, JetPack 5.1.2-b104`, as far as known."""
     known = (("L4T", l4t(seen.last("tegra"))), ("JetPack", seen.last("jetpack")))
     return ", ".join(f"{name} {version}" for name, version in known if version) or None
 
@@ -54,7 +54,7 @@ def l4t(release: str | None) -> str | None:
 
 
 def read_state(transport: Transport) -> DeviceState:
-    """See `Kind`; with the power mode, the board's power, and the alerts of the thermal driver."""
+    """See `Kind`; with power mode, board power, and alerts of the thermal driver."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL, scripts.JETSON_STATE)
     seen = ask(transport, SPEC, *asked, timeout_s=30.0)
     stats = seen.last("tegrastats")

@@ -1,4 +1,4 @@
-"""Hosts and boards with Linux: x86 servers and desktops, Raspberry Pis, clouds."""
+"""Linux hosts and boards: x86 servers and desktops, Raspberry Pis, clouds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..transports import Transport
 from . import LEASES, KindSpec, hold, readings, scripts
 from .answers import Readings, ask
 
-GOVERNOR = "every CPU's governor to `performance` (as root, or by sudo without a password)"
+GOVERNOR = "governor `performance` on every CPU (as root, or with sudo without a password)"
 SPEC = KindSpec(
     name="linux",
     title="Linux host",
@@ -32,17 +32,17 @@ def read_facts(transport: Transport) -> DeviceFacts:
 
 
 def check(transport: Transport, seen: Readings) -> None:
-    """Raises StepFailed for what is no Linux host."""
+    """Raises StepFailed if it is not a Linux host."""
     if seen.last("android"):
-        raise StepFailed(f"{transport.name}: an Android device", "kind: android")
+        raise StepFailed(f"{transport.name}: this is an Android device", "Set `kind: android`.")
     if seen.last("system") != "Linux":
-        kind = "kind: macos" if seen.last("system") == "Darwin" else ""
-        named = one_line(seen.last("system") or "nothing that is named")
-        raise StepFailed(f"{transport.name}: {named}, and no Linux", kind)
+        kind = "Set `kind: macos`." if seen.last("system") == "Darwin" else ""
+        named = one_line(seen.last("system") or "an unnamed system")
+        raise StepFailed(f"{transport.name}: not Linux but {named}", kind)
 
 
 def host_facts(kind: str, seen: Readings, driver: str | None = None) -> DeviceFacts:
-    """Of a distribution with /etc/os-release."""
+    """Facts of a distribution with /etc/os-release."""
     libc = next((name for name in ("glibc", "musl") if name in seen.all("libc")), None)
     return readings.facts(
         kind,
@@ -64,7 +64,7 @@ def nvidia(line: str | None) -> str | None:
 
 
 def read_state(transport: Transport) -> DeviceState:
-    """See `Kind`; the same figures as the runner's own `state.read_state` where both look."""
+    """See `Kind`; consistent with the runner's `state.read_state`."""
     asked = (scripts.KERNEL_STATE, scripts.CPU_MODEL)
     return readings.state(ask(transport, SPEC, *asked, timeout_s=30.0))
 

@@ -1,4 +1,4 @@
-"""Macs over SSH, or the Mac at hand. Written from the tools' documentation, not tried on one."""
+"""Macs over SSH, or the local Mac. Written from the tools' documentation, untested."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _AVAILABLE = ("Pages free", "Pages inactive", "Pages speculative", "Pages purgea
 
 
 def read_facts(transport: Transport) -> DeviceFacts:
-    """See `Kind`. CPUs are counted only: macOS pins no process to one, and names none as fast."""
+    """See `Kind`. CPUs are only counted: macOS has no CPU pinning."""
     seen = ask(transport, SPEC, scripts.MACOS_FACTS, timeout_s=60.0)
     if seen.last("system") != "Darwin":
-        named = one_line(seen.last("system") or "nothing that is named")
-        raise StepFailed(f"{transport.name}: {named}, and no macOS", "kind: linux")
+        named = one_line(seen.last("system") or "an unnamed system")
+        raise StepFailed(f"{transport.name}: not macOS but {named}", "Set `kind: linux`.")
     memory, cores = seen.number("memory_bytes"), seen.number("cores")
     found = readings.pythons(seen)
     return DeviceFacts(
@@ -71,7 +71,7 @@ def read_state(transport: Transport) -> DeviceState:
 
 
 def battery(lines: Sequence[str]) -> tuple[float | None, bool | None]:
-    """Percent and whether it charges, of `pmset -g batt`; a UPS beside it is not its own."""
+    """Percent and whether it charges, from `pmset -g batt`, without a UPS."""
     for line in lines:
         if "-InternalBattery" in line and (match := _BATTERY.search(line)):
             return number(match[1]), match[2].strip() in ("charging", "charged", "finishing charge")
@@ -79,7 +79,7 @@ def battery(lines: Sequence[str]) -> tuple[float | None, bool | None]:
 
 
 def throttled(lines: Sequence[str]) -> bool | None:
-    """Of `pmset -g therm`: limits in percent on Intel, a warning level on Apple silicon."""
+    """From `pmset -g therm`: limits in percent on Intel, a warning level on Apple silicon."""
     limits = [float(match[1]) for match in map(_LIMIT.search, lines) if match]
     levels = [whole(match[1]) for match in map(_LEVEL.search, lines) if match]
     if limits or levels:
@@ -100,7 +100,7 @@ def available_bytes(seen: Readings) -> int | None:
 def steady(
     transport: Transport, allowed: Sequence[str], workdir: str
 ) -> AbstractContextManager[tuple[str, ...]]:
-    """See `Kind`; there is nothing that a user may hold without root, and nothing is promised."""
+    """See `Kind`; nothing can be applied without root."""
     return hold.steady(transport, SPEC, allowed, workdir)
 
 

@@ -24,7 +24,7 @@ _TEMPERATURE = re.compile(r"(\S+)@(-?[\d.]+)C\b")
 
 
 def board(rails: Iterable[str]) -> tuple[str, ...]:
-    """Those whose sum is the board's power; nothing where they are not known to be all of it."""
+    """The rails whose sum is the board's power; empty if unknown."""
     there = set(rails)
     for name in INPUTS:
         if name in there:
@@ -33,7 +33,7 @@ def board(rails: Iterable[str]) -> tuple[str, ...]:
 
 
 def tegrastats_power_mw(line: str | None) -> float | None:
-    """What the board draws at this moment; None where it is not known, or its sensors are off."""
+    """The board's current power; None if unknown or its sensors are off."""
     found = {name: number(text) for name, text in _RAIL.findall(line or "")}
     known = {name: milliwatts for name, milliwatts in found.items() if milliwatts is not None}
     return sum(known[name] for name in board(known)) or None

@@ -1,4 +1,4 @@
-"""From what the scripts have answered to facts and states, as all Linux kernels tell them. Pure."""
+"""Facts and states from the scripts' output, common to all Linux kernels. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OLDEST_PYTHON = (3, 8)
 def facts(
     kind: str, seen: Readings, *, os: str, build: str | None, libc: str | None, **more: str | None
 ) -> DeviceFacts:
-    """What all Linux kernels tell, with what only the kind knows."""
+    """Facts common to all Linux kernels, with those of the kind."""
     usable = cpus.usable(seen)
     return DeviceFacts(
         kind=kind,
@@ -47,7 +47,7 @@ def facts(
 
 
 def pythons(seen: Readings) -> tuple[str, ...]:
-    """Versions that the runner can use, one a minor version, in the order in which they came."""
+    """Versions that the runner can use, one per minor version, in order."""
     found: dict[tuple[int, ...], str] = {}
     for version in seen.all("python"):
         if match := _VERSION.fullmatch(version):
@@ -59,7 +59,7 @@ def pythons(seen: Readings) -> tuple[str, ...]:
 
 
 def state(seen: Readings, **more: object) -> DeviceState:
-    """What all Linux kernels tell, with what only the kind knows."""
+    """Facts common to all Linux kernels, with those of the kind."""
     zones = zone_temperatures(seen.all("zone"))
     battery = batteries.of_kernel(seen.all("supply"))
     frequencies = tuple(int(v) for v in map(number, seen.all("freq")) if v is not None)
@@ -85,25 +85,25 @@ def state(seen: Readings, **more: object) -> DeviceState:
 
 
 def now() -> str:
-    """Our clock, not the device's, which may jump."""
+    """The local clock, not the device's, which may jump."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def zone_temperatures(lines: Iterable[str]) -> dict[str, float]:
-    """`45000 thermal_zone0 cpu-thermal` -> °C by type, of those that are temperatures."""
+    """`45000 thermal_zone0 cpu-thermal` -> °C by type, only temperatures."""
     words = ((*line.split(" ", 2), "", "")[:3] for line in lines)
     known = ((kind, zone, number(value)) for value, zone, kind in words)
     return sensors.temperatures((kind, zone, raw) for kind, zone, raw in known if raw is not None)
 
 
 def hottest_c(celsius: Mapping[str, float]) -> float | None:
-    """Of the sensors that follow the heat."""
+    """The hottest of the sensors that follow the load."""
     found = sensors.hottest(celsius)
     return found[0] if found else None
 
 
 def governor(seen: Readings) -> str | None:
-    """That of the policies; several, in their order, where they differ."""
+    """The policies' governor; several, in order, if they differ."""
     names = dict.fromkeys(line.split(" ")[1] for line in seen.all("policy") if " " in line)
     return ", ".join(names) or seen.last("governor")
 

@@ -1,7 +1,7 @@
-"""What a device is asked, as shell texts: POSIX sh, builtins before programs, one round trip.
+"""The queries sent to a device, as shell scripts: POSIX sh, builtins first, one round trip.
 
-Each prints `key=value` lines, which `readings` takes apart. Where the device has nothing, nothing
-is printed. `$BENCH_SYSFS` puts another root before /sys, /proc and /etc, in tests and the lab.
+Each prints `key=value` lines, which `readings` takes apart. Missing values are not
+printed. `$BENCH_SYSFS` puts another root before /sys, /proc and /etc, in tests and the lab.
 """
 
 from __future__ import annotations

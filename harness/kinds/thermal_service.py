@@ -1,4 +1,4 @@
-"""What Android's `dumpsys thermalservice` says: its status, and its sensors now. Pure."""
+"""Parses Android's `dumpsys thermalservice`: status and current sensors. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..runner.sensors import is_temperature, plausible
 from .answers import number, whole
 
 #: a service without a HAL has a status all the same: 0, which nobody has measured
-NO_HAL = "its thermal service has no HAL: throttling was not watched"
+NO_HAL = "the thermal service has no HAL: throttling not monitored"
 #: HAL 1.0 has temperatures, and no word for throttling
-OLD_HAL = "its thermal HAL 1.0 does not report throttling: it was not watched"
+OLD_HAL = "thermal HAL 1.0 does not report throttling: not monitored"
 #: somebody has set the status to 0 by hand, and it stays so
 OVERRIDDEN = (
-    "its thermal status is set by hand (`cmd thermalservice reset` ends that): "
-    "throttling was not watched"
+    "the thermal status is overridden (reset with `cmd thermalservice reset`): "
+    "throttling not monitored"
 )
 #: volts, amperes and charge of battery limits, which come as temperatures too
 _NO_TEMPERATURE = ("6", "7", "8")
@@ -26,7 +26,7 @@ _STATUS = re.compile(r"Thermal Status:\s*(\d+)", re.ASCII)
 
 @dataclass(frozen=True)
 class ThermalService:
-    """`status`: 0 none, 1 light, 2 moderate, …; None: nobody says, and `note` why."""
+    """`status`: 0 none, 1 light, 2 moderate, …; None: unknown, and `note` says why."""
 
     status: int | None = None
     temperatures_c: dict[str, float] = field(default_factory=dict)
@@ -38,9 +38,9 @@ class ThermalService:
 
 
 def read(lines: Iterable[str]) -> ThermalService:
-    """Of the dump's lines, all of them or those that matter.
+    """Parse the lines of the dump.
 
-    Its cached temperatures are those of the last event, maybe hours old, and left out.
+    Ignores cached temperatures: they are of the last event, maybe hours old.
     """
     status, note, now, by_hand = None, "", False, False
     found: dict[str, float] = {}
@@ -62,7 +62,7 @@ def read(lines: Iterable[str]) -> ThermalService:
 
 
 def _untold(line: str) -> str:
-    """Why the status is no reading."""
+    """Why the status is not a reading."""
     if line == "HAL Ready: false" or (line.startswith("ThermalHAL") and line.endswith(": no")):
         return NO_HAL
     return OLD_HAL if line.startswith("ThermalHAL 1.0") else ""

@@ -29,7 +29,7 @@ TOKEN, SIGNATURE, PUBLIC_KEY = 1, 2, 3
 
 @dataclass
 class Phone:
-    """What it serves, and what is wrong with it at the moment."""
+    """What it serves, and its current faults."""
 
     root: Path = Path("/")
     shell: Shell = field(default_factory=Shell)
@@ -42,14 +42,14 @@ class Phone:
     awake: threading.Event = field(default_factory=threading.Event)
 
     def known(self) -> list[PublicKey]:
-        """Keys that were accepted before."""
+        """Previously accepted keys."""
         if self.keys is None or not self.keys.is_file():
             return []
         return [parse(line) for line in self.keys.read_bytes().splitlines() if line]
 
 
 class Adbd:
-    """Listens on 127.0.0.1; one thread a connection and one a service."""
+    """Listens on 127.0.0.1; one thread per connection and per service."""
 
     def __init__(self, phone: Phone, port: int = 0, listener: socket.socket | None = None) -> None:
         self.phone = phone
@@ -60,7 +60,7 @@ class Adbd:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def drop(self) -> None:
-        """Every connection breaks; new ones are let in."""
+        """Close every connection; new ones are accepted."""
         for cable in list(self._cables):
             cable.close()
 
@@ -108,7 +108,7 @@ class _Host:
                 self._pass_on(command, first, second, data)
 
     def end(self) -> None:
-        """The host is gone; services see the end of their streams."""
+        """The host has disconnected; services see the end of their streams."""
         for stream in self._streams.values():
             stream.end()
 

@@ -35,7 +35,7 @@ def parse(line: bytes) -> PublicKey:
         raw = base64.b64decode(words[0], validate=True)
         size, _, modulus, _, exponent = _FORMAT.unpack(raw)
     except (IndexError, binascii.Error, struct.error) as error:
-        raise ValueError(f"not a key of adb's: {error}") from error
+        raise ValueError(f"not an adb key: {error}") from error
     if size != _WORDS:
-        raise ValueError(f"not a key of 2048 bits: {size} words")
+        raise ValueError(f"not a 2048-bit key: {size} words")
     return PublicKey(int.from_bytes(modulus, "little"), exponent)

@@ -28,10 +28,10 @@ class Cable:
         """Command, both arguments, data. Raises OSError when the other side is gone."""
         command, first, second, size, check, magic = HEAD.unpack(self._exactly(HEAD.size))
         if command ^ magic != 0xFFFFFFFF or size > 1 << 20:
-            raise ConnectionError("not a message of adb's")
+            raise ConnectionError("not an adb message")
         data = self._exactly(size)
         if command in (CNXN, AUTH) and sum(data) & 0xFFFFFFFF != check:
-            raise ConnectionError("a wrong checksum, which old phones do not forgive")
+            raise ConnectionError("wrong checksum")
         return command, first, second, data
 
     def write(self, command: int, first: int, second: int, data: bytes = b"") -> None:
@@ -44,7 +44,7 @@ class Cable:
                 self._socket.sendall(data)
 
     def close(self) -> None:
-        """Also wakes whoever reads."""
+        """Also wakes readers."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -80,7 +80,7 @@ class Stream:
         return data
 
     def exactly(self, size: int) -> bytes:
-        """So many bytes. Raises EOFError when the host closes before."""
+        """Exactly `size` bytes. Raises EOFError if the host closes before."""
         while len(self._rest) < size:
             data = self.read()
             if not data:

@@ -1,4 +1,4 @@
-"""The kernel's rule that runs arm64 programs through qemu: registered for the lab, and taken back.
+"""The kernel's rule that runs arm64 programs through qemu: registered for the lab, and removed.
 
 The interpreter is opened once, at registration (flag F), so that it works inside any root.
 """
@@ -25,17 +25,17 @@ _MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\x
 
 @dataclass(frozen=True)
 class Changed:
-    """What was done to this machine, so that `undo` can take it back."""
+    """What was changed on this machine, for `undo`."""
 
     mounted: bool
     registered: bool
 
 
 def missing() -> str | None:
-    """What lacks for arm64 programs to run here; None when they can."""
+    """What is missing to run arm64 programs here; None if nothing."""
     if (FOLDER / NAME).is_file() or interpreter() is not None:
         return None
-    return "qemu-aarch64-static is missing"
+    return "qemu-aarch64-static not found"
 
 
 def interpreter() -> Path | None:
@@ -44,7 +44,7 @@ def interpreter() -> Path | None:
 
 
 def ensure() -> Changed:
-    """Arm64 programs run from here on. Raises StepFailed where the kernel does not let us."""
+    """Enable arm64 programs. Raises StepFailed if the kernel refuses."""
     mounted = not (FOLDER / "register").exists()
     if mounted:
         _mount()
@@ -58,14 +58,14 @@ def ensure() -> Changed:
         (FOLDER / "register").write_text(f":{NAME}:M::{_MAGIC}:{_MASK}:{program}:{flags}")
     except OSError as error:
         raise StepFailed(
-            f"arm64 programs cannot be registered with the kernel: {error.strerror}",
-            "in a container: run it with --privileged, or register qemu on the machine itself",
+            f"cannot register arm64 programs with the kernel: {error.strerror}",
+            "Run the container with --privileged, or register qemu on the host.",
         ) from error
     return Changed(mounted, True)
 
 
 def undo(changed: Changed) -> None:
-    """Leave the kernel as it was found. Arm64 programs that run already go on."""
+    """Restore the kernel. Running arm64 programs continue."""
     entry = FOLDER / NAME
     if changed.registered and entry.is_file():
         entry.write_text("-1")
@@ -82,8 +82,8 @@ def _mount() -> None:
     )
     if done.returncode:
         raise StepFailed(
-            f"binfmt_misc cannot be mounted: {done.stderr.strip()}",
-            "the kernel needs binfmt_misc (modprobe binfmt_misc), and this must run as root",
+            f"cannot mount binfmt_misc: {done.stderr.strip()}",
+            "Run as root, after `modprobe binfmt_misc`.",
         )
 
 
@@ -91,6 +91,6 @@ def _check(entry: str) -> None:
     flags = next((line for line in entry.splitlines() if line.startswith("flags:")), "")
     if "enabled" not in entry.splitlines() or "F" not in flags.partition(":")[2]:
         raise StepFailed(
-            f"{NAME} is registered with the kernel, but cannot be used in another root",
-            f"register it with the flag F, or remove it (echo -1 > {FOLDER / NAME})",
+            f"{NAME} is registered with the kernel, but without the flag F",
+            f"Register it with the flag F, or remove it with `echo -1 > {FOLDER / NAME}`.",
         )

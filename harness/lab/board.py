@@ -1,4 +1,4 @@
-"""The outside of a lab device: its storage, its power, and what goes wrong with it on demand.
+"""The outside of a lab device: its storage, its power, and its faults.
 
 It lives in a mount namespace of its own, so that nothing of it is seen on this machine, and all of
 it is gone when it ends; see `daemon`, which runs it, and `faults`.
@@ -31,7 +31,7 @@ _HOSTNAMES: Final = {"phone": "lab-phone", "jetson": "lab-jetson", "host": "lab-
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """What a board is started with; all paths are absolute."""
+    """The configuration of a board; all paths are absolute."""
 
     name: str
     #: the device's files as they were made, never changed
@@ -47,7 +47,7 @@ class DevicePlan:
 
 
 class Board:
-    """One device that can be switched off and on again; what is on its storage stays."""
+    """One device that can be switched off and on again; its storage persists."""
 
     def __init__(self, plan: DevicePlan) -> None:
         self.plan = plan
@@ -72,13 +72,13 @@ class Board:
     # ---- power ----
 
     def boot(self) -> None:
-        """Processes, clock since boot, boot id and connections are new."""
+        """Start with new processes, uptime, boot id and connections."""
         with self._power:
             if not self._closed and self._guest is None:
                 self._boot()
 
     def close(self) -> None:
-        """Off, for good."""
+        """Switch off permanently."""
         self._closed = True
         self.cut_power()
 
@@ -107,7 +107,7 @@ class Board:
             )
 
     def cut_power(self) -> None:
-        """Everything that runs on the device ends at once, its connections with it."""
+        """Kill all processes and connections of the device at once."""
         with self._power:
             if self._guest is None:
                 return
@@ -118,21 +118,21 @@ class Board:
             self._guest = None
 
     def order(self, word: str) -> None:
-        """To the device's service; see `guest`."""
+        """Send a command to the device's service; see `guest`."""
         if self._guest is None or self._guest.stdin is None:
-            raise StepFailed("the device is off", "wait until it has started again")
+            raise StepFailed("the device is off", "Wait until the device has restarted.")
         self._guest.stdin.write(word.encode() + b"\n")
         self._guest.stdin.flush()
 
     def first(self) -> int | None:
-        """Process 1 of the device, by its number out here; None while it is off."""
+        """Process 1 of the device, by its host pid; None while it is off."""
         if self._guest is None:
             return None
         found = [pid for pid, parent in _parents() if parent == self._guest.pid]
         return found[0] if found else None
 
     def processes(self) -> list[int]:
-        """All that run on the device, by their numbers out here; its first one comes first."""
+        """All processes of the device, by host pid; process 1 first."""
         first = self.first()
         if first is None:
             return []
@@ -141,19 +141,19 @@ class Board:
         return [first, *others]
 
     def jobs(self) -> list[int]:
-        """Those that somebody has started there: without the device's own services."""
+        """Processes without the device's own services."""
         first, *others = self.processes() or [0]
         parents = dict(_parents())
         services = [pid for pid in others if parents.get(pid) == first and _is_ours(pid)]
         return [pid for pid in others if pid not in services and not _is_sshd(pid)]
 
     def written_bytes(self) -> int:
-        """What the device's storage holds beside the files that it was made with."""
+        """Bytes written to the device's storage since its creation."""
         seen = os.statvfs(self.store)
         return (seen.f_blocks - seen.f_bfree) * seen.f_frsize
 
     def resize(self, size: str) -> None:
-        """Another limit of the storage, as mount takes it; what is there stays."""
+        """Change the storage limit, in mount's syntax; files are kept."""
         _run("mount", "-o", f"remount,size={size}", str(self.store))
 
     # ---- made once ----
@@ -181,7 +181,7 @@ class Board:
         self.use_host_key(0)
 
     def use_host_key(self, number: int) -> None:
-        """New connections see this one of the device's host keys."""
+        """New connections get this host key."""
         key = self.root / "etc/ssh/lab_host_key"
         shutil.copyfile(self.plan.host_keys[number], key)
         key.chmod(0o600)
@@ -205,7 +205,7 @@ def _arm_cpuinfo(cpus: list[int]) -> str:
 
 
 def _parents() -> list[tuple[int, int]]:
-    """pid and parent of everything that runs."""
+    """pid and parent of every process."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -218,7 +218,7 @@ def _parents() -> list[tuple[int, int]]:
 
 
 def command_line(pid: int) -> str:
-    """Words of a process; of an emulated one they come after qemu's own."""
+    """The command line of a process, without qemu's part."""
     try:
         raw = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

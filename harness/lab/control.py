@@ -1,4 +1,4 @@
-"""Orders to a lab device: one JSON line there, one back, over a Unix socket."""
+"""Commands to a lab device: one JSON line each way, over a Unix socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class Request:
-    """A fault by name, with its value where it takes one."""
+    """A fault by name, with its value, if any."""
 
     name: str
     value: str = ""
@@ -27,7 +27,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What was done, or why it was not."""
+    """What was done, or why not."""
 
     ok: bool
     text: str
@@ -50,7 +50,7 @@ def listen(path: Path) -> Iterator[tuple[Request, Callable[[Reply], None]]]:
 
 
 def ask(path: Path, request: Request) -> Reply:
-    """Raises OSError when nobody listens there."""
+    """Raises OSError if nothing listens there."""
     with socket.socket(socket.AF_UNIX) as connected:
         connected.settimeout(_PATIENCE_S)
         with _short(path) as name:
@@ -59,7 +59,7 @@ def ask(path: Path, request: Request) -> Reply:
             _send(file, request)
             line = file.readline()
     if not line:
-        raise ConnectionResetError("it ended without an answer")
+        raise ConnectionResetError("connection closed without an answer")
     return from_json(Reply, json.loads(line))
 
 

@@ -15,7 +15,7 @@ from .faults import apply
 
 
 def main() -> int:
-    """Orders come over a Unix socket in the board's folder; see `control`."""
+    """Commands arrive over a Unix socket in the board's folder; see `control`."""
     plan = from_json(DevicePlan, json.loads(Path(sys.argv[1]).read_text("utf-8")))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

@@ -1,4 +1,4 @@
-"""Hands each connection to an sshd of its own, as inetd did, and can break it from outside."""
+"""Passes each connection to its own sshd, like inetd, and can close it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Doorman:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def drop(self) -> None:
-        """Every connection breaks; new ones are let in."""
+        """Close every connection; new ones are accepted."""
         for connected in list(self._open):
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""What can go wrong with a lab device, each by a name; a board does it when it is told."""
+"""Faults of a lab device by name, injected on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .board import Board, command_line
 
 @dataclass(frozen=True)
 class Fault:
-    """`run` gets the board and the value, and says what it did."""
+    """`run` gets the board and the value, and returns what it did."""
 
     value: str
     what: str
@@ -30,17 +30,17 @@ class Fault:
 
 
 def apply(board: Board, name: str, value: str) -> str:
-    """Raises StepFailed when this device has no such fault, or the value is none."""
+    """Raises StepFailed if this device has no such fault, or for an invalid value."""
     fault = FAULTS.get(name)
     if fault is None or board.plan.name not in fault.on:
         known = ", ".join(key for key, each in FAULTS.items() if board.plan.name in each.on)
-        raise StepFailed(f"the {board.plan.name} has no fault '{name}'; it has {known}")
+        raise StepFailed(f"unknown fault '{name}' for the {board.plan.name}; known: {known}")
     return fault.run(board, value)
 
 
 def _drop(board: Board, _: str) -> str:
     board.order("drop")
-    return "every connection was broken"
+    return "closed every connection"
 
 
 def _reboot(board: Board, value: str) -> str:
@@ -52,31 +52,31 @@ def _reboot(board: Board, value: str) -> str:
         board.boot()
 
     threading.Thread(target=again, daemon=True).start()
-    return f"switched off; it starts again in {gone_s:g} s"
+    return f"switched off; restarts in {gone_s:g} s"
 
 
 def _hang(board: Board, _: str) -> str:
     for pid in board.processes()[1:]:
         os.kill(pid, signal.SIGSTOP)
-    return "nothing runs there any more; connections are accepted and not answered"
+    return "hung: connections are accepted but not answered"
 
 
 def _wake(board: Board, _: str) -> str:
     for pid in board.processes()[1:]:
         os.kill(pid, signal.SIGCONT)
-    return "it goes on"
+    return "resumed"
 
 
 def _fill_disk(board: Board, value: str) -> str:
     left_kb = round(_number(value, 0.0) * 1024)
     used_kb = board.written_bytes() // 1024
     board.resize(f"{max(used_kb + left_kb, 1)}k")
-    return f"{left_kb / 1024:g} MB are free"
+    return f"{left_kb / 1024:g} MB free"
 
 
 def _free_disk(board: Board, _: str) -> str:
     board.resize(f"{board.plan.storage_mb}m")
-    return "as much room as before"
+    return "restored the storage"
 
 
 def _heat(board: Board, value: str) -> str:
@@ -85,20 +85,20 @@ def _heat(board: Board, value: str) -> str:
         (zone / "temp").write_text(f"{round(celsius * 1000)}\n")
     if board.is_phone:
         _write(board.sys / sysfs.BATTERY / "temp", round(celsius * 10))
-    return f"every sensor shows {celsius:g} °C"
+    return f"every sensor reads {celsius:g} °C"
 
 
 def _cool(board: Board, _: str) -> str:
     base = sysfs.BOARDS[board.plan.name]
     sysfs.write(base, sorted(os.sched_getaffinity(0)), board.sys)
     (board.root / "data/system/lab/thermal_status").unlink(missing_ok=True)
-    return "sensors, clocks and battery are as they were at the start"
+    return "restored sensors, clocks and battery"
 
 
 def _drain(board: Board, value: str) -> str:
     percent = round(_number(value, 5.0))
     _write(board.sys / sysfs.BATTERY / "capacity", percent)
-    return f"the battery is at {percent} %"
+    return f"battery at {percent} %"
 
 
 def _throttle(board: Board, _: str) -> str:
@@ -108,7 +108,7 @@ def _throttle(board: Board, _: str) -> str:
             (policy / name).write_text(lowest)
     if board.is_phone:
         _write(board.root / "data/system/lab/thermal_status", 3)
-    return "every CPU is at its lowest clock, for heat"
+    return "throttled every CPU to its lowest clock"
 
 
 def _refuse_key(board: Board, _: str) -> str:
@@ -116,7 +116,7 @@ def _refuse_key(board: Board, _: str) -> str:
         board.order("refuse")
     else:
         (board.root / "etc/ssh/lab_authorized_keys").write_text("")
-    return "no key is let in"
+    return "rejecting all keys"
 
 
 def _accept_key(board: Board, _: str) -> str:
@@ -124,14 +124,14 @@ def _accept_key(board: Board, _: str) -> str:
         board.order("accept")
     else:
         shutil.copyfile(board.plan.user_key, board.root / "etc/ssh/lab_authorized_keys")
-    return "the lab's key is let in"
+    return "accepting the lab's key"
 
 
 def _change_host_key(board: Board, _: str) -> str:
     now = (board.root / "etc/ssh/lab_host_key").read_bytes()
     number = 1 if now == Path(board.plan.host_keys[0]).read_bytes() else 0
     board.use_host_key(number)
-    return "another host key than the one that is known" if number else "the known host key"
+    return "changed the host key" if number else "restored the host key"
 
 
 def _kill_process(board: Board, value: str) -> str:
@@ -145,7 +145,7 @@ def _kill_process(board: Board, value: str) -> str:
         if (line := command_line(pid)) and value in line and not (value and "sh -c " in line)
     ]
     if not found:
-        raise StepFailed(f"no process there{f' with {value!r}' if value else ''}")
+        raise StepFailed(f"no process{f' with {value!r}' if value else ''}")
     _, pid, line = max(found)
     os.kill(pid, signal.SIGKILL)
     return f"killed: {line[:120]}"
@@ -155,10 +155,10 @@ def _clock_jump(board: Board, value: str) -> str:
     seconds = round(_number(value, 3600.0))
     (_shift_date if board.is_phone else _shift_programs)(board, seconds)
     if seconds == 0:
-        return "the clock is right"
+        return "restored the clock"
     if board.is_phone:
         return f"`date` is {seconds:+d} s off"
-    return f"whoever connects from now on sees a clock that is {seconds:+d} s off"
+    return f"clock {seconds:+d} s off for new connections"
 
 
 def _shift_programs(board: Board, seconds: int) -> None:
@@ -189,25 +189,27 @@ def _shift_date(board: Board, seconds: int) -> None:
 
 
 FAULTS: Final[dict[str, Fault]] = {
-    "drop": Fault("", "break every connection", _drop),
-    "reboot": Fault("[SECONDS]", "off, and on again after 3 s or so many", _reboot),
-    "hang": Fault("", "accept connections, answer nothing", _hang),
+    "drop": Fault("", "close every connection", _drop),
+    "reboot": Fault("[SECONDS]", "switch off, and on again after 3 s or VALUE s", _reboot),
+    "hang": Fault("", "accept connections without answering", _hang),
     "wake": Fault("", "end a hang", _wake),
-    "fill-disk": Fault("[MB]", "leave no room, or so many MB", _fill_disk),
+    "fill-disk": Fault("[MB]", "fill the storage, except for VALUE MB", _fill_disk),
     "free-disk": Fault("", "end fill-disk", _free_disk),
-    "heat": Fault("[C]", "sensors show 95 °C, or so many", _heat),
-    "throttle": Fault("", "clocks fall, and the system says why", _throttle),
+    "heat": Fault("[C]", "sensors read 95 °C, or VALUE", _heat),
+    "throttle": Fault("", "lower the clocks, with a thermal status", _throttle),
     "cool": Fault("", "end heat, throttle and drain", _cool),
-    "drain": Fault("[PERCENT]", "battery at 5 %, or so many", _drain, ("phone",)),
-    "refuse-key": Fault("", "no key is let in", _refuse_key),
+    "drain": Fault("[PERCENT]", "battery at 5 %, or VALUE", _drain, ("phone",)),
+    "refuse-key": Fault("", "rejecting all keys", _refuse_key),
     "accept-key": Fault("", "end refuse-key", _accept_key),
     "change-host-key": Fault(
-        "", "another host key; once more: the first", _change_host_key, ("jetson", "host")
+        "", "switch to another host key, or back", _change_host_key, ("jetson", "host")
     ),
     "kill-process": Fault(
-        "[TEXT]", "kill the largest process, or the one with TEXT", _kill_process
+        "[TEXT]", "kill the largest process, or one that contains VALUE", _kill_process
     ),
-    "clock-jump": Fault("[SECONDS]", "an hour ahead, or so many s; 0 ends it", _clock_jump),
+    "clock-jump": Fault(
+        "[SECONDS]", "set the clock an hour ahead, or VALUE s; 0 restores it", _clock_jump
+    ),
 }
 
 

@@ -49,7 +49,7 @@ ANDROID_ENV: Final = {
 
 @dataclass(frozen=True)
 class Boot:
-    """One start of a device."""
+    """One boot of a device."""
 
     root: str
     service: Literal["adb", "ssh"]

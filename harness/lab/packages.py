@@ -1,4 +1,4 @@
-"""Debian packages of any architecture, fetched and unpacked; nothing of them runs while it is done.
+"""Debian packages of any architecture, fetched and unpacked without running any of their code.
 
 apt gets a state of its own, so that this machine's packages and architectures stay as they are.
 """
@@ -21,14 +21,14 @@ _LISTS_OLD_S = 24 * 3600
 
 @dataclass(frozen=True)
 class PackageList:
-    """Packages by name, whose dependencies come with them, and globs of what is left out."""
+    """Packages by name, to be fetched with dependencies, and globs of packages to omit."""
 
     names: tuple[str, ...]
     without: tuple[str, ...]
 
 
 def read_list(path: Path) -> PackageList:
-    """One name a line; `-GLOB` leaves packages out, `#` begins a comment."""
+    """One name per line; `-GLOB` omits packages, `#` starts a comment."""
     lines = [line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
     words = [line for line in lines if line]
     return PackageList(
@@ -38,9 +38,9 @@ def read_list(path: Path) -> PackageList:
 
 
 def fetch(wanted: PackageList, arch: str, apt: Path, into: Path) -> list[Path]:
-    """The .deb files of what is wanted and of all it needs; `apt` keeps apt's lists.
+    """The .deb files of the packages and their dependencies; `apt` caches apt's lists.
 
-    Raises StepFailed when apt finds no mirror, or not that architecture on it.
+    Raises StepFailed if apt finds no mirror with that architecture.
     """
     options = _options(arch, apt, into)
     stamp = apt / "fetched"
@@ -53,14 +53,14 @@ def fetch(wanted: PackageList, arch: str, apt: Path, into: Path) -> list[Path]:
 
 
 def unpack(debs: Sequence[Path], root: Path) -> None:
-    """Files only, no scripts; links that are in `root` already (usr-merge) are followed."""
+    """Unpack files only, no scripts; existing links in `root` (usr-merge) are followed."""
     for deb in debs:
         with subprocess.Popen(
             ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE
         ) as archive:
             _run(["tar", "-x", "--keep-directory-symlink", "-C", str(root)], archive.stdout)
         if archive.returncode:
-            raise StepFailed(f"{deb.name} cannot be unpacked", "remove it, and try again")
+            raise StepFailed(f"cannot unpack {deb.name}", "Delete the file and try again.")
 
 
 def _options(arch: str, apt: Path, into: Path) -> list[str]:
@@ -99,6 +99,6 @@ def _run(argv: Sequence[str], stdin: IO[bytes] | None = None) -> None:
     if done.returncode:
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
         raise StepFailed(
-            f"{argv[0]} ended with exit code {done.returncode}:\n{said}",
-            "the lab's roots are made of Debian packages: apt must reach a Debian mirror",
+            f"{argv[0]} failed with exit code {done.returncode}:\n{said}",
+            "Check that apt can reach a Debian mirror.",
         )

@@ -1,4 +1,4 @@
-"""The lab devices' file trees: Debian packages unpacked, our stand-ins put in. Made once, cached.
+"""The lab devices' root file systems: Debian packages and simulated programs. Built once, cached.
 
 Nothing is emulated here, and nothing of the packages is run.
 """
@@ -23,16 +23,16 @@ _MERGED: Final = ("bin", "sbin", "lib")
 
 
 def make(name: str, say: Say) -> Path:
-    """The root of a device, from the cache where it is there.
+    """The root of a device, from the cache if available.
 
-    Raises StepFailed when packages cannot be had, BenchError when the disk is full.
+    Raises StepFailed if packages cannot be fetched, BenchError if the disk is full.
     """
     given = builtin() / "dockerfiles" / "lab" / name
     sources = [file_sha256(Path(module.__file__ or "")) for module in (packages,)]
     key = digest(name, tree_sha256(given), sources, file_sha256(Path(__file__)))
 
     def build(out: Path) -> None:
-        say(f"making the lab's {name} (Debian packages for {ARCHES[name]})")
+        say(f"building the lab's {name} (Debian packages for {ARCHES[name]})")
         out.chmod(0o755)
         _build(name, given, out)
 
@@ -54,7 +54,7 @@ def _build(name: str, given: Path, out: Path) -> None:
 
 
 class _scratch:
-    """Folders beside the root while it is made."""
+    """Temporary folders while the root is built."""
 
     def __init__(self, out: Path) -> None:
         self._folder = out.with_name(f"{out.name}.scratch")
@@ -70,7 +70,7 @@ class _scratch:
 
 
 def _android(unpacked: Path, given: Path, out: Path) -> None:
-    """Android's layout: one shell, one program with many names, and nothing that Android lacks."""
+    """Android's layout: one shell, one multi-call program, and nothing that Android lacks."""
     tools = out / "system" / "bin"
     tools.mkdir(parents=True)
     shutil.copy2(unpacked / "usr/lib/aarch64-linux-musl/bin/mksh", tools / "sh")
@@ -106,15 +106,15 @@ def hide_applets(program: bytes, names: Iterable[str]) -> bytes:
         other = name[:-1] + chr(ord(name[-1]) - 1)
         if start < 0 or at < 1 or not table[at - 1] < other.encode() < table[at + 1]:
             raise StepFailed(
-                f"busybox: no applet '{name}' that could be hidden",
-                "another build of busybox-static than Debian's?",
+                f"busybox: no applet '{name}' to hide",
+                "Use Debian's build of busybox-static.",
             )
         table[at] = other.encode()
     return program[:start] + b"\0".join(table) + program[end:]
 
 
 def _debian(debs: list[Path], out: Path) -> None:
-    """What debootstrap's second stage would leave, as far as anything here asks for it."""
+    """The needed part of debootstrap's second stage."""
     for folder in _MERGED:
         (out / "usr" / folder).mkdir(parents=True)
         (out / folder).symlink_to(f"usr/{folder}")
@@ -151,7 +151,7 @@ def _users(out: Path) -> None:
 
 
 def _put(stand_ins: Path, out: Path) -> None:
-    """Copies our files over; those in folders of programs are made executable."""
+    """Copy bench's files; those in program folders are made executable."""
     for source in _files(stand_ins):
         target = out / source.relative_to(stand_ins)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The lab's made-up /sys: as many CPUs as this machine lets us use, and sensors that tests move.
+"""The lab's simulated /sys: as many CPUs as bench may use here, and sensors that tests change.
 
 Every value is the content of a plain file; nothing here measures anything.
 """
@@ -17,7 +17,7 @@ BATTERY: Final = "class/power_supply/battery"
 
 @dataclass(frozen=True)
 class Board:
-    """Clocks in kHz, zones in degrees Celsius when nothing heats them."""
+    """Clocks in kHz, zones in °C when idle."""
 
     little_khz: tuple[int, ...]
     big_khz: tuple[int, ...]
@@ -81,7 +81,7 @@ BOARDS: Final = {"phone": PHONE, "jetson": JETSON, "host": HOST}
 
 
 def write(board: Board, cpus: Sequence[int], sys: Path) -> None:
-    """Fill the folder `sys`, or set what is there back; the first half of `cpus` is little."""
+    """Fill or restore the folder `sys`; the first half of `cpus` is little."""
     files = {**_cpus(board, cpus), **_zones(board), **(_battery() if board.battery else {})}
     for name, value in {**files, **(board.more or {})}.items():
         path = sys / name
@@ -95,7 +95,7 @@ def write(board: Board, cpus: Sequence[int], sys: Path) -> None:
 
 
 def _clusters(board: Board, cpus: Sequence[int]) -> list[Sequence[int]]:
-    """Little ones first; one cluster where all are alike."""
+    """Little ones first; one cluster if all are equal."""
     half = len(cpus) // 2 if board.little_khz != board.big_khz else 0
     return [part for part in (cpus[:half], cpus[half:]) if part]
 

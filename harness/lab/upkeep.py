@@ -1,4 +1,4 @@
-"""`bench lab up|down|fault`: starts the emulated devices, and leaves the machine as it was."""
+"""`bench lab up|down|fault`: starts and stops the emulated devices, and undoes all changes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _START_S, _END_S = 60.0, 20.0
 
 @dataclass(frozen=True)
 class Running:
-    """A device's daemon; the start time tells it from another process of the same number."""
+    """A device's daemon; the start time distinguishes it from another process with the same pid."""
 
     name: str
     pid: int
@@ -51,21 +51,21 @@ class Running:
 
 @dataclass(frozen=True)
 class State:
-    """What `up` has done and `down` must undo; kept in `lab/state.json` of the cache."""
+    """What `up` has done and `down` must undo; stored in `lab/state.json` of the cache."""
 
     devices: tuple[Running, ...] = ()
     changed: binfmt.Changed = binfmt.Changed(False, False)
 
 
 def folder() -> Path:
-    """Everything of the lab."""
+    """The lab's folder."""
     return cache_root() / "lab"
 
 
 def up(names: Sequence[str] = NAMES, say: Callable[[str], None] = lambda _: None) -> State:
-    """Start what does not run yet, and wait until each device answers.
+    """Start the devices that are not running, and wait until each answers.
 
-    Raises UsageError for a name that is none, StepFailed for what is missing here.
+    Raises UsageError for an unknown name, StepFailed for missing requirements.
     """
     _check_names(names)
     _check_machine(names)
@@ -87,12 +87,12 @@ def up(names: Sequence[str] = NAMES, say: Callable[[str], None] = lambda _: None
 
 
 def down(say: Callable[[str], None] = lambda _: None) -> None:
-    """End exactly what `up` started; the roots stay in the cache."""
+    """Stop exactly what `up` started; the roots stay in the cache."""
     with _locked():
         state = _read()
         for device in state.devices:
             _end(device)
-            say(f"ended lab-{device.name}")
+            say(f"stopped lab-{device.name}")
         binfmt.undo(state.changed)
         for name in ("run", "devices"):
             shutil.rmtree(folder() / name, ignore_errors=True)
@@ -101,12 +101,12 @@ def down(say: Callable[[str], None] = lambda _: None) -> None:
 
 
 def running() -> State:
-    """What runs of the lab at this moment."""
+    """The running devices."""
     return _alive(_read())
 
 
 def status() -> list[tuple[str, str, str, str, str]]:
-    """For a table: device, state, address, size of its files, size of what was written there."""
+    """Table rows: device, state, address, size of its root, bytes written."""
     known = {device.name: device for device in running().devices}
     return [_row(name, known.get(name)) for name in NAMES]
 
@@ -117,7 +117,7 @@ def _row(name: str, device: Running | None) -> tuple[str, str, str, str, str]:
     try:
         written = control.ask(_socket(name), control.Request("written")).text
     except OSError as error:
-        return f"lab-{name}", f"takes no orders: {error}", spec(device).address, "", ""
+        return f"lab-{name}", f"not responding: {error}", spec(device).address, "", ""
     size = f"{_tree_bytes(Path(device.root)) / 1e6:.0f} MB"
     return f"lab-{name}", "up", spec(device).address.partition("?")[0], size, written
 
@@ -133,24 +133,24 @@ def _socket(name: str) -> Path:
 
 
 def fault(device: str, name: str, value: str = "") -> str:
-    """Do it; says what was done. Raises UsageError, StepFailed."""
+    """Inject the fault; what was done. Raises UsageError, StepFailed."""
     short = device.removeprefix("lab-")
     _check_names([short])
     if name not in FAULTS:
-        raise UsageError(f"no fault '{name}'; there are {', '.join(FAULTS)}")
+        raise UsageError(f"unknown fault '{name}'; known: {', '.join(FAULTS)}")
     if not any(each.name == short for each in running().devices):
-        raise StepFailed(f"lab-{short} does not run", "bench lab up")
+        raise StepFailed(f"lab-{short} is not running", "Start it with `sudo bench lab up`.")
     try:
         reply = control.ask(_socket(short), control.Request(name, value))
     except OSError as error:
-        raise StepFailed(f"lab-{short} takes no orders: {error}", _log_hint(short)) from error
+        raise StepFailed(f"lab-{short} is not responding: {error}", _log_hint(short)) from error
     if not reply.ok:
         raise StepFailed(reply.text)
     return reply.text
 
 
 def spec(device: Running) -> DeviceSpec:
-    """How bench reaches it; the same as its file in `lab/devices`."""
+    """Its device specification; the same as its file in `lab/devices`."""
     transport = "adb" if device.name == "phone" else "ssh"
     return DeviceSpec(
         name=f"lab-{device.name}",
@@ -173,7 +173,7 @@ def _cpus(name: str) -> tuple[int, ...]:
 _DESCRIPTIONS: Final = {
     "phone": "emulated phone (bench lab): arm64 under qemu",
     "jetson": "emulated Jetson (bench lab): arm64 under qemu, no GPU",
-    "host": "a host apart from this machine's files (bench lab)",
+    "host": "host with its own root file system (bench lab)",
 }
 
 
@@ -191,24 +191,24 @@ def _address(device: Running) -> str:
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if name not in NAMES:
-            raise UsageError(f"the lab has no '{name}'; it has {', '.join(NAMES)}")
+            raise UsageError(f"unknown lab device '{name}'; known: {', '.join(NAMES)}")
 
 
 def _check_machine(names: Sequence[str]) -> None:
     if sys.platform != "linux":
-        raise StepFailed(f"the lab needs Linux; this is {sys.platform}")
+        raise StepFailed(f"the lab requires Linux; this is {sys.platform}")
     if os.geteuid() != 0:
         raise StepFailed(
-            "the lab must be started by root: it mounts, and enters other roots",
-            "sudo bench lab up, or run it in a container with --privileged",
+            "the lab requires root, to mount file systems",
+            "Run `sudo bench lab up`, or use a container with --privileged.",
         )
     lacking = {package for tool, package in PACKAGES.items() if shutil.which(tool) is None}
     if any(name in _EMULATED for name in names) and binfmt.missing():
         lacking.add("qemu-user-static")
     if lacking:
         raise StepFailed(
-            f"the lab needs packages that are missing: {', '.join(sorted(lacking))}",
-            f"apt-get install {' '.join(sorted(lacking))}, or scripts/system-packages lab",
+            f"missing packages: {', '.join(sorted(lacking))}",
+            f"Run `apt-get install {' '.join(sorted(lacking))}` or `scripts/system-packages lab`.",
         )
 
 
@@ -265,7 +265,7 @@ def _python_path() -> str:
 
 
 def _wait(device: Running) -> None:
-    """Until it lets us in and runs a command, over its own protocol."""
+    """Wait until it runs a command over its own protocol."""
     until = time.monotonic() + _START_S
     while True:
         try:
@@ -278,17 +278,18 @@ def _wait(device: Running) -> None:
         except DeviceLost as error:
             if time.monotonic() > until or not _is_alive(device):
                 raise StepFailed(
-                    f"lab-{device.name} does not answer: {error.message}", _log_hint(device.name)
+                    f"no answer from lab-{device.name}: {error.message}", _log_hint(device.name)
                 ) from error
         time.sleep(0.1)
 
 
 def _log_hint(name: str) -> str:
-    return f"see {folder() / 'run' / name / 'log'}; bench lab down, bench lab up starts afresh"
+    log = folder() / "run" / name / "log"
+    return f"See {log}, or restart with `bench lab down` and `bench lab up`."
 
 
 def _free_port() -> int:
-    """Below those that the kernel gives to others, so that it is still free after a reboot."""
+    """Below the kernel's ephemeral ports, so that it is still free after a reboot."""
     for port in random.sample(range(20000, 29999), 50):
         with socket.socket() as probe:
             try:
@@ -343,7 +344,9 @@ def _read() -> State:
     try:
         return from_json(State, json.loads(path.read_text("utf-8")))
     except ValueError as error:
-        raise BenchError(f"{path}: {error}", "remove it, and end its processes by hand") from error
+        raise BenchError(
+            f"{path}: {error}", "Delete the file, and stop the lab's processes manually."
+        ) from error
 
 
 def _write(state: State) -> None:
@@ -386,4 +389,4 @@ def _end(device: Running) -> None:
             time.sleep(0.02)
         until += _END_S
     if _is_alive(device):
-        raise StepFailed(f"process {device.pid} of lab-{device.name} does not end")
+        raise StepFailed(f"cannot stop process {device.pid} of lab-{device.name}")

@@ -1,7 +1,7 @@
-"""How good predictions are against the truth: arrays of `predictions.npz` in, export columns out.
+"""Scores predictions against the ground truth: `predictions.npz` in, export columns out.
 
-A metric is a module that satisfies `Metric`; third-party scorers are imported inside it. Whatever
-else bench does with a value (limits, gates, columns, pages) it reads from the metric's `SPEC`.
+A metric is a module that satisfies `Metric`; third-party scorers are imported inside it. The rest
+of bench (limits, gates, columns, pages) depends only on the metric's `SPEC`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Metric(Protocol):
     def score(
         self, predictions: Mapping[str, NDArray[Any]], truth: Path, classes: Sequence[str]
     ) -> dict[str, float]:
-        """Values by name, each in its `SPEC`, over the images that were looked at.
+        """Values by name, each in its `SPEC`, over the images with predictions.
 
         `truth` is a COCO annotation file, `classes` the model's, whose index is a label. A value
         that cannot be known, because the truth has no object, is left out.
@@ -50,7 +50,7 @@ def values() -> dict[str, Value]:
 
 
 def shown() -> tuple[Value, ...]:
-    """Values with a column on the front page: each metric's headline, then its held ones."""
+    """Values with a column on the front page: each metric's headline, then those with a limit."""
     return tuple(value for metric in REGISTRY.values() for value in metric.SPEC.shown)
 
 
@@ -60,11 +60,11 @@ def headlines() -> tuple[Value, ...]:
 
 
 def headline(scores: Mapping[str, object]) -> Value | None:
-    """The headline among the values of one cell; None where nothing was scored."""
+    """The headline among the values of one cell; None if nothing was scored."""
     return next((value for value in headlines() if scores.get(value.name) is not None), None)
 
 
 def gates() -> dict[str, Gate]:
-    """Every limit on a value that a scenario may set, by its key."""
+    """Every gate that a scenario may set, by key."""
     made = (Gate(value, kind) for value in values().values() for kind in value.gates)
     return {gate.key: gate for gate in made}

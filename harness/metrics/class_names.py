@@ -34,10 +34,10 @@ def class_map(truth: Truth, classes: Sequence[str]) -> ClassMap:
     if classes and not any(name in names for name in first):
         raise ConfigError(
             [
-                f"{truth.path}: class {name!r} of the model is not a category of the annotations"
+                f"{truth.path}: class {name!r} of the model is not among the categories"
                 for name in classes
             ],
-            f"Rename the model's classes; the annotations have {few(sorted(map(repr, names)))}.",
+            f"Rename the model's classes to match {few(sorted(map(repr, names)))}.",
         )
     labels = {one.id: first[one.name] for one in truth.categories if one.name in first}
     scored = [first[name.strip()] if name.strip() in names else -1 for name in classes]
@@ -45,16 +45,16 @@ def class_map(truth: Truth, classes: Sequence[str]) -> ClassMap:
 
 
 def check_labels(labels: NDArray[np.int32], count: int) -> None:
-    """Raises ConfigError for labels that none of `count` classes has: all would be off by one."""
+    """Raises ConfigError for labels beyond `count` classes: all might be off by one."""
     if len(labels) and not (labels.min() >= 0 and labels.max() < count):
         what = (
-            f"predictions have label {max(labels.max(), -labels.min())}, the model {count} classes"
+            f"predicted label {max(labels.max(), -labels.min())}, but the model has {count} classes"
         )
-        raise ConfigError([what], "Name every class that the model puts out in its model.yaml.")
+        raise ConfigError([what], "List every class of the model in model.yaml.")
 
 
 def class_notes(truth: Truth, classes: Sequence[str]) -> tuple[str, ...]:
-    """What scoring leaves out because the model and the annotations have different classes."""
+    """What is not scored because the model and the annotations have different classes."""
     found = class_map(truth, classes)
     used = {one.category_id for one in truth.annotations}
     other = [one.name for one in truth.categories if one.id in used - set(found.labels)]
@@ -62,16 +62,16 @@ def class_notes(truth: Truth, classes: Sequence[str]) -> tuple[str, ...]:
     unknown = [_meant(name, other) for name, scored in pairs if scored < 0]
     notes = []
     if other:
-        notes.append(f"scored over the model's classes; not among them: {few(other)}")
+        notes.append(f"annotated classes that the model lacks are not scored: {few(other)}")
     if unknown:
-        notes.append(f"not in the annotations, so not scored: {few(unknown)}")
+        notes.append(f"classes without annotations are not scored: {few(unknown)}")
     if not used & set(found.labels):
-        notes.append("no annotation is of the model's classes, so nothing is scored")
+        notes.append("no annotation has one of the model's classes; nothing is scored")
     return tuple(notes)
 
 
 def _meant(name: str, others: Sequence[str]) -> str:
-    """The name, with the category of almost the same name."""
+    """The name, with a category of a similar name."""
     folded = {one.casefold(): one for one in others}
     close = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.8)
     return f"{name} (did you mean '{folded[close[0]]}'?)" if close else name

@@ -1,7 +1,7 @@
-"""Entries of a COCO file as people's tools write them, each made into what scoring reads.
+"""Entries of a COCO file as various tools write them, normalised for scoring.
 
-What is odd but clear is taken, and counted for a note; what cannot be told is a mistake, named with
-its field. Fields that scoring does not read are not looked at.
+Unusual but clear values are accepted and counted for a note; ambiguous ones are mistakes.
+Fields that scoring does not use are ignored.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Entry = dict[str, Any]
 Box = tuple[float, float, float, float]
 
 MOST_AREA: Final = 1e10
-"""COCO's evaluation ignores objects that are larger, so no true area is."""
+"""COCO's evaluation ignores larger objects, so no true area is larger."""
 BOX: Final = "[x, y, width, height]"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageEntry:
-    """One image; `height` and `width` are 0 where the file does not say them."""
+    """One image; `height` and `width` are 0 if the file lacks them."""
 
     id: int
     file_name: str
@@ -42,9 +42,9 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One object; `at` is its place in the file, `segmentation` as it stands there.
+    """One object; `at` is its position in the file, `segmentation` is verbatim.
 
-    `box` is (x, y, width, height) in pixels; None where the annotation is the image's class alone.
+    `box` is (x, y, width, height) in pixels; None for an image-level label.
     """
 
     at: int
@@ -61,7 +61,7 @@ Named = TypeVar("Named", ImageEntry, Category)
 
 @dataclass
 class Findings:
-    """What is wrong with a file, and what was made of what is odd in it."""
+    """The mistakes of a file, and how unusual values were read."""
 
     mistakes: list[str] = field(default_factory=list)
     #: what was done -> to how many annotations; and to which first
@@ -74,7 +74,7 @@ class Findings:
         self.mistakes.append(f"{where}: expected {what}, got {shown(value)}")
 
     def did(self, what: str, where: str) -> None:
-        """Something that one more annotation needed."""
+        """Count a conversion of an unusual value."""
         self.done[what] += 1
         self.first.setdefault(what, where)
 
@@ -102,18 +102,18 @@ def ids(part: str, entries: Sequence[Entry], seen: Findings) -> dict[int | str, 
     for at, entry in enumerate(entries):
         key = id_of(entry.get("id"))
         if key is None:
-            seen.expected(f"{part}[{at}].id", "a number or a text", entry.get("id"))
+            seen.expected(f"{part}[{at}].id", "a number or a string", entry.get("id"))
         else:
             keys.append(key)
     if all(isinstance(key, int) for key in keys):
         return {key: int(key) for key in keys}
-    seen.remarks.append(f"{part}: ids that are text are numbered from 1 in their order")
+    seen.remarks.append(f"{part}: string ids are numbered from 1 in sorted order")
     ranked = sorted(set(keys), key=lambda key: (isinstance(key, str), key))
     return {key: at + 1 for at, key in enumerate(ranked)}
 
 
 def id_of(value: Any) -> int | str | None:
-    """An id as it is compared: a number also where it is written as text; None: it is none."""
+    """A normalised id: a number even if written as text; None if it is not an id."""
     known = whole(value)
     if known is not None:
         return known
@@ -123,20 +123,20 @@ def id_of(value: Any) -> int | str | None:
 
 
 def own(entry: Entry, numbers_of: Mapping[int | str, int]) -> int:
-    """The number of an entry that is one of those that `ids` has numbered."""
+    """The number that `ids` gave to an entry."""
     key = id_of(entry.get("id"))
     assert key is not None
     return numbers_of[key]
 
 
 def distinct(part: str, found: Sequence[Named], seen: Findings) -> tuple[Named, ...]:
-    """`found` without exact repetitions; one id of two different entries is a mistake."""
+    """`found` without exact duplicates; one id of two different entries is a mistake."""
     unique = tuple(dict.fromkeys(found))
     twice = [one for one, count in Counter(entry.id for entry in unique).items() if count > 1]
     if twice:
         seen.mistakes.append(f"{part}: duplicate ids: {few(twice)}")
     elif len(unique) < len(found):
-        seen.remarks.append(f"{part}: {len(found) - len(unique):,} repeated entries left out")
+        seen.remarks.append(f"{part}: {len(found) - len(unique):,} duplicate entries ignored")
     return unique
 
 
@@ -155,12 +155,12 @@ def image(at: int, entry: Entry, numbers_of: Mapping[int | str, int], seen: Find
 
 
 def is_path(name: str) -> bool:
-    """Whether a file system can have it: no half of a character, no NUL."""
+    """Whether it is a valid path: no lone surrogate, no NUL."""
     return "\0" not in name and not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def side(where: str, value: Any, seen: Findings) -> int:
-    """Pixels of an image's side; 0 where the file does not say."""
+    """Pixels of an image's side; 0 if the file lacks it."""
     pixels = 0 if missing(value) else whole(value)
     if pixels is None or pixels < 0:
         seen.expected(where, "pixels", value)
@@ -171,7 +171,7 @@ def side(where: str, value: Any, seen: Findings) -> int:
 def category(
     at: int, entry: Entry, numbers_of: Mapping[int | str, int], seen: Findings
 ) -> Category:
-    """An entry of `categories`; converters name classes by numbers, too."""
+    """An entry of `categories`; names may be numbers."""
     name = entry.get("name")
     if isinstance(name, (int, float)) and not isinstance(name, bool):
         name = str(name)
@@ -190,7 +190,7 @@ def annotation(
     categories: Mapping[int | str, int],
     seen: Findings,
 ) -> Annotation | None:
-    """An entry of `annotations`; None with a note when its image or category is not in the file."""
+    """An entry of `annotations`; None with a note if its image or category is unknown."""
     image_id = reference(at, entry, "image_id", images, seen)
     category_id = reference(at, entry, "category_id", categories, seen)
     if image_id is None or category_id is None:
@@ -206,18 +206,18 @@ def annotation(
 def reference(
     at: int, entry: Entry, name: str, numbers_of: Mapping[int | str, int], seen: Findings
 ) -> int | None:
-    """The number of the image or category that field `name` refers to; None: it is not there."""
+    """The number of the image or category that field `name` refers to; None if unknown."""
     key = id_of(entry.get(name))
     if key is None:
         seen.expected(f"{named('annotations', at, entry)}.{name}", "an id", entry.get(name))
         return -1
     if key not in numbers_of:
-        seen.did(f"unknown {name}, so left out,", f"annotations[{at}]")
+        seen.did(f"ignored: unknown {name}", f"annotations[{at}]")
     return numbers_of.get(key)
 
 
 def box_of(at: int, entry: Entry, seen: Findings) -> Box | None:
-    """`bbox`, or the box around the outline where there is none."""
+    """`bbox`, or else the box around the outline."""
     value, outline = entry.get("bbox"), entry.get("segmentation")
     if not missing(value):
         box = numbers(value) or ()
@@ -234,7 +234,7 @@ def box_of(at: int, entry: Entry, seen: Findings) -> Box | None:
 
 
 def is_crowd(at: int, entry: Entry, seen: Findings) -> bool:
-    """`iscrowd`; what says nothing is no crowd."""
+    """`iscrowd`; false if missing."""
     value = entry.get("iscrowd")
     if value in (0, None) or missing(value):
         return False

@@ -1,6 +1,6 @@
 """Mean average precision of boxes and masks as COCO defines it, by hotcoco.
 
-The same numbers as pycocotools to 1e-6 (benchmarks/scoring.py), some hundred times sooner.
+Agrees with pycocotools to 1e-6 (benchmarks/scoring.py) and is some hundred times faster.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SPEC = MetricSpec(
 def score(
     predictions: Mapping[str, NDArray[Any]], truth: Path, classes: Sequence[str]
 ) -> dict[str, float]:
-    """`map50_95`, `map50` of boxes and, where there are masks, `mask_map50_95`, `mask_map50`.
+    """`map50_95`, `map50` of boxes and, with masks, `mask_map50_95`, `mask_map50`.
 
     Over the model's own classes. Raises ConfigError for annotations that do not fit.
     """
@@ -85,17 +85,19 @@ def average_precision(wanted: hotcoco.COCO, seen: hotcoco.COCO, kind: str) -> tu
 
 
 def looked_at(truth: Truth, image_size: NDArray[np.int64]) -> dict[int, Size]:
-    """Size of every image that was looked at, by id; raises ConfigError for one not annotated."""
+    """Size of every image with predictions, by id; raises ConfigError for one not annotated."""
     sizes = {image_id: (height, width) for image_id, height, width in image_size.tolist()}
     unknown = sorted(set(sizes) - {one.id for one in truth.images})
     if unknown:
-        what = f"lacks images that were looked at, of ids {few(unknown)}"
-        raise ConfigError([f"{truth.path}: {what}"], "Run again: the annotations have changed.")
+        what = f"missing images with predictions, ids {few(unknown)}"
+        raise ConfigError(
+            [f"{truth.path}: {what}"], "Run again, since the annotations have changed."
+        )
     return sizes
 
 
 def objects_of(truth: Truth, names: ClassMap, sizes: Mapping[int, Size]) -> list[Annotation]:
-    """The model's classes on the images looked at; raises ConfigError for one without a box."""
+    """Objects of the model's classes on these images; raises ConfigError for one without a box."""
     objects = [
         one
         for one in truth.annotations
@@ -113,7 +115,7 @@ def coco_of(
 ) -> dict[str, Any]:
     """What hotcoco reads: images and annotations numbered from 1, categories by label.
 
-    Numbered in the order of ids, as pycocotools goes through them: it decides between equal scores.
+    Numbered in the order of ids, like pycocotools: it decides ties of scores.
     """
     number = {image_id: at + 1 for at, image_id in enumerate(sorted(sizes))}
     annotations = [
@@ -139,7 +141,7 @@ def coco_of(
 
 
 def as_coco(outline: Outline | None, size: Size) -> dict[str, Any] | list[list[float]]:
-    """An outline in COCO's form; one that encloses nothing is a mask without pixels."""
+    """An outline in COCO's form; one without area is an empty mask."""
     height, width = size
     if isinstance(outline, RunLengths):
         runs = outline.counts
@@ -155,7 +157,7 @@ def as_coco(outline: Outline | None, size: Size) -> dict[str, Any] | list[list[f
 def kept(
     predictions: Mapping[str, NDArray[Any]], names: ClassMap, sizes: Mapping[int, Size]
 ) -> NDArray[np.bool_]:
-    """Which detections are scored: finite ones, of an annotated class, on an image looked at."""
+    """Which detections are scored: finite, of an annotated class, on one of these images."""
     check_labels(predictions["label"], len(names.scored))
     known = names.scored[predictions["label"]] >= 0
     finite = np.isfinite(predictions["score"]) & np.isfinite(predictions["box"]).all(axis=1)
@@ -181,7 +183,7 @@ def segmentations(
     usable: NDArray[np.bool_],
     outlines: Sequence[Outline | None] | None,
 ) -> list[dict[str, Any] | list[list[float]]] | None:
-    """Compressed COCO RLE of every usable detection; None where masks are not scored."""
+    """Compressed COCO RLE of every usable detection; None if masks are not scored."""
     if outlines is None:
         return None
     sizes = {image_id: [h, w] for image_id, h, w in predictions["image_size"].tolist()}

@@ -40,7 +40,7 @@ def compressed(rle: NDArray[np.uint32], ends: NDArray[np.int64]) -> list[bytes]:
 
 
 def group(values: NDArray[np.int32], groups: NDArray[np.uint8], at: int) -> NDArray[np.uint8]:
-    """Character `at` of every value that has so many `groups`."""
+    """Character `at` of every value with `groups` groups."""
     bits = ((values >> (5 * at)) & 31).astype(np.uint8)
     return np.asarray(bits + np.where(groups > at + 1, np.uint8(80), np.uint8(48)))
 

@@ -1,6 +1,6 @@
-"""Values of annotation files as what they stand for: tools write numbers as text, null as NaN.
+"""Reads values of annotation files: tools write numbers as text and null as NaN.
 
-Also what is said of a value in a message.
+Also formats values for messages.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import re
 from typing import Any, Final
 
 LARGEST: Final = 1e15
-"""No coordinate is beyond it; NaN and infinity are not under it."""
+"""Upper bound of coordinates; NaN and infinity are not below it."""
 LARGEST_ID: Final = 2**63 - 1
 _WHOLE: Final = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
 
 
 def missing(value: Any) -> bool:
-    """Whether it says nothing: null, an empty text, list or object, NaN as pandas writes it."""
+    """Whether it is empty: null, an empty string, list or object, or NaN as pandas writes it."""
     if value is None or (isinstance(value, (str, list, dict)) and not value):
         return True
     return isinstance(value, float) and math.isnan(value)
 
 
 def whole(value: Any) -> int | None:
-    """`17`, `"17"` and `17.0` as 17; None for anything else, and for what int64 cannot hold."""
+    """`17`, `"17"` and `17.0` as 17; None for anything else, or beyond int64."""
     text = isinstance(value, str) and _WHOLE.fullmatch(value)
     if text or (isinstance(value, float) and abs(value) < 2**53 and value.is_integer()):
         value = int(value)
@@ -34,7 +34,7 @@ def whole(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """`1.5` and `"1.5"` as 1.5; None for anything else, NaN, and what is beyond LARGEST."""
+    """`1.5` and `"1.5"` as 1.5; None for anything else, NaN, or beyond LARGEST."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -46,7 +46,7 @@ def number(value: Any) -> float | None:
 
 
 def numbers(value: Any) -> tuple[float, ...] | None:
-    """A list of numbers; None if it is no list or any of it is no number."""
+    """A list of numbers; None if it is anything else."""
     if not isinstance(value, list):
         return None
     if set(map(type, value)) == {float} and -LARGEST < sum(map(abs, value)) < LARGEST:
@@ -64,6 +64,6 @@ def shown(value: Any, most: int = 60) -> str:
 
 
 def few(values: list[Any] | tuple[Any, ...], most: int = 10) -> str:
-    """The first of them, and how many more there are."""
+    """The first of them, and the number of others."""
     more = f" and {len(values) - most:,} more" if len(values) > most else ""
     return ", ".join(map(str, values[:most])) + more

@@ -1,4 +1,4 @@
-"""What scoring masks asks of annotations, beyond what scoring boxes does."""
+"""The requirements of mask scoring on annotations, beyond those of box scoring."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Size = tuple[int, int]
 def of_annotations(
     truth: Truth, chosen: Sequence[Annotation], sizes: Mapping[int, Size]
 ) -> list[Outline | None]:
-    """Outline of each annotation, None where it has none; `sizes` are those of images by id.
+    """Outline of each annotation, or None; `sizes` are the images' sizes by id.
 
-    Raises ConfigError with every outline that cannot be read.
+    Raises ConfigError with every invalid outline.
     """
     found: list[Outline | None] = []
     mistakes: dict[int, str] = {}
@@ -40,7 +40,7 @@ def of_annotations(
 def run_mistakes(
     chosen: Sequence[Annotation], found: Sequence[Outline | None], sizes: Mapping[int, Size]
 ) -> dict[int, str]:
-    """Place of an annotation -> what is wrong with its run lengths; scorers hang over some."""
+    """Position of an annotation -> the mistake in its run lengths, some of which hang scorers."""
     pairs = zip(chosen, found, strict=True)
     runs = [(one, outline) for one, outline in pairs if isinstance(outline, RunLengths)]
     texts = [one.counts if isinstance(one.counts, str) else "" for _, one in runs]
@@ -52,7 +52,7 @@ def run_mistakes(
             pixels = sum(outline.counts)
         if sizes[one.image_id] not in (size, (0, 0)):
             height, width = sizes[one.image_id]
-            mistakes[one.at] = f".size: expected [{height}, {width}], the image's, got {list(size)}"
+            mistakes[one.at] = f".size: expected the image's [{height}, {width}], got {list(size)}"
         elif pixels != outline.height * outline.width:
             mistakes[one.at] = (
                 f".counts: cover {pixels:,} pixels, the image has "
@@ -62,7 +62,7 @@ def run_mistakes(
 
 
 def scored_notes(truth: Truth) -> tuple[str, ...]:
-    """Whether masks can be scored; raises ConfigError for outlines that cannot be read."""
+    """Whether masks can be scored; raises ConfigError for invalid outlines."""
     sizes = {one.id: (one.height, one.width) for one in truth.images}
     boxed = [one for one in truth.annotations if one.box]
     found = of_annotations(truth, boxed, sizes)
@@ -73,5 +73,5 @@ def scored_notes(truth: Truth) -> tuple[str, ...]:
         count = f"{len(lacking):,} of {len(boxed):,} annotations have no outline"
         notes.append(f"masks are not scored: {count} (first annotations[{lacking[0]}])")
     if flat:
-        notes.append(f"outlines of fewer than three corners, which no mask matches: {flat:,}")
+        notes.append(f"outlines with fewer than three corners, which no mask matches: {flat:,}")
     return tuple(notes)

@@ -1,7 +1,7 @@
-"""Segmentations of COCO files: polygons or run lengths, as people's tools write them.
+"""Segmentations of COCO files: polygons or run lengths, as various tools write them.
 
-Taken beside COCO's own forms: VIA's flat list of one polygon, corners as pairs, numbers as text. A
-polygon of fewer than three corners encloses nothing. Masks are read only where masks are scored.
+Accepted besides COCO's forms: VIA's flat list of one polygon, corners as pairs, numbers as text. A
+polygon with fewer than three corners has no area. Masks are read only if masks are scored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from . import coco_rle
 from .json_values import missing, numbers, shown, whole
 
 FAR: Final = 1e6
-"""No corner of a polygon is farther out, pixels."""
+"""Upper bound of a polygon's coordinates, pixels."""
 
 Box = tuple[float, float, float, float]
 #: each x, y, x, y, …; none at all: an outline that encloses nothing
@@ -37,7 +37,7 @@ Outline = Polygons | RunLengths
 
 
 def parse(value: Any) -> Outline | None:
-    """The outline; None where the annotation has none.
+    """The outline; None if the annotation has none.
 
     Raises ValueError whose text continues the field's name: `[2]: expected …`.
     """
@@ -54,7 +54,7 @@ def parse(value: Any) -> Outline | None:
     for at, part in enumerate(value):
         corners = _corners(part)
         if corners is None:
-            raise ValueError(f"[{at}]: expected x, y of 3 or more corners, got {shown(part)}")
+            raise ValueError(f"[{at}]: expected x, y of at least 3 corners, got {shown(part)}")
         found.append(corners)
     return _enclosing(found)
 
@@ -85,14 +85,14 @@ def _run_lengths(value: dict[str, Any]) -> RunLengths:
 
 
 def _wholes(value: Any) -> tuple[int, ...] | None:
-    """A list of whole numbers, none below 0; None if it is no such list."""
+    """A list of non-negative integers; None if it is anything else."""
     found = [whole(one) for one in value] if isinstance(value, list) else [None]
     sound = [one for one in found if one is not None and one >= 0]
     return tuple(sound) if len(sound) == len(found) else None
 
 
 def around(outline: Outline | None) -> Box:
-    """The box around it; raises ValueError, as `parse` does, if it encloses nothing."""
+    """The box around it; raises ValueError, like `parse`, if it has no area."""
     if isinstance(outline, RunLengths):
         counts = outline.counts
         runs = coco_rle.decompressed([counts])[0] if isinstance(counts, str) else np.array(counts)
@@ -102,7 +102,7 @@ def around(outline: Outline | None) -> Box:
         x = [part for polygon in outline for part in polygon[0::2]]
         y = [part for polygon in outline for part in polygon[1::2]]
         return min(x), min(y), max(x) - min(x), max(y) - min(y)
-    raise ValueError(": encloses nothing, and there is no bbox")
+    raise ValueError(": no area, and no bbox")
 
 
 def _around_runs(runs: NDArray[np.int64], height: int) -> Box:

@@ -1,4 +1,4 @@
-"""Whether annotations are all that a model's scores need, known before anything runs."""
+"""Checks, before anything runs, whether the annotations suffice for a model's metrics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .truth import Truth, check_boxes
 
 
 def scoring_notes(truth: Truth, spec: ModelSpec) -> tuple[str, ...]:
-    """What was made of the annotations, and what of them, or of the model, is not scored.
+    """How unusual annotations were read, and what is not scored.
 
-    A model that puts out boxes needs boxes; one that puts out prototypes of masks, outlines. Raises
-    ConfigError for annotations that lack them.
+    A model with boxes needs boxes; one with mask prototypes needs outlines. Raises
+    ConfigError if the annotations lack them.
     """
     notes = [*truth.notes, *class_notes(truth, spec.classes)]
     if "boxes" in spec.outputs:

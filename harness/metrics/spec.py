@@ -1,4 +1,4 @@
-"""What the rest of bench knows of a metric: every value that it yields, and what each one means."""
+"""What the rest of bench knows of a metric: its values and their meaning."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _KINDS: Final[dict[Direction, tuple[GateKind, ...]]] = {
     "lower": ("rise", "max"),
 }
 _ABOUT: Final[dict[GateKind, str]] = {
-    "drop": "Largest drop of {} against the fp32 reference.",
-    "rise": "Largest rise of {} against the fp32 reference.",
-    "min": "Lowest {}.",
-    "max": "Highest {}.",
+    "drop": "Maximum drop of {} relative to the fp32 reference.",
+    "rise": "Maximum rise of {} relative to the fp32 reference.",
+    "min": "Minimum {}.",
+    "max": "Maximum {}.",
 }
 
 
 @dataclass(frozen=True)
 class Held:
-    """How much worse than the fp32 reference's a value may be; a cell that exceeds it fails."""
+    """How much worse than the fp32 reference a value may be; a cell that exceeds it fails."""
 
     allowed: Mapping[Precision, float]
     #: `allowed` is a share of the reference's value; False: it is in the value's own unit
     relative: bool = True
 
 
-#: what a metric in 0..1 may lose, as a share of the reference's
+#: limits for a metric in 0..1, as a share of the reference
 USUAL: Final = Held({"fp32": 0.001, "fp16": 0.01, "int8": 0.02})
 
 
 @dataclass(frozen=True)
 class Value:
-    """One number of a metric: a column of the export, and where it is checked and shown."""
+    """One value of a metric: its export column, and where it is checked and shown."""
 
     #: column of the export, key of `Scores.values`
     name: str
@@ -48,11 +48,11 @@ class Value:
     #: decimals on a page
     digits: int = 3
     unit: str = ""
-    #: None: it is reported, and not held against the reference
+    #: None: reported only, not compared with the reference
     held: Held | None = None
     #: limits that a scenario may set: the keys `<name>_<kind>` of its `gates:`
     gates: tuple[GateKind, ...] = ()
-    #: so much worse than the reference's still counts as right where the scenario has no gate
+    #: how much worse than the reference still counts as accurate without a gate
     tolerance: float = 0.01
 
     def __post_init__(self) -> None:
@@ -75,11 +75,11 @@ class Value:
         return reference - value if self.better == "higher" else value - reference
 
     def best(self, values: Iterable[float]) -> float | None:
-        """The best of them; None of none."""
+        """The best value; None if empty."""
         return (max if self.better == "higher" else min)(values, default=None)
 
     def text(self, value: float, more: int = 0) -> str:
-        """`0.812`, `3.1 px`; with `more` decimals than on a page's tables."""
+        """`0.812`, `3.1 px`; with `more` decimals than in the pages' tables."""
         return f"{value:.{self.digits + more}f}" + (f" {self.unit}" if self.unit else "")
 
 
@@ -106,7 +106,7 @@ class Gate:
         return self.kind in ("drop", "rise")
 
     def excess(self, limit: float, value: float, reference: float) -> str:
-        """What exceeds the limit, `0.0082 > 0.001`; empty where it is met."""
+        """The violation, `0.0082 > 0.001`; empty if the limit is met."""
         shown = self.value.digits + 1
         seen = self.value.worse_by(value, reference) if self.on_reference else value
         over = limit - seen if self.kind == "min" else seen - limit
@@ -124,10 +124,10 @@ class MetricSpec:
 
     @property
     def headline(self) -> Value:
-        """The value that stands for accuracy where there is room for one."""
+        """The value that represents accuracy."""
         return self.values[0]
 
     @property
     def shown(self) -> tuple[Value, ...]:
-        """Values with a column on the front page: the headline, and what the reference holds."""
+        """Values with a column on the front page: the headline, and those with a limit."""
         return tuple(v for v in self.values if v is self.headline or v.held)

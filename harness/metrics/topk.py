@@ -1,4 +1,4 @@
-"""Top-1 accuracy of a classifier: the share of images whose best class is the true one."""
+"""Top-1 accuracy of a classifier: the share of images whose top class is correct."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPEC = MetricSpec(
 def score(
     predictions: Mapping[str, NDArray[Any]], truth: Path, classes: Sequence[str]
 ) -> dict[str, float]:
-    """`top1` over the images that show a class of the model; any of an image's classes is right."""
+    """`top1` over the images with a class of the model; any of an image's classes is correct."""
     annotated = read(truth)
     names = class_map(annotated, classes)
     check_labels(predictions["label"], len(classes))
@@ -38,7 +38,7 @@ def score(
 
 
 def best_labels(predictions: Mapping[str, NDArray[Any]]) -> dict[int, int]:
-    """Image id -> label with the highest score; of equals the first."""
+    """Image id -> label with the highest score; ties: the first."""
     order = np.argsort(-predictions["score"], kind="stable")
     ids, labels = predictions["image_id"][order], predictions["label"][order]
     unique, first = np.unique(ids, return_index=True)

@@ -1,8 +1,8 @@
-"""COCO annotation files as people's tools write them, made into what scoring reads.
+"""COCO annotation files as various tools write them, normalised for scoring.
 
-Taken as pycocotools and the tools of the field take them: fields that scoring does not read may be
-anything, ids may be text, a missing box comes from the outline, `iscrowd: null` is 0. What was made
-of a file is in its notes; what is really wrong is named with its file and field.
+Read like pycocotools and similar tools read them: fields that scoring does not use may be
+anything, ids may be text, a missing box comes from the outline, `iscrowd: null` is 0. Conversions
+are in the notes; mistakes are named with file and field.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .coco_entries import Annotation, Category, Entry, Findings, ImageEntry, nam
 from .json_values import few, shown
 
 PARTS: Final = ("images", "annotations", "categories")
-MEND: Final = "Mend the annotations, or export them as COCO again."
+MEND: Final = "Correct the annotations, or export them as COCO again."
 OUTSIDE: Final = 0.02
-"""A box reaches outside of its image beyond this share of the image's side."""
+"""A box may extend beyond its image by this share of the image's side."""
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """An annotation file with only what scoring reads; `notes` say what was made of it."""
+    """An annotation file with only what scoring uses; `notes` list the conversions."""
 
     path: Path
     images: tuple[ImageEntry, ...]
@@ -40,7 +40,7 @@ class Truth:
 
 
 def read(path: Path) -> Truth:
-    """The truth in the annotation file; raises ConfigError with all its mistakes."""
+    """The ground truth in the annotation file; raises ConfigError with all its mistakes."""
     try:
         state = path.stat()
     except OSError:
@@ -51,7 +51,7 @@ def read(path: Path) -> Truth:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, size_bytes: int, changed_ns: int) -> Truth:
-    """Read once, for as long as the file's size and time of change stay."""
+    """Cached while the file's size and modification time stay the same."""
     content, seen = _content(path), Findings()
     seen.mistakes += structure_mistakes(content)
     found = _entries(path, content, seen) if not seen.mistakes else None
@@ -61,22 +61,24 @@ def _read(path: Path, size_bytes: int, changed_ns: int) -> Truth:
 
 
 def _content(path: Path) -> Any:
-    """The JSON of the file, in any of the encodings of Unicode."""
+    """The JSON of the file, in any Unicode encoding."""
     try:
         return json.loads(regular.read(path))
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from None
     except json.JSONDecodeError as error:
         what = f"{path}:{error.lineno}: not JSON: {error.msg} (column {error.colno})"
-        raise ConfigError([what], "Copy the file again: it is damaged or cut off.") from None
+        raise ConfigError(
+            [what], "Copy the file again, since it is damaged or truncated."
+        ) from None
     except RecursionError:
-        raise ConfigError([f"{path}: not annotations: nested too deeply"]) from None
+        raise ConfigError([f"{path}: not COCO annotations: nested too deeply"]) from None
     except ValueError as error:
         raise ConfigError([f"{path}: not UTF-8 JSON: {error}"]) from None
 
 
 def structure_mistakes(content: Any) -> Iterator[str]:
-    """What keeps the file from being three lists of objects."""
+    """Why the file is not three lists of objects."""
     if not isinstance(content, dict):
         yield f"expected an object, got {shown(content)}"
         return
@@ -91,7 +93,7 @@ def structure_mistakes(content: Any) -> Iterator[str]:
 
 
 def _entries(path: Path, content: dict[str, list[Entry]], seen: Findings) -> Truth | None:
-    """All three lists; None when ids are missing, so that nothing can be told apart."""
+    """All three lists; None if ids are missing."""
     numbers_of = {part: coco_entries.ids(part, content[part], seen) for part in PARTS[::2]}
     if seen.mistakes:
         return None
@@ -120,24 +122,24 @@ def _entries(path: Path, content: dict[str, list[Entry]], seen: Findings) -> Tru
 
 
 def annotation_mistakes(entries: Sequence[Entry], known: Sequence[Annotation]) -> Iterator[str]:
-    """No annotation belongs to anything, or objects stand in the file twice."""
+    """No annotation refers to an image and a category, or objects are duplicated."""
     if entries and not known:
         fields = ("image_id", "category_id")
         first = ", ".join(f"{name}: {shown(entries[0].get(name))}" for name in fields)
-        yield f"annotations: none belongs to an image and a category (annotations[0]: {first})"
+        yield f"annotations: none refers to a known image and category (annotations[0]: {first})"
     seen: dict[Any, int] = {}
     for one in known:
         own = coco_entries.id_of(entries[one.at].get("id"))
         first_at = seen.setdefault((own, one.image_id, one.category_id, one.box), one.at)
         if own is not None and first_at != one.at:
             where = named("annotations", one.at, entries[one.at])
-            yield f"{where}: repeats annotations[{first_at}]"
+            yield f"{where}: duplicate of annotations[{first_at}]"
 
 
 def box_mistakes(
     known: Sequence[Annotation], images: Sequence[ImageEntry], seen: Findings
 ) -> Iterator[str]:
-    """Boxes that are no pixels at all; remarks on those that cannot be found, or lie outside."""
+    """Boxes that are not in pixels; remarks on those that cannot be matched, or lie outside."""
     sizes = {one.id: (one.width, one.height) for one in images}
     boxed = [one for one in known if one.box]
     if not boxed:
@@ -146,12 +148,12 @@ def box_mistakes(
     limits = np.array([sizes[one.image_id] for one in boxed])
     near, far = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     if (near >= 0).all() and (far <= 1).all() and (limits > 16).all():
-        yield f"annotations: all boxes lie within one pixel: {coco_entries.BOX} are pixels"
+        yield f"annotations: all boxes lie within one pixel; {coco_entries.BOX} must be in pixels"
     slack = np.maximum(1, OUTSIDE * limits)
     outside = ((near < -slack) | (far > limits + slack)).any(axis=1) & (limits > 0).all(axis=1)
     for marks, what in (
-        ((boxes[:, 2:] <= 0).any(axis=1), "have no area, so no detection can match them"),
-        (outside, f"reach outside of their image ({coco_entries.BOX} are pixels)"),
+        ((boxes[:, 2:] <= 0).any(axis=1), "have no area; no detection can match them"),
+        (outside, f"extend beyond their image ({coco_entries.BOX} must be in pixels)"),
     ):
         count = int(marks.sum())
         if count:
@@ -162,7 +164,7 @@ def box_mistakes(
 
 
 def check_boxes(truth: Truth, objects: Sequence[Annotation]) -> None:
-    """Raises ConfigError for objects that have no box: they are labels of whole images."""
+    """Raises ConfigError for objects without a box (image-level labels)."""
     lacking = [one.at for one in objects if one.box is None]
     if lacking:
         where = f"{truth.path}: annotations"
@@ -171,10 +173,10 @@ def check_boxes(truth: Truth, objects: Sequence[Annotation]) -> None:
 
 
 def same_file(images: Sequence[ImageEntry], seen: Findings) -> None:
-    """A remark where several images are one file: each has its own objects, so some seem missed."""
+    """A remark if several images share a file: objects then seem to be missed."""
     ids: dict[str, list[int]] = {}
     for one in images:
         ids.setdefault(one.file_name, []).append(one.id)
     shared = [name for name, owners in ids.items() if len(owners) > 1]
     if shared:
-        seen.remarks.append(f"files that more than one image names: {few(shared, 3)}")
+        seen.remarks.append(f"files shared by several images: {few(shared, 3)}")

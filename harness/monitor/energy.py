@@ -2,8 +2,8 @@
 
     energy_of(watched, window_of(start_ns, latency_ns, boot_offset_s), len(latency_ns), idle)
 
-The time between inferences is in it (in a tight loop: a few µs each), the idle power of the same
-rails, seen before the job, is not. Nothing is guessed: where a source cannot be trusted, the
+It includes the time between inferences (in a tight loop: a few µs each), but not the idle power
+of the same rails, measured before the job. Nothing is guessed: if a source is unreliable, the
 energy is None and says why.
 """
 
@@ -58,19 +58,19 @@ def energy_of(
 ) -> Energy:
     """Of the best source that the device has; `idle` is what `Watch.idle` gave."""
     if window is None or inferences < 1:
-        return Energy(note="no inference was timed")
+        return Energy(note="no timed inferences")
     load = power(watched, window)
     if load.watts is None:
         return Energy(tier=load.tier, note=load.reason)
-    rest = power(watched, idle) if idle else Power(None, reason="it was not watched idle")
+    rest = power(watched, idle) if idle else Power(None, reason="idle power not measured")
     known = Energy(mean_w=load.watts, idle_w=rest.watts, tier=load.tier)
     if rest.watts is None:
-        note, net_w = f"idle power is not subtracted: {rest.reason}", load.watts
+        note, net_w = f"idle power not subtracted: {rest.reason}", load.watts
     else:
-        note, net_w = f"idle power of {rest.watts:.3g} W is subtracted", load.watts - rest.watts
+        note, net_w = f"idle power of {rest.watts:.3g} W subtracted", load.watts - rest.watts
     if net_w <= 0:
         seen = f"{load.watts:.3g} W under load is not above {rest.watts or 0:.3g} W idle"
-        return replace(known, note=f"{seen}: the job does not show in this source")
+        return replace(known, note=f"{seen}: this source does not resolve the job")
     seconds = window[1] - window[0]
     return replace(known, per_inference_mj=1e3 * net_w * seconds / inferences, note=note)
 
@@ -94,28 +94,27 @@ def power(watched: Watched, window: Window) -> Power:
 
 
 def _whole(found: Power, inside: Sequence[Reading], window: Window, kind: str) -> Power:
-    """Nothing, where the source was read for a part of the window only, or cannot be right."""
+    """Unknown if the source was read for only a part of the window."""
     times = [r.at_s for r in inside if getattr(r, kind)]
     if found.watts is None or not times:
         return found
     unseen_s = times[0] - window[0] + window[1] - times[-1]
     if unseen_s > max(UNSEEN_S, UNSEEN_SHARE * (window[1] - window[0])):
-        return Power(None, found.tier, f"it was not read for {unseen_s:.0f} s of the timed loop")
+        return Power(None, found.tier, f"no readings for {unseen_s:.0f} s of the timed loop")
     return found
 
 
 def _nothing(watched: Watched) -> str:
     if not watched.readings:
-        return "its state was not seen"
+        return "no readings"
     if "rapl_uj" in watched.unreadable:
         return (
-            "RAPL is there, and only root may read it: "
-            "`chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`"
+            "RAPL is readable by root only: `chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`"
         )
     denied = [kind for kind in watched.unreadable if kind.startswith(("rail", "battery"))]
     if denied:
-        return f"its power sensors may not be read by this user ({', '.join(denied)})"
-    return "it has no sensor of power: no RAPL, no INA3221, no battery gauge"
+        return f"no permission to read its power sensors ({', '.join(denied)})"
+    return "no power sensor (RAPL, INA3221 or battery gauge)"
 
 
 def _counted(inside: Sequence[Reading], rails: Sequence[str], ranges: dict[str, int]) -> Power:
@@ -127,12 +126,12 @@ def _counted(inside: Sequence[Reading], rails: Sequence[str], ranges: dict[str, 
     for rail in rails:
         steps = _steps(whole, rail, ranges.get(rail, 0))
         if min(uj for uj, _ in steps) < 0:
-            return Power(None, tier, f"{rail} went backwards, and its range is not known")
+            return Power(None, tier, f"{rail} went backwards, and its range is unknown")
         if not any(uj for uj, _ in steps):
-            return Power(None, tier, f"{rail} stood still: a virtual machine's counters do")
+            return Power(None, tier, f"{rail} did not change (virtual machine?)")
         most_w = max(uj / 1e6 / seconds for uj, seconds in steps)
         if most_w > MOST_W:
-            return Power(None, tier, f"{most_w:.0f} W cannot be: its counter was set back")
+            return Power(None, tier, f"implausible {most_w:.0f} W: the counter was reset")
         total_uj += sum(uj for uj, _ in steps)
     return Power(total_uj / 1e6 / (whole[-1].at_s - whole[0].at_s), tier)
 
@@ -152,14 +151,14 @@ def _metered(inside: Sequence[Reading], rails: Sequence[str]) -> Power:
     used = [named[name] for name in board(named)]
     if not used:
         listed = ", ".join(sorted(named))
-        return Power(None, "", f"its rails ({listed}) are not known to be all of the board")
+        return Power(None, "", f"unknown whether its rails ({listed}) cover the whole board")
     tier = f"on-board rail: {used[0]}" + "".join(f" + {r.split(' ', 1)[1]}" for r in used[1:])
     whole = [r for r in inside if all(rail in r.power_w for rail in used)]
     if len(whole) < LEAST_POWERS:
         return Power(None, tier, _few(len(whole), LEAST_POWERS))
     watts = mean(sum(r.power_w[rail] for rail in used) for r in whole)
     if watts > MOST_W:
-        return Power(None, tier, f"{watts:.0f} W cannot be: its sensor counts in another unit")
+        return Power(None, tier, f"implausible {watts:.0f} W: the sensor uses another unit")
     return Power(watts, tier)
 
 
@@ -167,16 +166,16 @@ def _gauged(inside: Sequence[Reading]) -> Power:
     tier = "battery gauge"
     seen = [r for r in inside if "battery" in r.power_w]
     if any(r.charging is not False for r in seen):
-        return Power(None, tier, "it was on a charger: the battery's current is not the device's")
+        return Power(None, tier, "charging: the battery's current is not the device's")
     if len(seen) < LEAST_POWERS or seen[-1].at_s - seen[0].at_s < BATTERY_S:
-        return Power(None, tier, f"a battery gauge needs {BATTERY_S:.0f} s: use profile full")
+        return Power(None, tier, f"a battery gauge needs {BATTERY_S:.0f} s; use profile full")
     values = [r.power_w["battery"] for r in seen]
     if len(set(values)) == 1:
-        return Power(None, tier, "the battery gauge did not move within the timed loop")
+        return Power(None, tier, "the battery gauge did not change during the timed loop")
     if mean(values) < LEAST_BATTERY_W:
-        return Power(None, tier, f"{mean(values):.2g} W is no device's power: its unit is not µA")
+        return Power(None, tier, f"implausible {mean(values):.2g} W: the gauge does not use µA")
     return Power(mean(values), tier)
 
 
 def _few(seen: int, least: int) -> str:
-    return f"{seen} readings of power in the window (at least {least}): use profile full"
+    return f"{seen} power readings in the window (at least {least}); use profile full"

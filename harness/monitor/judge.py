@@ -1,10 +1,10 @@
-"""What a device's state says of a trial: void it, or let it stand with flags. Pure.
+"""Judges a trial by its device's state: discard it, or keep it with flags. Pure.
 
     judge_state(watched.readings, before, after, cpus=trial.affinity, window=window_of(…))
 
 `window` is the timed loop in the device's seconds since boot; without it, the loaded part of all
-readings counts. A void trial is measured again (`redo`); flags make a number suspect; notes say
-what nobody could know.
+readings counts. A discarded trial is repeated (`retry`); flags make a result suspect; notes say
+what is unknown.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .series import DeviceReadings, Window
 
 #: no trial is watched for longer
 LONGEST_S = 3600.0
-UNALIGNED = "samples and readings have clocks that cannot be compared: all readings were judged"
+UNALIGNED = "the clocks of samples and readings cannot be aligned; all readings were judged"
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """`void`: why the trial is not to be believed at all; None when it may stand."""
+    """`void`: why the trial is discarded; None if it is not."""
 
     void: str | None
     flags: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ def judge_state(
     window: Window | None = None,
     min_battery_percent: float = 30.0,
 ) -> Verdicts:
-    """All rules over one trial; the first that says throttled makes it void."""
+    """All rules over one trial; any that reports throttling discards it."""
     strange = window is not None and bool(readings) and not _aligned(readings, window)
     window = None if strange else window
     low, high = window or (float("-inf"), float("inf"))
@@ -61,5 +61,5 @@ def judge_state(
 
 
 def _aligned(readings: Sequence[Reading], window: Window) -> bool:
-    """False for a window that another clock has measured; a watch that was lost ends before it."""
+    """False for a window of another clock; a lost sampler ends before it."""
     return readings[0].at_s <= window[1] and window[0] <= readings[-1].at_s + LONGEST_S

@@ -1,6 +1,6 @@
-"""The sampler's lines (see `script`) to readings. Pure; a damaged line is counted, never raised.
+"""Parses the sampler's lines (see `script`). Pure; damaged lines are counted, never raised.
 
-A device may print anything: numbers are no larger, sensors and readings no more than there can be.
+A device may print anything: numbers, sensors and readings are bounded.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _PLAIN = {"cooling": "cooling", "count": "throttle_counts", "rapl_uj": "energy_u
 _OF_CPUS = {"frequency": "frequency_khz", "limit": "limit_khz"}
 #: words of a tick before the sensors' values: uptime, two stalls, available memory
 FIXED = 4
-#: of sensors; of the CPUs that a clock is for; of values in all readings: those of 256 CPUs and 100
-#: sensors for an hour
+#: limits: sensors; CPUs of a clock; values in all readings, enough for 256 CPUs and 100 sensors for
+#: an hour
 MOST_SENSORS, MOST_CPUS, MOST_VALUES = 1000, 8192, 4_000_000
-#: of what the sampler says of itself
+#: limit of the sampler's own messages
 MOST_NOTES = 20
-#: no counter of a kernel is beyond 64 bits, and no uptime beyond this, in seconds
+#: no kernel counter exceeds 64 bits, and no uptime this many seconds
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 LONGEST_S, MOST_KIB = 1e10, 1 << 53
 #: a battery's voltage below this is in another unit than µV
@@ -58,7 +58,7 @@ class Ticks:
 
 @dataclass
 class Parser:
-    """Takes the lines in their order, and keeps what they say beside readings."""
+    """Parses the lines in order, and keeps what they contain besides readings."""
 
     pid: int | None = None
     notes: list[str] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Parser:
     _values: int = 0
 
     def feed(self, line: str) -> Reading | None:
-        """The reading that this line is, if it is one."""
+        """The line's reading, if it is one."""
         line = printable(line)
         word, _, rest = line.partition(" ")
         if word == "T":
@@ -113,7 +113,7 @@ class Parser:
         kind, _, more = rest.partition(" ")
         path, _, label = more.partition(" ")
         if kind == "root":
-            self._note(f"state is read from {more}, not from the system's own files")
+            self._note(f"state is read from {more}, not from the system's files")
         elif "/" not in path or len(self._sensors) >= MOST_SENSORS:
             self.damaged += 1
         else:
@@ -157,7 +157,7 @@ class Parser:
         self._silent = 0
 
     def _forget(self) -> None:
-        """A service that no longer answers is not taken at its last word."""
+        """Forget the last status of a service that no longer answers."""
         self._silent += 1
         if self._silent > SAID_TICKS:
             self._status, self._hal_c = None, {}
@@ -194,7 +194,7 @@ class Parser:
 
 
 def _values(empty: Reading, sensors: Sequence[Sensor], values: Sequence[str]) -> Reading:
-    """What the files said, each in its field."""
+    """The values of the files, each in its field."""
     fields: dict[str, dict[str, int]] = {
         name: {} for name in (*_PLAIN.values(), *_OF_CPUS.values())
     }
@@ -235,7 +235,7 @@ def _battery_percent(electric: Mapping[str, Mapping[str, int]]) -> float | None:
 
 
 def _charging(statuses: Sequence[str]) -> bool | None:
-    """Of the statuses' first words. `Not charging` is on a charger: not known what feeds it."""
+    """From the first word of each status. `Not charging` is on a charger: unknown."""
     if "Charging" in statuses or "Full" in statuses:
         return "Discharging" not in statuses or "Charging" in statuses
     return False if "Discharging" in statuses and "Not" not in statuses else None
@@ -297,7 +297,7 @@ def _passed(before: Sequence[int], now: Sequence[int]) -> list[int]:
 
 
 def _percent(part: float, whole: float) -> float | None:
-    """To a hundredth, 0 to 100; None where nothing passed, or backwards."""
+    """To a hundredth, 0 to 100; None if no time passed, or negative."""
     if whole <= 0 or part < 0:
         return None
     return round(min(100.0, 100 * part / whole), 2)

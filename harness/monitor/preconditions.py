@@ -1,4 +1,4 @@
-"""Before a trial: wait until the device is cool and quiet; stop when it cannot be measured.
+"""Before a trial: wait until the device is cool and quiet; stop if it cannot be measured.
 
     ready = wait_until_ready(lambda: kind.read_state(on), limits_of(device))      before the watch
     flags = wait_until_quiet(lambda: watch.readings, lambda: watch.over)           inside of it
@@ -33,7 +33,7 @@ FREE_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class DeviceLimits:
-    """What a device must be like for a trial; `cool_below_c` None: its heat is not waited for."""
+    """Requirements on a device for a trial; `cool_below_c` None: no wait for cooling."""
 
     cool_below_c: float | None = None
     min_battery_percent: float = 30.0
@@ -42,7 +42,7 @@ class DeviceLimits:
 
 @dataclass(frozen=True)
 class PreconditionsMet:
-    """The device may be measured. Flags make the number suspect, notes only say something."""
+    """The device can be measured. Flags make the result suspect, notes only inform."""
 
     state: DeviceState
     flags: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class PreconditionsMet:
 
 
 def limits_of(device: DeviceSpec, free_bytes: int = FREE_BYTES) -> DeviceLimits:
-    """As the device's file has them."""
+    """The limits in the device's file."""
     return DeviceLimits(device.cool_below_c, device.min_battery_percent, free_bytes)
 
 
@@ -59,22 +59,21 @@ def stop_if_unfit(state: DeviceState, limits: DeviceLimits) -> None:
     """Raises StepFailed for a battery that is too low, or a full storage."""
     battery, free = state.battery_percent, state.storage_free_bytes
     if battery is not None and battery < limits.min_battery_percent:
-        charging = "it is charging" if state.charging else "it is not charging"
+        charging = "charging" if state.charging else "not charging"
         raise StepFailed(
-            f"battery at {battery:.0f} %, at least {limits.min_battery_percent:.0f} % are needed; "
-            f"{charging}",
-            "Charge it; a low battery makes a device save power. `min_battery_percent` in its file "
-            "is the limit.",
+            f"battery at {battery:.0f} %, at least {limits.min_battery_percent:.0f} % required "
+            f"({charging})",
+            "Charge the device, or lower `min_battery_percent` in its file.",
         )
     if free is not None and free < limits.free_bytes:
         raise StepFailed(
-            f"{free / 1e6:.0f} MB free there, a trial needs {limits.free_bytes / 1e6:.0f} MB",
-            "Make room: `bench devices clean NAME` removes all that bench keeps there.",
+            f"{free / 1e6:.0f} MB free, a trial requires {limits.free_bytes / 1e6:.0f} MB",
+            "Free some space; `bench devices clean NAME` removes bench's files.",
         )
 
 
 def too_hot(state: DeviceState, limits: DeviceLimits) -> str:
-    """What it has to wait for; empty when it is cool, or nobody knows."""
+    """Why to wait; empty if it is cool or its temperature unknown."""
     limit = limits.cool_below_c
     seen = state.temperatures_c or {"hottest sensor": state.hottest_c or 0.0}
     found = hottest(seen)
@@ -84,17 +83,17 @@ def too_hot(state: DeviceState, limits: DeviceLimits) -> str:
 
 
 def notes_of(state: DeviceState, limits: DeviceLimits) -> tuple[str, ...]:
-    """What could not be asked, and what is to be known of the battery."""
+    """Notes on unknown temperatures and the battery."""
     notes: list[str] = []
     if limits.cool_below_c is not None and state.hottest_c is None:
-        notes.append("no temperature can be read: it was not waited for the device to be cool")
+        notes.append("no temperature readings: did not wait for the device to cool")
     elif limits.cool_below_c is not None and not plausible(state.hottest_c or 0.0):
         notes.append(
-            f"implausible reading {state.hottest_c:g} °C, ignored: it was not waited for the "
-            "device to be cool"
+            f"implausible reading {state.hottest_c:g} °C, ignored: did not wait for the "
+            "device to cool"
         )
     if state.charging:
-        notes.append("it was charging: that heats, and lifts power limits")
+        notes.append("the device was charging, which heats it and raises power limits")
     return tuple(notes)
 
 
@@ -106,7 +105,7 @@ def wait_until_ready(
     sleep: Callable[[float], None] = time.sleep,
     on_wait: Callable[[str], None] | None = None,
 ) -> PreconditionsMet:
-    """Read the state until it is cool, at most 600 s; then it goes on with a flag.
+    """Read the state until it is cool, at most 600 s; then continue with a flag.
 
     Raises StepFailed (`stop_if_unfit`), and what `read` raises.
     """
@@ -118,14 +117,14 @@ def wait_until_ready(
         if not reason or waited_s >= COOL_WAIT_S:
             break
         if on_wait:
-            on_wait(f"waits to cool: {reason}")
+            on_wait(f"waiting to cool: {reason}")
         sleep(POLL_S)
     flags = (f"still hot after {waited_s:.0f} s of waiting: {reason}",) if reason else ()
     return PreconditionsMet(state, flags, notes_of(state, limits), waited_s)
 
 
 def foreign_load(readings: Sequence[Reading]) -> str:
-    """What others do on the device while nothing of ours runs; empty when it is little."""
+    """Background load before a trial; empty if it is low."""
     recent = [r for r in readings if r.busy_percent and r.at_s >= readings[-1].at_s - QUIET_SPAN_S]
     pressure = mean(r.cpu_pressure_percent for r in recent)
     stolen = mean(r.steal_percent for r in recent)
@@ -150,10 +149,10 @@ def wait_until_quiet(
     sleep: Callable[[float], None] = time.sleep,
     on_wait: Callable[[str], None] | None = None,
 ) -> tuple[str, ...]:
-    """Two seconds of readings, and more while others work there; then it goes on with a flag.
+    """Wait for two seconds of readings without background load; then continue with a flag.
 
-    With `most_s` 0 it does not look at all: what others do during the trial is judged after it.
-    `over` says that no more readings will come: nothing is waited for then.
+    With `most_s` 0 it does not wait: background load is judged after the trial.
+    `over` says that no more readings will come, which ends the wait.
     """
     began = clock()
     while True:
@@ -163,5 +162,5 @@ def wait_until_quiet(
         if over() or waited_s >= most_s or (spanned and not reason):
             return (reason,) if reason else ()
         if reason and on_wait:
-            on_wait(f"waits for others: {reason}")
+            on_wait(f"waiting: {reason}")
         sleep(POLL_S if reason else QUIET_SPAN_S / 4)

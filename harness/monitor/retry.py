@@ -1,4 +1,4 @@
-"""A void trial is measured again, at most twice; then its cell is invalid, and says why. Pure."""
+"""Repeats a discarded trial, at most twice; then its cell is invalid. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Redone(Generic[T]):
-    """The last try, why each earlier one was void, and why this one is not to be believed."""
+    """The last attempt, why earlier ones were discarded, and why this one is invalid."""
 
     result: T
     voided: tuple[str, ...] = ()
@@ -25,9 +25,9 @@ class Redone(Generic[T]):
 def run_with_redo(
     run: Callable[[int], T], judge: Callable[[T], str | None], most: int = MOST
 ) -> Redone[T]:
-    """`run(0)`; while `judge` says why it is void, `run(1)` and so on, at most `most` more.
+    """Call `run(0)`; while `judge` gives a reason to discard it, up to `most` more.
 
-    What `run` raises goes through: a failure is not a void trial.
+    Exceptions of `run` propagate: a failure is not a discarded trial.
     """
     voided: list[str] = []
     while True:
@@ -36,6 +36,6 @@ def run_with_redo(
         if reason is None:
             return Redone(result, tuple(voided))
         if len(voided) == most:
-            tries = f"discarded in all of {most + 1} tries" if most else "discarded"
-            return Redone(result, tuple(voided), f"{tries}; the last: {reason}")
+            tries = f"discarded {most + 1} times" if most else "discarded"
+            return Redone(result, tuple(voided), f"{tries}; last reason: {reason}")
         voided.append(reason)

@@ -1,4 +1,4 @@
-"""Watches a device from outside of the timed process, for as long as a `with` block runs."""
+"""Samples a device's state from outside the timed process while a `with` block runs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from .parse import Parser
 from .sampler_script import PERIOD_S, command
 
 #: kind of device -> what its sampler cannot see
-BLIND = {
-    "macos": "macOS pins no process to a CPU and shows no clock: on which cores it ran is not known"
-}
+BLIND = {"macos": "macOS does not support CPU pinning or report clocks: cores and clocks unknown"}
 #: until the first reading, after the end was asked for; seconds
 START_S, STOP_S = 10.0, 15.0
 #: by so much our deadline is later than the sampler's own
@@ -32,8 +30,8 @@ ASK_S = 10.0
 class Watch:
     """`with Watch(…) as watch:` samples until the block ends, at most `deadline_s`.
 
-    Nothing that happens to the sampler is raised: a lost connection or a device without sensors is
-    a note. The device ends it at its deadline, or as soon as nobody takes its lines any more.
+    Errors of the sampler are not raised: a lost connection or a device without sensors is
+    a note. The sampler ends at its deadline, or when its output is closed.
     """
 
     def __init__(
@@ -85,20 +83,20 @@ class Watch:
             self._ask_to_end()
             self._thread.join(2.0)
         if not self._over:
-            self._note("the sampler did not end when it was told to; its own deadline ends it")
+            self._note("the sampler did not stop on request; it stops at its deadline")
 
     @property
     def readings(self) -> tuple[Reading, ...]:
-        """Those so far."""
+        """The readings so far."""
         with self._changed:
             return tuple(self._readings)
 
     @property
     def watched(self) -> Watched:
-        """All of it, to be kept; whole once the block has ended."""
+        """The record of the sampler; complete once the block has ended."""
         with self._changed:
             parser = self._parser
-            damaged = [f"{parser.damaged} lines of the sampler were damaged"]
+            damaged = [f"{parser.damaged} damaged lines from the sampler"]
             return Watched(
                 readings=tuple(self._readings),
                 notes=(*parser.notes, *(damaged if parser.damaged else ()), *self._notes),
@@ -120,9 +118,9 @@ class Watch:
             return self._readings[-1].at_s + time.monotonic() - self._heard_at
 
     def idle(self, seconds: float) -> tuple[float, float] | None:
-        """Let the device be watched for so long before the job; that window, for `energy`.
+        """Sample the idle device before the job; the window, for `energy`.
 
-        Returns at once, with None, where no sensor of power was seen.
+        Returns None immediately if there is no power sensor.
         """
         seen = self.readings
         if not any(r.power_w or r.energy_uj for r in seen):
@@ -142,12 +140,12 @@ class Watch:
             if done.exit_code or not self._parser.ended:
                 reason = last_line(done.stderr or done.stdout) or "no output"
                 if not self._parser.notes:
-                    self._note(f"the sampler ended with code {done.exit_code}: {reason}")
+                    self._note(f"the sampler failed with exit code {done.exit_code}: {reason}")
         except BenchError as error:
-            self._note(f"the sampler was lost: {error.message}; state is unknown from there on")
-        except Exception as error:  # a device's own words cost its state, and not the trial
+            self._note(f"lost the sampler: {error.message}; state unknown from then on")
+        except Exception as error:  # a device's output costs its state, not the trial
             line = bug_report(error, "the sampler").line
-            self._note(f"the sampler was lost: {line}; state is unknown from there on")
+            self._note(f"lost the sampler: {line}; state unknown from then on")
         finally:
             with self._changed:
                 self._over = True
@@ -165,7 +163,7 @@ class Watch:
         try:
             self._transport.run(["rm", "-f", str(self._switch)], timeout_s=ASK_S)
         except BenchError as error:
-            self._note(f"the sampler could not be told to end: {error.message}")
+            self._note(f"the sampler could not be stopped: {error.message}")
             self._thread.join(1.0)
 
     def _note(self, text: str) -> None:

@@ -146,7 +146,7 @@ while :; do
   fi
   n=$((n + 1))
   [ -e "$on" ] || break
-  [ "${up%%.*}" -lt "$end" ] || { echo "X its deadline is over"; break; }
+  [ "${up%%.*}" -lt "$end" ] || { echo "X deadline reached"; break; }
   sleep "$period"
 done
 [ -z "$asked" ] || kill "$asked"
@@ -167,11 +167,11 @@ def command(
     root: str = "",
     period_s: float = PERIOD_S,
 ) -> tuple[str, ...]:
-    """The device's command line of the sampler, which runs while the file `switch` is there.
+    """The sampler's command line, which runs on the device while the file `switch` exists.
 
-    `apart` are the CPUs that it keeps to, where the device has `taskset`."""
+    `apart` are the CPUs to pin it to, if the device has `taskset`."""
     if period_s < PERIOD_S:
-        raise ValueError(f"a period of {period_s} s is over 2 Hz")
+        raise ValueError(f"a period of {period_s} s exceeds 2 Hz")
     arguments = (
         root,
         str(switch),

@@ -1,4 +1,4 @@
-"""One trial's readings, as the rules of `throttling` and `doubts` look at them. Pure."""
+"""One trial's readings, as used by `throttling` and `state_flags`. Pure."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def loaded(seen: DeviceReadings) -> dict[str, list[int]]:
 
 
 def levels(values: Sequence[float], wide: bool = False) -> tuple[float, list[float]] | None:
-    """The median of the first few, and those of all as many that follow; None from too few.
+    """The median of the first few values, and moving medians of the rest; None if too few.
 
     `wide`: of an eighth of them, where that is more.
     """
@@ -93,9 +93,9 @@ def jitter(values: Sequence[float]) -> float:
 def risen(
     readings: Sequence[Reading], of: Callable[[Reading], Mapping[str, int]]
 ) -> tuple[str, int, int] | None:
-    """The first counter or state that is higher at some time than it was at any time before.
+    """The first counter or state that rose above all its earlier values.
 
-    One that fell (a counter that began again from 0, a state that was let go) counts from there.
+    A fall (a counter that restarted, a state that was reset) starts a new baseline.
     """
     lowest: dict[str, int] = {}
     for number, reading in enumerate(readings):
@@ -108,7 +108,7 @@ def risen(
 
 
 def slowing(reading: Reading) -> Mapping[str, int]:
-    """Of the cooling devices, those that slow the processor; one that is not in use may say -1."""
+    """The cooling devices that slow the processor; an unused one may read -1."""
     return {
         name: max(0, state)
         for name, state in reading.cooling.items()
@@ -117,17 +117,17 @@ def slowing(reading: Reading) -> Mapping[str, int]:
 
 
 def zones(readings: Sequence[Reading]) -> list[str]:
-    """Sensors that told a temperature at least once."""
+    """Sensors with at least one plausible temperature."""
     return list({name: None for r in readings for name in r.temperatures_c if good(r, name)})
 
 
 def good(reading: Reading, name: str) -> bool:
-    """Whether this sensor told a temperature then."""
+    """Whether this sensor had a plausible temperature then."""
     return name in reading.temperatures_c and plausible(reading.temperatures_c[name])
 
 
 def mean(values: Iterable[float | None]) -> float:
-    """Of those that are known; 0 when none is."""
+    """The mean of known values; 0 if none."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else 0.0
 

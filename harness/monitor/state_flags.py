@@ -1,4 +1,4 @@
-"""Rules that let a trial stand with a flag, and what nobody could know (notes). Pure."""
+"""Rules that flag a trial, and notes on unknown state. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GAP_S = 5.0
 
 
 def _moved(seen: DeviceReadings) -> str:
-    """Up, or down by less than what makes it void; more than its jitter makes by chance."""
+    """Up, or down by less than discards the trial; by more than chance."""
     moves = []
     for cpu, khz in loaded(seen).items():
         if known := levels(khz, wide=True):
@@ -56,7 +56,9 @@ def _slow_from_the_start(seen: DeviceReadings) -> str:
     if not slowed:
         return ""
     name, state = max(slowed.items(), key=lambda item: item[1])
-    return f"slowed from its start on (cooling device {name} at {state}); let it cool before"
+    return (
+        f"slowed down from the start (cooling device {name} at {state}); let the device cool first"
+    )
 
 
 def _heated(seen: DeviceReadings) -> str:
@@ -68,7 +70,9 @@ def _heated(seen: DeviceReadings) -> str:
     rise, name, start = max(rises, default=(0.0, "", 0.0))
     if rise <= HEAT_RISE_C:
         return ""
-    return f"{name} heated up by {rise:.0f} °C, from {start:.0f} °C; warm up longer, cool better"
+    return (
+        f"{name} heated up by {rise:.0f} °C, from {start:.0f} °C; warm up longer or improve cooling"
+    )
 
 
 def _waited(seen: DeviceReadings) -> str:
@@ -85,7 +89,8 @@ def _others(seen: DeviceReadings) -> str:
     if percent <= OTHERS_PERCENT:
         return ""
     return (
-        f"background load: CPUs that it did not use were {percent:.0f} % busy; end what else runs"
+        f"background load: CPUs not in use by the trial were {percent:.0f} % busy; "
+        "stop other processes"
     )
 
 
@@ -100,7 +105,7 @@ def _short_of_memory(seen: DeviceReadings) -> str:
     percent = mean(r.memory_pressure_percent for r in seen.inside)
     if percent <= MEMORY_PERCENT:
         return ""
-    return f"tasks waited for memory {percent:.0f} % of the time; free some"
+    return f"tasks waited for memory {percent:.0f} % of the time; free some memory"
 
 
 def _low(seen: DeviceReadings) -> str:
@@ -113,17 +118,17 @@ def _low(seen: DeviceReadings) -> str:
 
 
 def _vanished(seen: DeviceReadings) -> str:
-    """A sensor that told a temperature, and in the last two readings told none."""
+    """A sensor that had readings, but none in the last two."""
     lost = [n for n in zones(seen.until[:WIDTH]) if not any(good(r, n) for r in seen.until[-2:])]
     if not lost or len(seen.until) < WIDTH + 2:
         return ""
     said = [r.temperatures_c[lost[0]] for r in seen.until[-2:] if lost[0] in r.temperatures_c]
     what = f"implausible reading {said[-1]:g} °C, ignored" if said else "no more readings"
-    return f"temperature sensor {lost[0]}: {what}; heat was not watched to the end"
+    return f"temperature sensor {lost[0]}: {what}; temperature not monitored to the end"
 
 
 def _paused(seen: DeviceReadings) -> str:
-    """A sensor or a clock that told something at first, and then nothing for long."""
+    """A sensor or a clock that had readings at first, and then none for long."""
     heat, first = zones(seen.until[:WIDTH]), seen.until[:WIDTH]
     told = {f"temperature sensor {n}": [r for r in seen.until if good(r, n)] for n in heat}
     for cpu in sorted({c for r in first for c in r.frequency_khz if mine(seen, c)}):
@@ -136,31 +141,31 @@ def _paused(seen: DeviceReadings) -> str:
 
 
 def _longest_s(readings: Sequence[Reading]) -> float:
-    """The longest time between two that follow each other."""
+    """The longest gap between two consecutive readings."""
     times = [r.at_s for r in readings]
     return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
 
 
 def _silent(seen: DeviceReadings) -> str:
-    """A thermal service that told its status, and in the last two readings told none."""
+    """A thermal service that had a status, but none in the last two readings."""
     told = any(r.thermal_status is not None for r in seen.until[:-2])
     if not told or any(r.thermal_status is not None for r in seen.until[-2:]):
         return ""
-    return "the thermal service stopped answering: throttling was not watched to the end"
+    return "the thermal service stopped answering; throttling not monitored to the end"
 
 
 def _no_heat(seen: DeviceReadings) -> str:
-    """Sensors, and not one with a plausible reading."""
+    """Sensors without any plausible reading."""
     said = {n: c for r in seen.until for n, c in r.temperatures_c.items()}
     if not said or zones(seen.until):
         return ""
     name, value = next(iter(said.items()))
     what = f"implausible reading {value:g} °C, ignored"
-    return f"temperature sensor {name}: {what}; heat was not watched"
+    return f"temperature sensor {name}: {what}; temperature not monitored"
 
 
 def _unknown(seen: DeviceReadings) -> str:
-    """A watch that ended early, paused, or never began."""
+    """A sampler that ended early, paused, or never started."""
     if seen.window is None:
         return ""
     times = [r.at_s for r in seen.until if r.at_s >= seen.window[0]]
@@ -168,28 +173,30 @@ def _unknown(seen: DeviceReadings) -> str:
     gap = max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
     if gap <= GAP_S:
         return ""
-    return f"state is unknown for {gap:.0f} s of the timed loop: nothing was read of the device"
+    return f"no readings for {gap:.0f} s of the timed loop: state unknown"
 
 
 def _unwatched(seen: DeviceReadings) -> str:
-    return "" if seen.until else "the device's state during the trial is unknown"
+    return "" if seen.until else "no readings during the trial: state unknown"
 
 
 def _no_clock(seen: DeviceReadings) -> str:
     if not seen.until:
         return ""
     if not any(mine(seen, c) for r in seen.until for c in r.frequency_khz):
-        return "this device does not tell its clock: a clock that falls goes unseen"
+        return "this device does not report its clock: drops cannot be detected"
     most = max((len(khz) for khz in loaded(seen).values()), default=0)
     if most >= LEAST:
         return ""
-    return f"{most} readings under load are too few to see a clock fall (at least {LEAST})"
+    return (
+        f"{most} readings under load are too few to detect a drop of the clock (at least {LEAST})"
+    )
 
 
 def _no_sensor(seen: DeviceReadings) -> str:
     if not seen.until or any(r.temperatures_c for r in seen.until):
         return ""
-    return "this device has no temperature sensor that can be read"
+    return "this device has no readable temperature sensor"
 
 
 def _odd_sensors(seen: DeviceReadings) -> str:
@@ -203,7 +210,7 @@ def _odd_sensors(seen: DeviceReadings) -> str:
 
 def _charging(seen: DeviceReadings) -> str:
     charging = any(r.charging for r in seen.until) or seen.before.charging
-    return "it was charging: that heats, and lifts power limits" if charging else ""
+    return "the device was charging, which heats it and raises power limits" if charging else ""
 
 
 _Rule = Callable[[DeviceReadings], str]

@@ -1,4 +1,4 @@
-"""Rules that make a trial void: the device was throttled. Each says why, or nothing. Pure."""
+"""Rules that discard a trial because the device throttled. Each returns a reason or "". Pure."""
 
 from __future__ import annotations
 
@@ -15,50 +15,53 @@ STATUS_WORDS = ("none", "light", "moderate", "severe", "critical", "emergency", 
 
 
 def _told(seen: DeviceReadings) -> str:
-    """The system's own word."""
+    """The status reported by the system."""
     statuses = [r.thermal_status for r in seen.inside if r.thermal_status is not None]
     worst = max(statuses, default=0)
     if worst >= STATUS:
         word = STATUS_WORDS[min(worst, len(STATUS_WORDS) - 1)]
-        return f"throttled: the system says so (thermal status {worst}, {word}); let it cool"
+        return (
+            f"throttled: reported by the system (thermal status {worst}, {word}); "
+            "let the device cool"
+        )
     for when, state in (("before", seen.before), ("after", seen.after)):
         if state.throttled:
-            return f"throttled: the system said so {when} the trial; let it cool"
+            return f"throttled: reported by the system {when} the trial; let the device cool"
     return ""
 
 
 def _counted(seen: DeviceReadings) -> str:
-    """Events that the hardware counts."""
+    """Throttling events counted by the hardware."""
     found = risen(seen.until, lambda r: r.throttle_counts)
     if not found:
         return ""
     name, first, last = found
-    return f"throttled: {name} rose from {first} to {last}; mind cooling and power supply"
+    return f"throttled: {name} rose from {first} to {last}; check cooling and power supply"
 
 
 def _cooled(seen: DeviceReadings) -> str:
-    """The kernel slows what is too hot."""
+    """Cooling devices that the kernel activated."""
     found = risen(seen.until, slowing)
     if not found:
         return ""
     name, first, last = found
-    return f"throttled: the kernel slowed it (cooling device {name} from {first} to {last})"
+    return f"throttled: by the kernel (cooling device {name} from {first} to {last})"
 
 
 def _capped(seen: DeviceReadings) -> str:
-    """A lower limit than at the start, by what the job's CPUs are concerned."""
+    """A clock limit of the job's CPUs below that at the start."""
     if not seen.until:
         return ""
     for cpu, first in seen.until[0].limit_khz.items():
         lowest = min(r.limit_khz.get(cpu, first) for r in seen.until)
         if mine(seen, cpu) and 100 * (first - lowest) > FALL_PERCENT * first:
             moved = f"from {ghz(first)} to {ghz(lowest)}"
-            return f"throttled: the system lowered the limit of cpu{cpu}'s clock {moved}"
+            return f"throttled: the system lowered the clock limit of cpu{cpu} {moved}"
     return ""
 
 
 def _fell(seen: DeviceReadings) -> str:
-    """The clock of a loaded CPU against its start."""
+    """The clock of a loaded CPU compared with its start."""
     moves = [(cpu, start, min(later)) for cpu, start, later in clocks(seen)]
     cpu, start, lowest = min(moves, key=lambda move: move[2] / move[1], default=("", 1.0, 1.0))
     percent = 100 * (1 - lowest / start)
@@ -66,7 +69,7 @@ def _fell(seen: DeviceReadings) -> str:
         return ""
     return (
         f"throttled: the clock of cpu{cpu} fell from {ghz(start)} to {ghz(lowest)} "
-        f"({percent:.0f} %) under load; let it cool, or hold a clock that it can keep"
+        f"({percent:.0f} %) under load; let the device cool, or fix a lower clock"
     )
 
 

@@ -1,1 +1,1 @@
-"""What bench keeps on a device: its lease, its content-addressed store."""
+"""bench's files on a device: its lease and its content-addressed store."""

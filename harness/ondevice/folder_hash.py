@@ -1,4 +1,4 @@
-"""The hash of a folder's hashes, as a device's own tools make it: sha256sum, or else cksum."""
+"""The hash of a folder, as computed by a device's own tools: sha256sum, or else cksum."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def local_listing(local: Path, tool: str) -> str:
     line: Callable[[Path, str], str] = _sha256_line if tool == "sha256" else _cksum_line
     text = "".join(line(path, name) for path, name in _files(local)).encode()
     if not text:
-        raise StepFailed(f"{local} has no file")
+        raise StepFailed(f"{local} has no files")
     return hashlib.sha256(text).hexdigest() if tool == "sha256" else str(cksum(iter([text])))
 
 

@@ -1,14 +1,14 @@
-"""A lease on a device: two of us never measure on it at once.
+"""A lease on a device: no two runs use it at once.
 
-Every holder has a claim of its own, `FOLDER/TOKEN/claim`. Who wants the device writes its claim and
-then looks at the others: if another one is alive, it takes its own back. So however the two are
-interleaved, never do both of them hold. A claim's folder appears whole and stays for its life,
-since a listing may miss a name that is being replaced. Ages are counted by the device's uptime and
-its boot id, never by a wall clock, which may jump.
+Every holder has its own claim, `FOLDER/TOKEN/claim`. To acquire the device, write a claim, then
+check the others: if another one is valid, remove the own one. So two never both hold it, however
+their steps interleave. A claim's folder is created atomically and never replaced, since a listing
+may miss a name that is being replaced. Ages use the device's uptime and boot id, never a wall
+clock, which may jump.
 
 The folder is the working folder's `lease`, or, on hosts with several users, one that all of them
-may write: there nothing of theirs is followed or removed. A lease that ran out unseen is told: what
-was measured since then may have been disturbed.
+may write: there, nothing of other users is followed or removed. A lease that expired unnoticed is
+reported: what was measured since then may have been disturbed.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ others() {
 }
 """
 
-#: folder, `shared` or nothing, token, seconds, owner, `local` or nothing: claims, or claims again.
-#: Who holds it surely (the claim is alive, and not about to run out) need not look at others: those
-#: look at it. Local holders have a lock of their own among themselves.
+#: Claims or renews; folder, `shared` or nothing, token, seconds, owner, `local` or nothing. Holders
+#: whose claim is valid and not about to expire need not check others: those check them. Local
+#: holders exclude each other with a lock of their own.
 _CLAIM = (
     _COMMON
     + r"""
@@ -108,7 +108,7 @@ exit 0
 """
 )
 
-#: folder, `shared` or nothing
+#: arguments: folder, `shared` or nothing
 _LOOK = (
     _COMMON
     + r"""
@@ -117,7 +117,7 @@ exit 0
 """
 )
 
-#: folder, `shared` or nothing, token
+#: arguments: folder, `shared` or nothing, token
 _RELEASE = (
     _COMMON
     + r"""
@@ -129,7 +129,7 @@ exit 0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a device, and for how long still if it is not heard of."""
+    """Who holds a device, and for how long unless renewed."""
 
     owner: str
     left_s: int
@@ -142,7 +142,7 @@ class Holder:
 
 
 class Lease:
-    """A device that is ours; renewed by a thread of its own."""
+    """A held lease, renewed by its own thread."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class Lease:
         self._transport, self._lasts_s, self._local = transport, lasts_s, local
         self._place = (folder, "shared" if shared else "")
         self._lost_to: Holder | None = None
-        #: until then nobody else can have it; when it was last unsure, until which moment
+        #: until when no other can hold it; until when it was last uncertain
         self._sure_until, self._unsure_until = clock(), 0.0
         self._claiming = threading.Lock()
         self._over = threading.Event()
@@ -170,24 +170,24 @@ class Lease:
         )
 
     def check(self) -> None:
-        """Raises StepFailed when somebody else has taken the device over meanwhile."""
+        """Raises StepFailed if another run has acquired the device meanwhile."""
         if self._lost_to is not None:
             raise StepFailed(
-                f"{self._transport.name}: {self._lost()}",
-                "what was measured since then may be disturbed; start again when it is free",
+                f"{self._transport.name}: lost the lease: {self._lost()}",
+                "Measure again when the device is free.",
             )
 
     def confirm(self) -> None:
-        """It is ours from now on. Raises StepFailed when another has it, DeviceLost."""
+        """Ensure that this run holds it now. Raises StepFailed if another run does, DeviceLost."""
         if self._lost_to is not None or clock() > self._sure_until - self._lasts_s / 4:
             self._claim_again()
         if self._lost_to is not None:
             raise InUse(self._transport.name, self._lost_to)
 
     def why_unsure(self, since: float) -> str | None:
-        """Why another may have had it after that moment of `clock`; None: nobody had.
+        """Why another run may have held it after that moment of `clock`; None if none did.
 
-        Raises DeviceLost where that cannot be found out.
+        Raises DeviceLost if that is unknown.
         """
         if self._lost_to is None and clock() > self._sure_until:
             self._claim_again()
@@ -200,8 +200,7 @@ class Lease:
     def _lost(self) -> str:
         assert self._lost_to
         return (
-            f"the connection was away for {self._lasts_s} s, and {self._lost_to.owner} has taken "
-            "the device over"
+            f"no contact for {self._lasts_s} s, and {self._lost_to.owner} has acquired the device"
         )
 
     def _take(self) -> None:
@@ -217,7 +216,7 @@ class Lease:
             time.sleep(secrets.randbelow(1000) / 1000)  # it may just be trying, as we are
 
     def _claim_again(self) -> None:
-        """Note whether it is ours, and from when to when that was not sure."""
+        """Record whether this run holds it, and since when that was uncertain."""
         with self._claiming:
             began = clock()
             self._lost_to = self._claim()
@@ -227,15 +226,15 @@ class Lease:
                 self._sure_until = began + self._lasts_s - 1  # ages are whole seconds
 
     def _claim(self) -> Holder | None:
-        """Who else holds it; None when it is ours."""
+        """The other holder; None if this claim holds."""
         words = (*self._place, self.token, str(self._lasts_s), self.owner)
         command = ["sh", "-c", _CLAIM, "sh", *words, "local" if self._local else ""]
         done = self._transport.run(command, timeout_s=ANSWER_S)
         if done.exit_code != 0:
             said = (done.stderr or done.stdout).decode("utf-8", "backslashreplace").strip()
             raise StepFailed(
-                f"{self._transport.name}: no lease can be written to {self._place[0]}: {said}",
-                "is there room, and may this user write there?",
+                f"{self._transport.name}: cannot write a lease to {self._place[0]}: {said}",
+                "Check free space and write permission on the device.",
             )
         self.taken_over += tuple(
             line[5:] for line in done.text.splitlines() if line.startswith("over=")
@@ -245,7 +244,7 @@ class Lease:
     def _renew(self) -> None:
         while not self._over.wait(self._lasts_s / 4):
             if self._lost_to is None:
-                with suppress(DeviceLost, JobTimeout, StepFailed):  # if none arrives, it runs out
+                with suppress(DeviceLost, JobTimeout, StepFailed):  # if none succeeds, it expires
                     self._claim_again()
 
     def _release(self) -> None:
@@ -253,7 +252,7 @@ class Lease:
         if self._thread.is_alive():
             self._thread.join(ANSWER_S)
         command = ["sh", "-c", _RELEASE, "sh", *self._place, self.token]
-        with suppress(DeviceLost, JobTimeout):  # it runs out by itself
+        with suppress(DeviceLost, JobTimeout):  # it expires by itself
             self._transport.run(command, timeout_s=ANSWER_S)
 
 
@@ -267,11 +266,11 @@ def hold(
     shared: str = "",
     local: bool = False,
 ) -> Iterator[Lease]:
-    """The device is ours inside; a stale claim of somebody else's is removed.
+    """Hold the device in the body; stale claims are removed.
 
-    `shared`: the folder of claims where several users share the device. `local`: who has its lock
-    on the device itself need not look at others that had. Raises StepFailed, with owner and time,
-    when another holds it; and at the end, like `Lease.check`, when another has it since.
+    `shared`: the folder of claims if several users share the device. `local`: other local claims,
+    which a lock on the device itself excludes, are not checked. Raises StepFailed, with owner and
+    time, if another holds it; and at the end, like `Lease.check`, if another has acquired it.
     """
     folder = shared or f"{workdir}/lease"
     lease = Lease(transport, folder, owner, lasts_s, shared=bool(shared), local=local)
@@ -284,30 +283,30 @@ def hold(
 
 
 def holder(transport: Transport, workdir: str, shared: str = "") -> Holder | None:
-    """Who holds it at the moment; nothing is changed."""
+    """The current holder; changes nothing."""
     place = (shared, "shared") if shared else (f"{workdir}/lease", "")
     return _holder(transport.run(["sh", "-c", _LOOK, "sh", *place], timeout_s=ANSWER_S).text)
 
 
 def clock() -> float:
-    """Seconds; goes on while this machine sleeps."""
+    """Seconds; includes the time that this machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class InUse(StepFailed):
-    """A device is somebody else's at the moment."""
+    """A device that another run holds."""
 
     def __init__(self, name: str, holder: Holder) -> None:
         super().__init__(
-            f"{name} is in use by {holder.owner}; its lease runs until {holder.until} if it is not "
+            f"{name} is in use by {holder.owner}; its lease expires at {holder.until} unless "
             "renewed",
-            "wait until that run is over; if its process is gone, the lease runs out by itself",
+            "Wait until that run has ended or its lease has expired.",
         )
         self.holder = holder
 
 
 def owner(run_id: str = "") -> str:
-    """`user@host pid 123, run rio-…`, as others will read it."""
+    """`user@host pid 123, run rio-…`, as shown to others."""
     me = whoami()
     who = f"{me.user}@{me.host} pid {me.pid}"
     return f"{who}, run {run_id}" if run_id else who

@@ -1,4 +1,4 @@
-"""What bench keeps on a device: `<workdir>/store/<key>/`, whole, verified there, unchanged.
+"""The content-addressed store on a device: `<workdir>/store/<key>/`, complete and verified.
 
 Old entries make room for new ones under the device's quota. What was asked for or put through a
 connection stays until that connection is closed. The caller holds the device's lease: two of us
@@ -37,7 +37,7 @@ _IN_USE: WeakKeyDictionary[Transport, set[str]] = WeakKeyDictionary()
 
 @dataclass(frozen=True)
 class Stored:
-    """An entry on the device; `fresh`: it was not there before."""
+    """An entry on the device; `fresh`: it is new."""
 
     path: PurePosixPath
     fresh: bool
@@ -45,7 +45,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class _New:
-    """What is to become an entry; sizes in bytes, `peak` while it is being made."""
+    """A new entry; sizes in bytes, `peak` while it is being created."""
 
     local: Path
     key: str
@@ -56,14 +56,14 @@ class _New:
 
 
 def there(transport: Transport, workdir: PurePosixPath, keys: Collection[str]) -> frozenset[str]:
-    """Which of the entries are there, in one round trip; all of them count as used now."""
+    """Which of the entries exist, in one round trip; marks them as used."""
     _IN_USE.setdefault(transport, set()).update(keys)
     said = _ask(transport, scripts.ASK, _store(workdir), *keys)
     return frozenset(said.split())
 
 
 def place_of(workdir: PurePosixPath, local: Path, key: str) -> PurePosixPath:
-    """Where `put` puts it; nothing is asked or sent."""
+    """The path that `put` uses; sends nothing."""
     return _store(workdir) / key / local.name
 
 
@@ -75,9 +75,9 @@ def put(
     quota_bytes: int,
     on_line: OnLine | None = None,
 ) -> PurePosixPath:
-    """The file or folder `local` on the device, under its own name; not sent when it is there.
+    """Copy the file or folder `local` to the device under its own name, unless it exists.
 
-    Raises StepFailed (no room, with what is needed and free; damaged on the way), DeviceLost.
+    Raises StepFailed (not enough space, or damaged in transfer), DeviceLost.
     """
     path = place_of(workdir, local, key)
     if key not in there(transport, workdir, (key,)):
@@ -101,7 +101,7 @@ def put_archive(
     quota_bytes: int,
     on_line: OnLine | None = None,
 ) -> Stored:
-    """A .tar.gz, unpacked on the device; raises as `put` does, and without tar there."""
+    """Unpack a .tar.gz on the device; raises like `put`, and without tar on the device."""
     path = _store(workdir) / key / "tree"
     if key in there(transport, workdir, (key,)):
         return Stored(path, False)
@@ -117,7 +117,7 @@ def put_archive(
 
 
 def remove(transport: Transport, workdir: PurePosixPath, keys: Collection[str]) -> None:
-    """Delete entries; one that is not there is no error."""
+    """Delete entries; missing ones are ignored."""
     if keys:
         _ask(transport, scripts.REMOVE, _store(workdir), *keys)
         _IN_USE.setdefault(transport, set()).difference_update(keys)
@@ -156,7 +156,7 @@ def _place(
 def _make_room(
     transport: Transport, store: PurePosixPath, new: _New, quota_bytes: int
 ) -> int | None:
-    """Evict what was not used longest until quota and disk have room; bytes free then."""
+    """Evict the least recently used entries until quota and disk suffice; the bytes free then."""
     said = _ask(transport, scripts.LIST, store, _PROCESS)
     entries = sorted(_entries(said))
     free = _free(said)
@@ -170,9 +170,9 @@ def _make_room(
         used, free = used - size, None if free is None else free + size
     if used + new.size > quota_bytes:
         raise StepFailed(
-            f"{transport.name}: no room for {new.local.name}: it needs {_mb(new.size)}, and of the "
-            f"quota of {_mb(quota_bytes)} this run itself uses {_mb(used)}",
-            "raise storage_mb in the device's file, or run fewer formats at once",
+            f"{transport.name}: not enough space for {new.local.name}: {_mb(new.size)} required, "
+            f"{_mb(used)} of the quota of {_mb(quota_bytes)} used by this run",
+            "Increase storage_mb in the device file, or run fewer formats at once.",
         )
     if free is not None and free < needed:
         raise _no_room(transport, store, new, free)
@@ -181,22 +181,22 @@ def _make_room(
 
 
 def _no_room(transport: Transport, store: PurePosixPath, new: _New, free: int | None) -> StepFailed:
-    there = "an unknown size is" if free is None else f"{_mb(free)} are"
+    there = "an unknown amount" if free is None else _mb(free)
     return StepFailed(
-        f"{transport.name}: no room for {new.local.name}: it needs {_mb(new.peak + SPARE_BYTES)}, "
-        f"and {there} free at {store} with everything old of ours removed",
-        "free space on the device, or let its workdir be where there is room",
+        f"{transport.name}: not enough space for {new.local.name}: "
+        f"{_mb(new.peak + SPARE_BYTES)} required, {there} free in {store} after eviction",
+        "Free some space on the device.",
     )
 
 
 def _entries(said: str) -> list[tuple[int, int, str]]:
-    """When it was last used (a count of uses), bytes, key."""
+    """Last use (a counter), bytes, key."""
     found = re.findall(r"^entry ([0-9]{1,18}) ([0-9]{1,15}) (\S+)$", said, re.M)
     return [(int(used), int(kb) * 1024, key) for used, kb, key in found]
 
 
 def _free(said: str) -> int | None:
-    """Bytes; None where df cannot say it, as in a root without /proc/mounts."""
+    """Bytes; None if df cannot tell, as in a root without /proc/mounts."""
     found = re.search(r"^df .{0,4096}?\s[0-9]+\s+[0-9]+\s+([0-9]{1,15})\s+[0-9]+%", said, re.M)
     return int(found[1]) * 1024 if found else None
 
@@ -205,17 +205,17 @@ def _verify(transport: Transport, part: PurePosixPath, new: _New, say: OnLine) -
     said = _ask(transport, scripts.DIGEST, part, timeout_s=_patience_s(new.peak)).split()
     if len(said) < 2 or said[0] not in ("sha256", "cksum"):
         told = one_line(" ".join(said[:9])) or "no answer"
-        raise StepFailed(f"{transport.name}: {new.local.name} cannot be verified there: {told}")
+        raise StepFailed(f"{transport.name}: cannot verify {new.local.name}: {told}")
     tool, seen = said[0], said[1]
     if tool == "cksum":
         say(
-            f"{transport.name} has no sha256sum: {new.local.name} is verified by cksum (CRC-32) "
+            f"{transport.name} has no sha256sum: verifying {new.local.name} with cksum (CRC-32) "
             "only"
         )
     if seen != local_listing(new.local, tool):
         raise StepFailed(
-            f"{transport.name}: {new.local.name} arrived damaged ({tool})",
-            "try again; if it happens again, the connection or the storage is faulty",
+            f"{transport.name}: {new.local.name} was damaged in transfer ({tool} mismatch)",
+            "Try again; if it fails again, check the connection and the storage.",
         )
 
 
@@ -232,10 +232,10 @@ def _ask(
     argv: Sequence[str] = ("sh", "-c", script, "sh", *map(str, arguments))
     done = transport.run(argv, timeout_s=timeout_s)
     if done.exit_code:
-        said = last_line(done.stderr or done.stdout) or "failed without a word"
+        said = last_line(done.stderr or done.stdout) or "failed without output"
         raise StepFailed(
             f"{transport.name}: {said}",
-            f"while working in {shlex.quote(str(arguments[0]))}",
+            f"Check {shlex.quote(str(arguments[0]))} on the device.",
         )
     return done.text
 

@@ -1,6 +1,6 @@
 """The shell scripts of the store on a device: POSIX sh, and no tool that toybox or busybox lacks.
 
-Arguments stand beside the script, never in it. An entry is a folder `<store>/<key>` with
+Arguments are passed separately, never in the script. An entry is a folder `<store>/<key>` with
 `.bench` (its size in KB, written last) and `.used` (a count that rises with each use: clocks of
 phones jump).
 """
@@ -66,7 +66,7 @@ echo "$tool $(find . -type f -print0 | sort -z | xargs -0 $sum | $sum)"
 #: part, name of the archive in it
 UNPACK: Final = """\
 cd "$1" || exit 1
-command -v tar >/dev/null 2>&1 || { echo "there is no tar on the device" >&2; exit 1; }
+command -v tar >/dev/null 2>&1 || { echo "no tar on the device" >&2; exit 1; }
 mkdir tree || exit 1
 tar xzf "$2" -C tree || { rm -rf tree; mkdir tree && gzip -dc "$2" | tar xf - -C tree; } || exit 1
 rm -f "$2"

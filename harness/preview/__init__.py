@@ -1,1 +1,1 @@
-"""What a run is going to do, before it does it: what is cached, how long it takes, what moves."""
+"""Previews a run: what is cached, how long it takes, what is transferred."""

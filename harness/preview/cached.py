@@ -1,6 +1,6 @@
-"""Which parts of a run are there already: images, converted models, predictions. Makes nothing.
+"""Which parts of a run are cached: images, converted models, predictions. Creates nothing.
 
-Of a device elsewhere only the converted models are known: what it is decides the rest.
+Of a remote device, only the converted models are known: the rest depends on its facts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .tasks import PlannedTask, images_of
 
 @dataclass(frozen=True)
 class CachedParts:
-    """Of one cell. None: not known before its device is connected, or not part of the run."""
+    """Per cell. None: unknown until its device is connected, or not part of the run."""
 
     image: bool | None
     artifact: bool | None
@@ -37,7 +37,7 @@ class CachedParts:
 
 @dataclass
 class Cached:
-    """Looks into the cache and at the engine's images, each thing once."""
+    """Looks up the cache and the engine's images, each item once."""
 
     engine: ContainerEngine
     cache: Path
@@ -51,7 +51,7 @@ class Cached:
     _datasets: dict[str, datasets.Dataset | None] = field(default_factory=dict)
 
     def parts(self, cell: Cell) -> CachedParts:
-        """What of the cell is there."""
+        """Which parts of the cell are cached."""
         spec = REGISTRY[cell.format].SPEC
         here = self._is_here(cell)
         artifact = self.artifact(cell)
@@ -63,7 +63,7 @@ class Cached:
         return CachedParts(image is not None, there, predictions)
 
     def image(self, name: str) -> Image | None:
-        """The image as it is built here now; None where a run would build it."""
+        """The image, if built; None if a run would build it."""
         if name not in self._images:
             there = self._is_built(self.engine.reference(name))
             log = self.cache / "logs" / f"image-{name}.log"  # of a build, and none is needed
@@ -71,7 +71,7 @@ class Cached:
         return self._images[name]
 
     def artifact(self, cell: Cell) -> Path | None:
-        """The converted model of this machine's cache."""
+        """The converted model in this machine's cache."""
         spec, model = REGISTRY[cell.format].SPEC, self.models[cell.model]
         image = self.image(spec.converter) if spec.converted_on == "host" else None
         if image is None:
@@ -82,23 +82,23 @@ class Cached:
         return path if path.exists() else None
 
     def names(self, tasks: Sequence[PlannedTask], cells: Mapping[str, Cell]) -> set[str]:
-        """Tasks of a run's preparation that will find all they make."""
+        """Preparation tasks whose results are all cached."""
         return {task.name for task in tasks if self._is_done(task, cells)}
 
     def images_to_build(self, cells: Sequence[Cell]) -> list[str]:
-        """In the order in which a run would build them."""
+        """Missing images, in the order in which a run builds them."""
         local = [cell for cell in cells if self._is_here(cell)]
         return [name for name in images_of(cells, local) if self.image(name) is None]
 
     def artifacts_of(self, device: str, cells: Sequence[Cell]) -> list[Path | None]:
-        """Converted models that a device's cells need; None for each that is to be made."""
+        """Converted models that a device's cells need; None for each that is missing."""
         own = {(c.model, c.format, c.precision): c for c in cells if c.device == device}
         found = [self.artifact(cell) for cell in own.values()]
         there = dict.fromkeys(path for path in found if path)
         return [*there, *(None for path in found if path is None)]
 
     def packs_bytes(self, models: Collection[str]) -> int | None:
-        """Decoded images that checks and trials of the models read; None: not decoded so far."""
+        """Decoded images that checks and trials of the models read; None: not decoded yet."""
         packs = {pack for name in models for pack in self._packs_of(name)}
         folders = [self.cache / "packs" / pack for pack in packs]
         if not folders or not all(folder.is_dir() for folder in folders):
@@ -110,7 +110,7 @@ class Cached:
         return frozenset(built.reference for built in self.engine.built())
 
     def _is_built(self, reference: str) -> bool:
-        """Environments are looked at one by one: listing them adds up all their files."""
+        """Environments are checked one by one, since listing them adds up all their files."""
         if self.engine.name == "venv":
             return venv_build.is_complete(Path(reference))
         return reference in self._built
@@ -161,7 +161,7 @@ class Cached:
         return (self.cache / "predict" / pass_key("predict", loaded, *pack)).is_dir()
 
     def _pack(self, name: str) -> tuple[str, int] | None:
-        """Name and images of the pack that accuracy is scored on; None where it was never made."""
+        """Name and images of the pack for accuracy; None if it does not exist."""
         dataset = self._dataset(name) if self.accuracy else None
         if self.accuracy is None or dataset is None:
             return None
@@ -179,7 +179,7 @@ class Cached:
         return [datasets.pack_key(dataset, chosen) for chosen in (few, every)]
 
     def _dataset(self, name: str) -> datasets.Dataset | None:
-        """The model's; not read where nothing is decoded yet, since all of its files are hashed."""
+        """The model's dataset; not read if nothing is decoded, since reading hashes all files."""
         if name not in self._datasets:
             self._datasets[name] = self._read_dataset(self.models[name])
         return self._datasets[name]

@@ -1,4 +1,4 @@
-"""How long a run will take: from the project's earlier runs, and by a stated rule without them."""
+"""Estimates how long a run will take: from the project's earlier runs, or by a rule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TRIAL_OVERHEAD_S: Final = 4.0
 
 @dataclass(frozen=True)
 class Expected:
-    """Seconds of everything that a run still has to do."""
+    """Seconds of everything that a run has left to do."""
 
     #: name of a task -> seconds; images and jobs run beside each other
     images: dict[str, float] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Expected:
 
     @property
     def preparation_s(self) -> float:
-        """Images are built side by side, and so are jobs; most jobs wait for their image."""
+        """Images are built in parallel, and so are jobs; most jobs wait for their image."""
         return side_by_side(self.images.values(), BUILDS) + side_by_side(self.jobs.values(), JOBS)
 
     def device_s(self, device: str) -> float:
@@ -61,14 +61,14 @@ class Expected:
 
     @property
     def total_s(self) -> float:
-        """Other devices are measured side by side, this machine when they have ended."""
+        """Remote devices are measured in parallel, then this machine."""
         remote = [self.device_s(name) for name in self.devices if name not in self.local]
         own = sum(self.device_s(name) for name in self.devices if name in self.local)
         return self.preparation_s + max(remote, default=0.0) + own
 
 
 def side_by_side(seconds: Collection[float], workers: int) -> float:
-    """How long so many workers take, at least as long as the longest."""
+    """How long `workers` take, at least as long as the longest task."""
     return max(sum(seconds) / workers, max(seconds, default=0.0))
 
 
@@ -81,7 +81,7 @@ def expect(
     history: History,
     cached: Collection[str] = (),
 ) -> Expected:
-    """For `cells`, without the tasks whose names are in `cached`."""
+    """The estimate for `cells`, without the tasks named in `cached`."""
     todo = [task for task in tasks_of(cells, devices) if task.name not in cached]
     spent = {task.name: history.tasks.get(task.name, RULE_S[task.kind]) for task in todo}
     images = {task.name for task in todo if task.kind == "image"}
@@ -111,7 +111,7 @@ def expect(
 
 
 def rule_trial_s(options: MeasureOptions) -> float:
-    """One trial of a model that is fast, with nothing to wait for."""
+    """One trial of a fast model without waiting."""
     paced = patterns.find(options.pattern).SPEC.longest_s is not capped
     loop_s = patterns.longest_loop_s(options) if paced else options.min_s
     return TRIAL_OVERHEAD_S + options.warmup_min_s + loop_s

@@ -1,4 +1,4 @@
-"""How long things took in a project's earlier runs. Reads leniently: it only serves estimates."""
+"""Durations in a project's earlier runs. Ignores errors: it only serves estimates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHECKS: Final = ("deploy", "convert", "parity", "score")
 
 @dataclass
 class History:
-    """Seconds by what took them. A task or check that was cached took none: the longest counts."""
+    """Seconds per task and cell. Cached tasks take no time, so the longest duration counts."""
 
     tasks: dict[str, float] = field(default_factory=dict)
     #: (cell id, profile) -> checks on the device
@@ -33,7 +33,7 @@ class History:
 
 
 def read_history(runs: Path) -> History:
-    """Of the newest runs in `runs`; what is torn or of another version is passed over."""
+    """From the newest runs in `runs`; unreadable records are ignored."""
     history = History()
     folders = sorted((path.parent for path in runs.glob("*/run.json")), reverse=True)
     for folder in folders[:RUNS]:
@@ -65,7 +65,7 @@ def _add_cell(history: History, result: dict[str, Any], profile: str) -> None:
 
 
 def _id(cell: dict[str, Any]) -> str:
-    """As `Cell.id` makes it; empty for what is no cell."""
+    """The same as `Cell.id`; empty for anything else."""
     try:
         from ..records import Cell
 

@@ -1,4 +1,4 @@
-"""All that `bench plan` shows of a scenario, as one record."""
+"""Everything that `bench plan` shows of a scenario, as one record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .estimate import Expected
 
 @dataclass(frozen=True)
 class Move:
-    """What a device elsewhere gets at most: what it has already, only it can say."""
+    """An upper bound of what is transferred to a remote device."""
 
     device: str
     #: bytes of so many converted models; so many others are not converted yet
@@ -50,7 +50,7 @@ def preview(
     cached: Cached,
     expected: Expected,
 ) -> Preview:
-    """Look everything up; nothing is built, converted or connected to."""
+    """Look everything up; nothing is built, converted or connected."""
     parts = {cell.id: cached.parts(cell) for cell in plan.cells}
     used = dict.fromkeys(cell.device for cell in plan.cells)
     away = [name for name in used if devices[name].transport != "local"]
@@ -68,7 +68,7 @@ def preview(
 
 
 def move(device: str, cells: Sequence[Cell], cached: Cached) -> Move:
-    """What this machine has for the device."""
+    """What would be transferred to the device."""
     artifacts = cached.artifacts_of(device, cells)
     known = [path for path in artifacts if path]
     models = dict.fromkeys(cell.model for cell in cells if cell.device == device)
@@ -82,7 +82,7 @@ def move(device: str, cells: Sequence[Cell], cached: Cached) -> Move:
 
 
 def in_order(scenario: Scenario, cells: Sequence[Cell]) -> list[Cell]:
-    """As the scenario's lists have them; devices as they come."""
+    """In the order of the scenario's lists; devices in order of appearance."""
     devices = list(dict.fromkeys(cell.device for cell in cells))
 
     def position(cell: Cell) -> tuple[int, ...]:

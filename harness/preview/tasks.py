@@ -1,4 +1,4 @@
-"""What `run.prepare` will do on this machine for a set of cells, by the names that it announces."""
+"""The preparation tasks of `run.prepare` for a set of cells, with the names that it announces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ArtifactKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """One piece of preparation; `of` is an image, a model, or a cell that stands for all alike."""
+    """One preparation task; `of` is an image, a model, or a representative cell."""
 
     kind: Kind
     name: str
@@ -29,7 +29,7 @@ def artifact_key(cell: Cell) -> ArtifactKey:
 
 
 def tasks_of(cells: Sequence[Cell], devices: Mapping[str, DeviceSpec]) -> list[PlannedTask]:
-    """In the order of their names' first use: images, references, conversions, checks."""
+    """Ordered by kind and first use: images, references, conversions, checks."""
     local = [cell for cell in cells if devices[cell.device].transport == "local"]
     models = dict.fromkeys(cell.model for cell in cells)
     found = [PlannedTask("image", f"image {name}", name) for name in images_of(cells, local)]
@@ -43,7 +43,7 @@ def tasks_of(cells: Sequence[Cell], devices: Mapping[str, DeviceSpec]) -> list[P
 
 
 def images_of(cells: Sequence[Cell], local: Sequence[Cell]) -> list[str]:
-    """Images that this machine builds: of the reference, of converters, of its own cells."""
+    """Images that this machine builds: for the reference, converters, and its own cells."""
     if not cells:
         return []
     converters = [REGISTRY[cell.format].SPEC.converter for cell in cells if _here(cell)]
@@ -60,5 +60,5 @@ def _first(cells: Sequence[Cell]) -> dict[ArtifactKey, Cell]:
 
 
 def _here(cell: Cell) -> bool:
-    """Its artifact is made on this machine."""
+    """Whether its artifact is converted on this machine."""
     return REGISTRY[cell.format].SPEC.converted_on == "host"

@@ -1,4 +1,4 @@
-"""Writes a report: every registered page, the style sheet, the scripts. Reads from disk alone."""
+"""Writes a report: every registered page, the style sheet, the scripts. Reads only from disk."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def build(
 ) -> Path:
     """Write the report of `run` into `out` and return its index.html.
 
-    Without `pictures` the cells' pages show none; `noise` is what is known of each device's, by
+    Without `pictures` the cells' pages show no images; `noise` is each device's noise floor, by
     name. Files of an older report are overwritten. Raises BenchError when the folder cannot be
     written, or what the run wrote of a device cannot be read.
     """
@@ -64,9 +64,9 @@ def build(
         (out / BUGS).unlink(missing_ok=True)
         _pages(report, out, {"plotly_styles": styles, "live": live and not run.info.finished_at})
     except OSError as error:
-        raise BenchError(f"{out}: the report cannot be written: {error.strerror}") from None
+        raise BenchError(f"{out}: cannot write the report: {error.strerror}") from None
     except StepFailed as error:
-        raise BenchError(f"the report cannot be written: {error.message}", "Remove it.") from None
+        raise BenchError(f"cannot write the report: {error.message}", "Remove it.") from None
     return out / "index.html"
 
 
@@ -77,7 +77,7 @@ def build_run(
     noise_of: Callable[[str], Noise | None] = lambda device: None,
     live: bool = False,
 ) -> Path:
-    """`build` of the run in `folder`; raises BenchError for one that cannot be read.
+    """`build` for the run in `folder`; raises BenchError if it is unreadable.
 
     `noise_of` gives what is known of a device's noise, see `noise_floor.load`. `live` pages, of a
     run that goes on, load themselves again.
@@ -107,15 +107,15 @@ def _pages(report: Report, out: Path, more: dict[str, object]) -> None:
 
 
 def _is_there(maker: Maker, report: Report) -> bool:
-    """A page that cannot tell is one that says why."""
+    """A page that fails to tell is made, and reports the error."""
     try:
         return maker.there(report)
-    except Exception:  # its maker meets the same, and tells it
+    except Exception:  # its maker meets the same error, and reports it
         return True
 
 
 def _made(name: str, maker: Maker, report: Report) -> Iterator[Page]:
-    """The maker's pages; an exception that nobody expected ends those that are still to come."""
+    """The maker's pages; an unexpected exception ends only the remaining ones."""
 
     def every() -> Iterator[Page]:
         yield from maker.make(report)
@@ -127,7 +127,7 @@ def _made(name: str, maker: Maker, report: Report) -> Iterator[Page]:
 
 
 def _drawn(page: Page, html: Callable[[Page], str], doing: str) -> tuple[Page, str]:
-    """The page and its HTML; what a template meets costs its page."""
+    """The page and its HTML; an error in a template affects only its page."""
     try:
         return page, html(page)
     except Exception as error:
@@ -138,7 +138,7 @@ def _drawn(page: Page, html: Callable[[Page], str], doing: str) -> tuple[Page, s
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    """Templates that escape everything, fail on a name that is not there, and are plain text."""
+    """Templates that escape everything, fail on undefined names, and emit plain text only."""
     return Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -183,7 +183,9 @@ def plotly_script() -> Path:
     """Plotly's script from the installed package."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
-        raise BenchError("the plotly package is not installed", "pip install plotly")
+        raise BenchError(
+            "the plotly package is not installed", "Install it with `pip install plotly`."
+        )
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"
 
 

@@ -1,4 +1,4 @@
-"""A cell's two charts: how its samples are spread, and how they came one after the other."""
+"""A cell's charts: latency distribution and latency over time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BINS = 60
 def charts(
     trials: Sequence[TrialSamples], states: Sequence[States | None] = ()
 ) -> tuple[Chart, ...]:
-    """Histogram and time line, the device's readings under it; none without samples."""
+    """Histogram and time line with the device's readings below; none without samples."""
     there = [t for t in trials if t.latency_ms.size]
     if not there:
         return ()
@@ -31,13 +31,16 @@ def charts(
 
 
 def histogram(trials: Sequence[TrialSamples]) -> Chart:
-    """Counts in shared bins; a long tail is cut off, and the note counts what was cut."""
+    """Counts in shared bins; a long tail is cut off and counted in a note."""
     every = np.concatenate([t.latency_ms for t in trials])
     low, high = _window(every)
     edges = np.linspace(low, high, _BINS + 1)
     beyond = int((every > high).sum())
-    notes = (f"{beyond:,} of {every.size:,} samples lie beyond the right edge, up to "
-             f"{every.max():.3g} ms; all count in the numbers.",) if beyond else ()  # fmt: skip
+    note = (
+        f"{beyond:,} of {every.size:,} samples are beyond the right edge, up to "
+        f"{every.max():.3g} ms; they are included in all statistics."
+    )
+    notes = (note,) if beyond else ()
     layout = {
         "barmode": "stack",
         "bargap": 0.04,
@@ -71,23 +74,23 @@ def _counted(trial: TrialSamples, edges: NDArray[np.float64]) -> dict[str, objec
 
 
 def timeline(trials: Sequence[TrialSamples], states: Sequence[TimedStates] = ()) -> Chart:
-    """Every sample over the seconds since its trial's first; thinned over MOST_POINTS."""
+    """Every sample over the seconds since its trial's first; downsampled above MOST_POINTS."""
     total = sum(t.latency_ms.size for t in trials)
     share = MOST_POINTS // len(trials)
     kept = [thin(t.latency_ms, share if total > MOST_POINTS else total) for t in trials]
     drawn = sum(k.size for k in kept)
-    notes = [f"{drawn:,} of {total:,} samples drawn: the lowest and the highest of each stretch."]
+    notes = [f"{drawn:,} of {total:,} samples shown: the lowest and the highest of each interval."]
     lines = tuple(_line(trial, keep) for trial, keep in zip(trials, kept, strict=True))
     under = statechart.rows(states)
-    label = f"{drawn:,} samples of {len(trials)} trials in the order they were taken"
-    label += f"; under them {', '.join(row.title for row in under)}." if under else "."
+    label = f"{drawn:,} samples of {len(trials)} trials over time"
+    label += f"; below: {', '.join(row.title for row in under)}." if under else "."
     return Chart(
         "timeline",
         label,
         stacked([PlotRow("latency, ms", lines, 2.2), *under], statechart.X_TITLE),
         (*(notes if drawn < total else ()), *statechart.notes(states)),
         "rows",
-        "Latency over time" + (", and the device meanwhile" if under else ""),
+        "Latency over time" + (" and device state" if under else ""),
     )
 
 
@@ -105,7 +108,7 @@ def _line(trial: TrialSamples, keep: NDArray[np.intp]) -> dict[str, object]:
 
 
 def thin(values: NDArray[np.float64], most: int) -> NDArray[np.intp]:
-    """Indices, in order, of at most `most` values: the extremes of even stretches."""
+    """Indices, in order, of at most `most` values: the extremes of even intervals."""
     if values.size <= most:
         return np.arange(values.size)
     starts = np.linspace(0, values.size, most // 2, endpoint=False).astype(np.intp)

@@ -35,7 +35,7 @@ class Table:
 
 
 def percentiles(summary: Summary) -> Pairs:
-    """The median with its interval, and each percentile or what it would need."""
+    """The median with its interval, and each percentile or the samples it would need."""
     values = (summary.p90_ms, summary.p95_ms, summary.p99_ms, summary.p999_ms)
     middle = f"{figures(summary.p50.value)} ms {bounds(summary.p50)}"
     rest = zip(PERCENTILE_NEEDS, values, strict=True)
@@ -46,12 +46,12 @@ def percentiles(summary: Summary) -> Pairs:
 
 
 def costs(summary: Summary) -> Pairs:
-    """What the headline leaves out: loading, the first run, the stages, memory."""
+    """Costs besides the headline: loading, first run, stages, memory."""
     named = (
         ("load", summary.load_ms),
         ("first run", summary.first_ms),
         ("preprocess", summary.pre_ms),
-        ("inference in the stages' loop", summary.infer_ms),
+        ("inference (stages)", summary.infer_ms),
         ("postprocess", summary.post_ms),
         ("end to end", summary.e2e_ms),
     )
@@ -70,11 +70,11 @@ def accuracy(result: CellResult) -> Pairs:
 
 
 def trials(made: Sequence[Trial], samples: Sequence[TrialSamples]) -> Table:
-    """One row a trial: what it measured and how it ended."""
+    """One row per trial: what it measured and how it ended."""
     heads = ("Trial", "Median ms", "n", "Import ms", "Load ms", "First ms", "Settled",
              "Stopped by", "Peak RSS MB", "OS threads", "Wall")  # fmt: skip
     rows = tuple(_trial(trial, one) for trial, one in zip(made, samples, strict=True))
-    return Table("Trials: each a fresh process", heads, rows)
+    return Table("Trials, each in a fresh process", heads, rows)
 
 
 def _trial(trial: Trial, samples: TrialSamples) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ def _trial(trial: Trial, samples: TrialSamples) -> tuple[str, ...]:
         figures(trial.import_ms),
         figures(trial.load_ms),
         figures(trial.first_ms),
-        "yes" if trial.settled else "no: warm-up hit its limit",
+        "yes" if trial.settled else "no: warm-up reached its limit",
         trial.stopped_by,
         figures(trial.peak_rss_bytes / 1e6),
         str(trial.os_threads),
@@ -95,25 +95,25 @@ def _trial(trial: Trial, samples: TrialSamples) -> tuple[str, ...]:
 
 
 def remarks(made: Sequence[Trial]) -> tuple[str, ...]:
-    """What speaks against each trial, tries of it that were void, and what was not seen."""
+    """Warnings on each trial, its discarded attempts, and what is unknown."""
     told = []
     for t in made:
-        told += [f"Trial {t.index}: an earlier try was discarded: {why}" for why in t.voided]
-        told += [f"Trial {t.index}: discarded in its last try too: {t.void}"] if t.void else []
+        told += [f"Trial {t.index}: earlier attempt discarded: {why}" for why in t.voided]
+        told += [f"Trial {t.index}: last attempt disturbed as well: {t.void}"] if t.void else []
         told += [f"Trial {t.index}: {flag}" for flag in t.state_flags]
     unknown = dict.fromkeys(note for t in made for note in t.state_notes)
-    return (*told, *(f"Not known: {note}" for note in unknown))
+    return (*told, *(f"Unknown: {note}" for note in unknown))
 
 
 def device(made: Sequence[Trial]) -> Table:
-    """Readings before → after each trial; rows that no trial could read are left out."""
+    """Readings before → after each trial; rows without readings are omitted."""
     readings = [(_readings(t.before), _readings(t.after)) for t in made]
     names = [
         name for name in _readings(DeviceState("")) if any(a[name] or b[name] for a, b in readings)
     ]
     rows = tuple((name, *(_change(a[name], b[name]) for a, b in readings)) for name in names)
     heads = ("Reading", *(f"Trial {t.index}" for t in made))
-    return Table("The device before → after each trial", heads, rows)
+    return Table("Device state before → after each trial", heads, rows)
 
 
 def _readings(state: DeviceState) -> dict[str, str]:
@@ -125,7 +125,7 @@ def _readings(state: DeviceState) -> dict[str, str]:
         "hottest °C": _known(state.hottest_c),
         "load (1 min)": _known(state.load_1m, 2),
         "tasks waiting for a CPU %": _known(state.cpu_pressure_percent),
-        "memory free MB": _known((state.memory_available_bytes or 0) / 1e6 or None, 0),
+        "free memory MB": _known((state.memory_available_bytes or 0) / 1e6 or None, 0),
         "battery %": _known(state.battery_percent, 0),
     }
 
@@ -141,31 +141,31 @@ def _change(before: str, after: str) -> str:
 
 
 def parity_outputs(parity: Parity) -> Table:
-    """Raw outputs against the reference's."""
+    """Raw outputs compared with the reference."""
     rows = tuple(
         (o.name, tiny(o.max_abs), tiny(o.max_rel), f"{o.cosine:.6f}", tiny(o.scale))
         for o in parity.outputs
     )
     heads = ("Output", "Max abs", "Max rel", "Cosine", "Scale")
-    return Table(f"Raw outputs on {parity.images} images against the reference", heads, rows)
+    return Table(f"Raw outputs compared with the reference on {parity.images} images", heads, rows)
 
 
 def parity_boxes(parity: Parity) -> Pairs:
-    """What became of the reference's detections."""
+    """How many of the reference's detections are matched."""
     share = f"{parity.matched_boxes:,} of {parity.reference_boxes:,}"
-    rows = [("matched", share), ("without a partner in the reference", f"{parity.extra_boxes:,}")]
+    rows = [("matched", share), ("extra detections", f"{parity.extra_boxes:,}")]
     rows += (
         [("lowest IoU of a match", f"{parity.min_iou:.4f}")] if parity.min_iou is not None else []
     )
     if parity.max_score_difference is not None:
-        rows.append(("largest difference of a score", tiny(parity.max_score_difference)))
+        rows.append(("largest score difference", tiny(parity.max_score_difference)))
     if parity.metric_ratio is not None:
-        rows.append(("metric over the reference's", f"{parity.metric_ratio:.4f}"))
+        rows.append(("metric relative to the reference", f"{parity.metric_ratio:.4f}"))
     return tuple(rows)
 
 
 def provenance(result: CellResult, info: RunInfo) -> Pairs:
-    """What made this number; empty values are left out."""
+    """Provenance of the result; empty values are omitted."""
     image, artifact = result.image, result.artifact
     trial = result.trials[0] if result.trials else None
     known = trial.before if trial else DeviceState("")

@@ -1,4 +1,4 @@
-"""What the page says in words: who is fastest, who is smallest and still right.
+"""The headline in words: fastest cells, smallest accurate files.
 
 Two cells whose 95 % intervals overlap are never ranked; they are called statistically tied.
 """
@@ -20,7 +20,7 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True)
 class Fastest:
-    """The lowest median among valid cells of one device and model, and who overlaps it."""
+    """The lowest median among valid cells of one device and model, and cells that overlap it."""
 
     best: Entry | None
     tied: tuple[Entry, ...] = ()
@@ -28,7 +28,7 @@ class Fastest:
 
 @dataclass(frozen=True)
 class Smallest:
-    """The smallest files whose accuracy is within `drop` of the reference's."""
+    """The smallest files whose accuracy is within `drop` of the reference."""
 
     reference: Entry | None
     drop: float
@@ -51,7 +51,7 @@ def fastest(entries: Sequence[Entry], state: str = "valid") -> Fastest:
 
 
 def metric(entries: Sequence[Entry]) -> Value | None:
-    """What the headline calls accuracy; None: no cell was scored."""
+    """The metric that the headline uses; None: no cell was scored."""
     present = {
         key for e in entries if e.result and e.result.scores for key in e.result.scores.values
     }
@@ -60,7 +60,7 @@ def metric(entries: Sequence[Entry]) -> Value | None:
 
 
 def reference(entries: Sequence[Entry], model: str) -> Entry | None:
-    """The fp32 PyTorch cell of a model that others are compared with, scored if there is one."""
+    """The fp32 PyTorch cell of a model that others are compared with, preferably a scored one."""
     found = [
         e
         for e in entries
@@ -71,7 +71,7 @@ def reference(entries: Sequence[Entry], model: str) -> Entry | None:
 
 
 def smallest(entries: Sequence[Entry], every: Sequence[Entry], info: RunInfo) -> Smallest:
-    """Among `entries` of one model; the reference may have run on another device of `every`."""
+    """Among `entries` of one model; the reference may be of another device in `every`."""
     value, base = metric(every), reference(every, entries[0].cell.model)
     if value is None:
         return Smallest(None, 0.0)
@@ -96,9 +96,7 @@ def headline(
     cell = entries[0].cell
     place = f"On {cell.device}" + (f", {cell.model}" if len(axes.models) > 1 else "")
     if all(e.emulated for e in entries):
-        return (
-            f"{place}: emulated: not representative of hardware, so its times are not compared.",
-        )
+        return (f"{place}: emulated, not representative of hardware; times are not compared.",)
     told = [_speed(place, entries, axes), _suspect_ahead(entries, axes)]
     told.append(_size(smallest(entries, every, info), axes, metric(every)))
     return tuple(sentence for sentence in told if sentence)
@@ -120,25 +118,25 @@ def _speed(place: str, entries: Sequence[Entry], axes: Axes) -> str:
 def _no_valid(place: str, entries: Sequence[Entry], axes: Axes) -> str:
     quick = fastest(entries, "suspect")
     if quick.best is None:
-        return f"{place}: no cell has a number; every entry below says why."
+        return f"{place}: no results; see the reasons below."
     rivals = f", statistically tied with {_listed([_timed(e, axes) for e in quick.tied])}"
     return (
         f"{place}: no cell is valid; the fastest suspect one is {_timed(quick.best, axes)}"
-        f"{rivals if quick.tied else ''}. Read its flags before you use it."
+        f"{rivals if quick.tied else ''}. See its flags."
     )
 
 
 def _suspect_ahead(entries: Sequence[Entry], axes: Axes) -> str:
-    """A suspect cell with a lower median would be missed by a reader of the first sentence."""
+    """A suspect cell with a lower median than the fastest valid one."""
     best, doubtful = fastest(entries).best, fastest(entries, "suspect").best
     if best is None or doubtful is None or _median(doubtful) >= _median(best):
         return ""
-    return f"{_timed(doubtful, axes)} was lower, but is suspect."
+    return f"{_timed(doubtful, axes)} is lower, but suspect."
 
 
 def _size(small: Smallest, axes: Axes, value: Value | None) -> str:
     if small.reference is None or value is None:
-        return "The smallest accurate file is not known: the fp32 reference was not scored."
+        return "The smallest accurate file is unknown: the fp32 reference was not scored."
     base = f"{axes.label(small.reference.cell)}, {_score(small.reference, value)}"
     if not small.best:
         return f"No file is within {small.drop:g} {value.title} of the reference ({base})."

@@ -1,4 +1,4 @@
-"""A cell's memory by phase, its energy, and the threads that it asked for and had."""
+"""A cell's memory by phase, its energy, and its threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.report.plots import listed
 
 @dataclass(frozen=True)
 class CostPart:
-    """One piece of a bar: percents of the whole bar, and its style's number."""
+    """One piece of a bar: percent of the whole bar, and its style's number."""
 
     name: str
     text: str
@@ -26,7 +26,7 @@ class CostPart:
 
 @dataclass(frozen=True)
 class MemorySplit:
-    """What each phase added, medians over the trials; `notes` say how it was read."""
+    """What each phase added, medians over the trials; `notes` say how it was measured."""
 
     total: str
     parts: tuple[CostPart, ...]
@@ -34,7 +34,7 @@ class MemorySplit:
 
 
 def memory(trials: Sequence[Trial]) -> MemorySplit | None:
-    """None where no trial knows its phases."""
+    """None if no trial recorded its phases."""
     known = [t.memory for t in trials if t.memory]
     if not known:
         return None
@@ -63,23 +63,23 @@ def _added(m: PhaseMemory) -> tuple[int, int, int, int]:
 
 
 def _signed(size_bytes: float) -> str:
-    return megabytes(int(size_bytes)) if size_bytes else "nothing"
+    return megabytes(int(size_bytes)) if size_bytes else "none"
 
 
 def _memory_notes(known: Sequence[PhaseMemory], trials: int) -> tuple[str, ...]:
     hows = {m.how for m in known}
-    notes = ["Resident memory of the process; what it holds before is Python, numpy and images."]
+    notes = ["Resident memory of the process; before the runtime: Python, numpy and images."]
     if "end" in hows:
-        notes.append("Read at the end of each phase: this system keeps no peak of a phase.")
+        notes.append("Measured at the end of each phase: this system has no peak per phase.")
     else:
-        notes.append("Each phase by its peak.")
+        notes.append("Peak of each phase.")
     if len(known) < trials:
-        notes.append(f"Known of {len(known)} of {trials} trials.")
+        notes.append(f"Known for {len(known)} of {trials} trials.")
     return tuple(notes)
 
 
 def energy(trials: Sequence[Trial]) -> Pairs:
-    """Energy of one inference with its source; empty for runs that say nothing of it."""
+    """Energy of one inference with its source; empty if not recorded."""
     known = [t.energy for t in trials if t.energy]
     if not known:
         return ()
@@ -87,9 +87,9 @@ def energy(trials: Sequence[Trial]) -> Pairs:
     tiers = tuple(dict.fromkeys(e.tier for e in known if e.tier))
     notes = tuple(dict.fromkeys(e.note for e in known if e.note))
     rows = [
-        ("one inference", _spread(joules, "mJ") or "not known"),
-        ("trust", "; ".join(tiers) or "no source"),
-        ("power meanwhile", _spread([e.mean_w for e in known if e.mean_w is not None], "W")),
+        ("per inference", _spread(joules, "mJ") or "unknown"),
+        ("source", "; ".join(tiers) or "none"),
+        ("mean power", _spread([e.mean_w for e in known if e.mean_w is not None], "W")),
         ("idle power", _idle([e.idle_w for e in known], bool(joules))),
         *(("note", note) for note in notes),
     ]
@@ -100,7 +100,7 @@ def _idle(values: Sequence[float | None], measured: bool) -> str:
     there = [v for v in values if v is not None]
     if there:
         return f"{_spread(there, 'W')}, subtracted"
-    return "not known, not subtracted" if measured else ""
+    return "unknown, not subtracted" if measured else ""
 
 
 def _spread(values: Sequence[float], unit: str) -> str:
@@ -111,21 +111,21 @@ def _spread(values: Sequence[float], unit: str) -> str:
 
 
 def threads(asked: int, trials: Sequence[Trial]) -> Pairs:
-    """Threads asked for and seen to work; empty for runs that do not say."""
+    """Threads requested and busy; empty if not recorded."""
     busy = [t.busy_threads for t in trials if t.busy_threads is not None]
     if not busy and not any(t.affinity for t in trials):
         return ()
     seen = ", ".join(map(str, busy)) if len(set(busy)) > 1 else "".join(map(str, busy[:1]))
-    mark = " – not what was asked for" if busy and set(busy) != {asked} else ""
+    mark = " – differs from the request" if busy and set(busy) != {asked} else ""
     cpus = dict.fromkeys(", ".join(map(str, t.affinity)) for t in trials if t.affinity)
     shares = next((t.thread_percent for t in trials if t.thread_percent), ())
     rows = (
-        ("asked for", str(asked)),
-        ("busy in the timed loop", f"{seen}{mark}" if busy else "not known"),
+        ("requested", str(asked)),
+        ("busy in the timed loop", f"{seen}{mark}" if busy else "unknown"),
         ("CPU time by thread", ", ".join(f"{p:.0f} %" for p in shares)),
-        ("of the process in all", listed(sorted({str(t.os_threads) for t in trials}))),
-        ("CPUs it could use", "; ".join(cpus)),
-        ("sampler beside it", _sampler(trials)),
+        ("total of the process", listed(sorted({str(t.os_threads) for t in trials}))),
+        ("allowed CPUs", "; ".join(cpus)),
+        ("sampler", _sampler(trials)),
     )
     return tuple((name, text) for name, text in rows if text)
 

@@ -1,4 +1,4 @@
-"""What the pages are made from: a run's records, one entry a cell, and the raw samples."""
+"""The data of the pages: a run's records, one entry per cell, and the raw samples."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ class Entry:
 
     @property
     def summary(self) -> Summary | None:
-        """The numbers, only where they may be shown: never those of an invalid or failed cell."""
+        """The statistics, if valid: never those of an invalid or failed cell."""
         if self.result is None or self.state not in ("valid", "suspect"):
             return None
         return self.result.summary
 
     def score(self, key: str) -> float | None:
-        """One accuracy value, under the same rule as `summary`."""
+        """One accuracy value, by the same rule as `summary`."""
         if self.result is None or self.result.scores is None:
             return None
         return self.result.scores.values.get(key) if self.summary else None
 
     @property
     def size_bytes(self) -> int | None:
-        """Size of the converted file, known also where the measurement failed."""
+        """Size of the converted file, known even if the measurement failed."""
         if self.result is None or self.result.artifact is None:
             return None
         return self.result.artifact.size_bytes
@@ -82,7 +82,7 @@ class Axes:
     batches: tuple[int, ...]
 
     def label(self, cell: Cell) -> str:
-        """`onnx fp32`, with model, threads and batch only where the run has several."""
+        """`onnx fp32`, with model, threads and batch only if the run has several."""
         words = [cell.model] if len(self.models) > 1 else []
         words += [cell.format, cell.precision]
         words += [f"t{cell.threads}"] if len(self.threads) > 1 else []
@@ -120,7 +120,7 @@ def axes(cells: Sequence[Cell]) -> Axes:
 
 
 def entries(run: RunData) -> tuple[Entry, ...]:
-    """Every planned, skipped and finished cell once; of several results the last counts."""
+    """Every planned, skipped and finished cell once, with its last result."""
     results = {r.cell.id: r for r in run.results}
     made: dict[str, Entry] = {}
     for cell in run.plan.cells:
@@ -143,7 +143,7 @@ def _skipped(skipped: Skipped) -> Entry:
 
 def _entry(cell: Cell, result: CellResult | None, finished: bool) -> Entry:
     if result is None:
-        why = "the run ended before this cell" if finished else "not measured yet"
+        why = "the run stopped before this cell" if finished else "not measured yet"
         return Entry(cell, "missing", (why,))
     state, reasons = _judge(result)
     return Entry(
@@ -156,16 +156,16 @@ def _judge(result: CellResult) -> tuple[State, Iterable[str]]:
     other = tuple(r for r in result.reasons if failure is None or r != failure.reason)
     why = (*((f"{failure.step}: {failure.reason}",) if failure else ()), *other)
     if result.verdict == "invalid":
-        return "invalid", why or ("no reason was recorded",)
+        return "invalid", why or ("no reason recorded",)
     if result.status != "ok":
         state: State = "skipped" if result.status == "skipped" else "failed"
-        return state, why or ("no reason was recorded",)
+        return state, why or ("no reason recorded",)
     if result.summary is None:
-        return "failed", why or ("nothing was measured",)
+        return "failed", why or ("not measured",)
     flags = (*result.reasons, *result.summary.flags)
     if result.verdict == "valid":
         return "valid", flags
-    return "suspect", flags or ("no verdict was recorded",)
+    return "suspect", flags or ("no verdict recorded",)
 
 
 def load_trial(folder: Path, trial: Trial) -> TrialSamples:
@@ -175,7 +175,7 @@ def load_trial(folder: Path, trial: Trial) -> TrialSamples:
         return replace(made, began_s=made.began_s + trial.boot_offset_s)
     except (BenchError, KeyError, ValueError):
         empty = np.empty(0)
-        why = f"{trial.folder}/samples.npz cannot be read: it is damaged, or not there"
+        why = f"{trial.folder}/samples.npz is missing or damaged"
         return TrialSamples(trial.index, empty, empty, missing=why)
 
 

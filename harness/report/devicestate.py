@@ -1,4 +1,4 @@
-"""A device over a whole run: its readings one trial after the other, or what it was around them."""
+"""A device over a whole run: its readings during the trials, or before and after them."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def _read(seen: Sequence[Seen], restarts: int) -> Chart | None:
         for series in SERIES
         if any(one.states.known(series.key) for one in seen)
     )
-    notes = [f"Readings of {len(seen)} trials; nothing was read between them."]
+    notes = [f"Readings during {len(seen)} trials; none between them."]
     if restarts:
-        notes.append("The device restarted during the run: the gap there is made up.")
+        notes.append("The device restarted during the run; the length of that gap is arbitrary.")
     return _drawn(rows, "minutes since the first reading", tuple(notes)) if rows else None
 
 
@@ -129,7 +129,7 @@ _AROUND: Final[tuple[tuple[str, str, float, Callable[[DeviceState], float | None
 
 
 def _around(entries: Sequence[Entry]) -> Chart | None:
-    """Before and after each trial, where nobody looked meanwhile."""
+    """State before and after each trial, for runs without readings during them."""
     trials = [t for e in entries if e.result for t in e.result.trials]
     moments = sorted(_moments(trials), key=lambda one: one[0])
     rows = tuple(
@@ -139,7 +139,7 @@ def _around(entries: Sequence[Entry]) -> Chart | None:
     )
     if not rows:
         return None
-    notes = (f"Before and after {len(trials)} trials; nothing was read during them.",)
+    notes = (f"Readings before and after {len(trials)} trials; none during them.",)
     return _drawn(rows, "minutes since the first trial", notes)
 
 

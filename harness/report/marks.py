@@ -1,4 +1,4 @@
-"""Which entries are best, and how a state looks: always a word and a sign, never a colour alone."""
+"""Best entries, and badges for states: always a word and a sign, never only a colour."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Marks:
     tied: frozenset[str]
 
     def mark(self, cell_id: str) -> str:
-        """`best`, `tied` (can't be told from the best) or nothing."""
+        """`best`, `tied` (statistically tied with the best) or nothing."""
         if cell_id in self.tied or (cell_id in self.fastest and self.tied):
             return "tied"
         return "best" if cell_id in self.fastest else ""

@@ -1,4 +1,4 @@
-"""The rows of the matrix: one format and precision each, a box for every device."""
+"""The rows of the matrix: one format and precision each, with a box per device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RowKey = tuple[str, str, str, int, int]
 
 @dataclass(frozen=True)
 class Box:
-    """One device's entry in a row; without `value` its reasons fill the hole."""
+    """One device's entry in a row; without `value` it shows the reasons."""
 
     device: str
     href: str
@@ -42,7 +42,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Figure:
-    """A value beside the timings: accuracy or size."""
+    """A value next to the timings: accuracy or size."""
 
     title: str
     text: str
@@ -71,7 +71,7 @@ def row_names(axes: Axes) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Columns:
-    """What all rows share: devices in the order of their columns, scales, and who is best."""
+    """What all rows share: devices in column order, scales, and the best entries."""
 
     devices: tuple[str, ...]
     scales: dict[str, Heat | None]
@@ -89,7 +89,7 @@ def columns(report: Report) -> tuple[str, ...]:
 
 
 def numbered(report: Report) -> dict[str, int]:
-    """Every reason's number, in the order of the entries, where columns are too many for text."""
+    """Every reason's number, in the order of the entries, if columns are too narrow for text."""
     if len(report.axes.devices) <= _ROOMY:
         return {}
     reasons = (shorten(reason, 300) for e in report.entries for reason in _shown(e))
@@ -190,7 +190,7 @@ def _best_figures(entries: Sequence[Entry]) -> dict[str, float]:
 
 
 def _distinct(name: str, best: float | None, values: list[float]) -> dict[str, float]:
-    """A best value that more than half share is nobody's mark."""
+    """A best value that more than half share is not marked."""
     if best is None or 2 * values.count(best) > max(2, len(values)):
         return {}
     return {name: best}

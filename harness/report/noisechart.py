@@ -1,4 +1,4 @@
-"""A device's noise floor, drawn: one cell against itself, and what a change must exceed."""
+"""A device's noise floor: one cell against itself, and what a change must exceed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NoiseShown:
 
 
 def shown(noise: Noise, emulated: bool) -> NoiseShown:
-    """Percents are shown of every device; milliseconds never of an emulated one."""
+    """Percentages are shown for every device; milliseconds never for an emulated one."""
     return NoiseShown(_facts(noise, emulated), chart(noise), noise.flags, noise.advice)
 
 
@@ -31,19 +31,19 @@ def _facts(noise: Noise, emulated: bool) -> Pairs:
     ratio = noise.sides.ratio
     sides = f"{_change(ratio.value)} [{_change(ratio.low)}, {_change(ratio.high)}]"
     rows = [
-        ("checked", f"{noise.taken_at}, {noise.profile}, {noise.trials} trials a side"),
+        ("checked", f"{noise.taken_at}, {noise.profile}, {noise.trials} trials per side"),
         ("with", noise.cell_id),
         ("median", "" if emulated else timing_bounds(noise.p50_ms)),
-        ("A against A", f"{sides}: {noise.sides.outcome}"),
-        ("trials vary by", f"{figures(noise.between_percent)} % (standard deviation)"),
-        ("samples vary by", f"{figures(noise.within_percent)} % within a trial"),
-        *((f"floor, {name}", f"{figures(v)} %") for name, v in noise.floor_percent.items()),
+        ("A/A", f"{sides}: {noise.sides.outcome}"),
+        ("coefficient of variation, trials", f"{figures(noise.between_percent)} %"),
+        ("coefficient of variation, samples", f"{figures(noise.within_percent)} %"),
+        *((f"noise floor, {name}", f"{figures(v)} %") for name, v in noise.floor_percent.items()),
         *(
-            (f"smallest change found, {name}", f"{figures(v)} %")
+            (f"smallest detectable change, {name}", f"{figures(v)} %")
             for name, v in noise.detectable_percent.items()
         ),
         ("quick agrees with full", _agrees(noise)),
-        ("CPU time taken by others", _percent(noise.steal_percent)),
+        ("steal time", _percent(noise.steal_percent)),
         ("tasks waiting for a CPU", _percent(noise.pressure_percent)),
     ]
     return tuple((name, text) for name, text in rows if text)
@@ -69,12 +69,12 @@ def chart(noise: Noise) -> Chart | None:
     ratio = noise.sides.ratio
     if not all(math.isfinite(v) for v in (ratio.value, ratio.low, ratio.high)):
         return None
-    names = [f"floor, {name}" for name in noise.floor_percent]
+    names = [f"noise floor, {name}" for name in noise.floor_percent]
     floors = list(noise.floor_percent.values())
     bars: dict[str, object] = {
         "type": "bar",
         "orientation": "h",
-        "name": "differences that are noise",
+        "name": "within the noise floor",
         "y": names,
         "base": [-v for v in floors],
         "x": [2 * v for v in floors],
@@ -90,21 +90,23 @@ def chart(noise: Noise) -> Chart | None:
     point: dict[str, object] = {
         "type": "scatter",
         "mode": "markers",
-        "name": "A against A",
-        "y": ["A against A"],
+        "name": "A/A",
+        "y": ["A/A"],
         "x": [value],
         "error_x": {"type": "data", "symmetric": False, "array": [high - value],
                     "arrayminus": [value - low], "color": colour(2), "width": 6},
         "marker": {"size": 11, "color": colour(2)},
-        "hovertemplate": f"{value:+.2f} % [{low:+.2f}, {high:+.2f}]<extra>A against A</extra>",
+        "hovertemplate": f"{value:+.2f} % [{low:+.2f}, {high:+.2f}]<extra>A/A</extra>",
     }  # fmt: skip
     layout = {
-        "xaxis": {"title": {"text": "difference of two measurements of one cell, %"},
+        "xaxis": {"title": {"text": "difference between two measurements of one cell, %"},
                   "zeroline": True, "zerolinewidth": 2},
         "yaxis": {"type": "category", "title": {"text": ""}},
         "height": 130 + 55 * (len(names) + 1),
         "margin": {"l": 110, "r": 16, "t": 12, "b": 72},
     }  # fmt: skip
-    label = "Difference of one cell from itself with its interval, and the floor of each profile."
-    notes = ("Two measurements of one cell differ by less than the floor 19 times in 20.",)
+    label = (
+        "Difference of one cell from itself with its interval, and the noise floor of each profile."
+    )
+    notes = ("95 % of repeated measurements differ by less than the noise floor.",)
     return Chart("noise", label, {"data": [bars, point], "layout": layout}, notes, "rows")

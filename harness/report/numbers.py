@@ -1,4 +1,4 @@
-"""Numbers as text: one unit, three significant figures, never without what they count."""
+"""Formats numbers: one unit, three significant figures, never without their sample size."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def seconds(value: float) -> str:
 
 
 def tiny(value: float) -> str:
-    """Differences over many magnitudes: `1.2e-06`, `0.0123`, `3.4`."""
+    """Differences of any magnitude: `1.2e-06`, `0.0123`, `3.4`."""
     if not math.isfinite(value):
         return "not finite"
     return f"{value:.1e}" if value and abs(value) < 1e-3 else figures(value)
 
 
 def shorten(text: str, limit: int = 140) -> str:
-    """The first line of `text`, cut at a word; the whole of it is on the cell's page."""
+    """The first line of `text`, cut at a word; the cell's page has the full text."""
     line = next((part.strip() for part in text.splitlines() if part.strip()), "")
     if len(line) <= limit:
         return line
@@ -74,7 +74,7 @@ def shorten(text: str, limit: int = 140) -> str:
 
 
 def percentile(value_ms: float | None, n: int, needs: int) -> str:
-    """The percentile, or how many samples it would need."""
+    """The percentile, or the number of samples it would need."""
     if n < needs:
         return f"needs {needs:,} samples (n={n:,})"
     return f"{figures(value_ms)} ms" if value_ms is not None else "not computed"

@@ -1,4 +1,4 @@
-"""What a page module gives: page dataclasses for a template, and what they are made from."""
+"""The interface of page modules: page dataclasses for a template, and their data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Figure = dict[str, object]
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure with the words that stand for it; `notes` say what the drawing leaves out."""
+    """A figure with its text alternative; `notes` say what the figure omits."""
 
     id: str
     label: str
@@ -42,7 +42,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Page:
-    """One file of the report; `files` are written beside it, by path relative to the report."""
+    """One file of the report; `files` are written as well, by path relative to the report."""
 
     path: str
     title: str
@@ -50,7 +50,7 @@ class Page:
     content: object
     charts: tuple[Chart, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
-    #: where making it met a bug: a text for an issue
+    #: text of a bug report, if making it failed
     bug: str = ""
 
     @property
@@ -60,10 +60,10 @@ class Page:
 
 
 def made(path: str, title: str, doing: str, make: Callable[[], Page]) -> Page:
-    """`make`'s page, or one that says what it met: whatever that is, it costs no other page."""
+    """`make`'s page, or one that reports an exception, so that no other page is affected."""
     try:
         return make()
-    except Exception as error:  # nothing of the report is written here
+    except Exception as error:  # any bug of a page; nothing is written here
         found = bug_report(error, doing)
         return Page(path, title, "bug.html", found.line, bug=found.text)
 
@@ -72,7 +72,7 @@ T = TypeVar("T")
 
 
 class PerCell(Mapping[str, T], Generic[T]):
-    """What each cell's files say, read when a page asks: what is in one costs no other cell."""
+    """Contents of each cell's files, read on demand; an error in one affects no other cell."""
 
     def __init__(self, entries: Iterable[Entry], read: Callable[[CellResult], T]) -> None:
         self._results = {e.cell.id: e.result for e in entries if e.result}
@@ -90,7 +90,7 @@ class PerCell(Mapping[str, T], Generic[T]):
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a page may ask for."""
+    """Everything that a page may use."""
 
     run: RunData
     pictures: PictureSource | None = None
@@ -105,7 +105,7 @@ class Report:
 
     @cached_property
     def axes(self) -> Axes:
-        """What differs between the run's cells."""
+        """What varies among the run's cells."""
         return axes([e.cell for e in self.entries])
 
     def of_model(self, model: str) -> tuple[Entry, ...]:
@@ -114,7 +114,7 @@ class Report:
 
     @cached_property
     def groups(self) -> dict[tuple[str, str], list[Entry]]:
-        """Entries by device and model: only they may be ranked against each other."""
+        """Entries by device and model: only these may be ranked against each other."""
         groups: dict[tuple[str, str], list[Entry]] = {}
         for entry in self.entries:
             groups.setdefault((entry.cell.device, entry.cell.model), []).append(entry)
@@ -156,7 +156,7 @@ class Maker:
 
 
 def file_name(cell_id: str) -> str:
-    """A cell's id as a file name that needs no quoting and cannot leave its folder."""
+    """A cell's id as a safe file name."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", cell_id).lstrip(".")
     if plain == cell_id:
         return plain

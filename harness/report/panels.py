@@ -1,4 +1,4 @@
-"""Draws what a cell saw: truth, reference and the cell's own detections, and the card cut out."""
+"""Draws example detections: ground truth, reference, the cell's own, and the cropped card."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Panel:
-    """One drawing: its file relative to the report, and the words that stand for it."""
+    """One image: its file relative to the report, and its text alternative."""
 
     title: str
     path: str
@@ -46,7 +46,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class PanelRow:
-    """One picture of the dataset."""
+    """One image of the dataset."""
 
     image_id: int
     why: str
@@ -59,12 +59,12 @@ class Drawn:
 
     rows: tuple[PanelRow, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
-    #: why there are none
+    #: reason, if there are none
     missing: str = ""
 
 
 def draw(source: PictureSource, cell: Cell, reference: Cell | None) -> Drawn:
-    """Panels for about four pictures; nothing where the cell left no predictions."""
+    """Panels for about four images; empty without predictions."""
     mine = read_predictions(source.predictions(cell))
     other = read_predictions(source.predictions(reference)) if reference else {}
     own = reference is not None and reference.id == cell.id
@@ -96,7 +96,9 @@ def _row(
 
     outlines = source.truth(image_id)
     panels = [
-        panel("Truth", "truth", counted(len(outlines), "object"), outlined(picture, outlines))
+        panel(
+            "Ground truth", "truth", counted(len(outlines), "object"), outlined(picture, outlines)
+        )
     ]
     if other is not None:
         panels.append(panel("Reference", "reference", _words(other), detected(picture, other)))
@@ -108,7 +110,7 @@ def _row(
 def _crop(
     picture: Picture, found: Detections, panel: Callable[[str, str, str, Picture], Panel]
 ) -> list[Panel]:
-    """The surest detection's card, its perspective undone; nothing where it has no corners."""
+    """The most confident detection's card, rectified; empty if it has no corners."""
     height, width = picture.shape[:2]
     if not found.masks or int(found.masks[0].sum()) != height * width:
         return []
@@ -118,7 +120,7 @@ def _crop(
         return []
     short, long = sorted(mean_sides(quad))
     size = (_CROP_WIDTH, max(1, round(_CROP_WIDTH * short / long)))
-    words = f"the card of score {found.scores[0]:.2f}, its perspective undone"
+    words = f"card with score {found.scores[0]:.2f}, rectified"
     return [panel("Crop", "crop", words, crop_card(picture, quad, size))]
 
 
@@ -130,9 +132,9 @@ def _words(found: Detections) -> str:
 
 
 def _why(far: float, place: int) -> str:
-    """How a picture came to be shown, and its difference from the reference."""
+    """Why the image is shown, and its difference from the reference."""
     if far <= SAME:
-        return "as the reference"
+        return "same as the reference"
     kind = "differs most" if place < MOST_DIFFERENT else "differs"
     return f"{kind} from the reference ({far:.2f})"
 
@@ -143,7 +145,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def outlined(picture: Picture, outlines: Sequence[Polygon]) -> Picture:
-    """The picture, narrowed to the panel's width, with the truth's outlines."""
+    """The image at the panel's width, with the ground truth's outlines."""
     image, scale = narrowed(picture)
     pen = ImageDraw.Draw(image)
     for number, outline in enumerate(outlines):
@@ -153,7 +155,7 @@ def outlined(picture: Picture, outlines: Sequence[Polygon]) -> Picture:
 
 
 def detected(picture: Picture, found: Detections) -> Picture:
-    """The picture with tinted masks, boxes and scores, best first."""
+    """The image with tinted masks, boxes and scores, best first."""
     image, scale = narrowed(picture)
     image = _tinted(image, found, picture.shape[:2])
     pen, font = ImageDraw.Draw(image), _font()
@@ -173,7 +175,7 @@ def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 
 
 def _tinted(image: Image.Image, found: Detections, size: tuple[int, int]) -> Image.Image:
-    """Masks of a picture of `size` (height, width) over its narrowed image."""
+    """Masks of an image of `size` (height, width) over its narrowed image."""
     mixed = np.array(image)
     rows = np.arange(image.height) * size[0] // image.height
     columns = np.arange(image.width) * size[1] // image.width
@@ -187,7 +189,7 @@ def _tinted(image: Image.Image, found: Detections, size: tuple[int, int]) -> Ima
 
 
 def narrowed(picture: Picture) -> tuple[Image.Image, float]:
-    """The picture at most a panel wide, and the scale that took it there."""
+    """The image at most a panel wide, and the scale that took it there."""
     image = Image.fromarray(picture)
     scale = min(1.0, _WIDTH / image.width)
     size = (round(image.width * scale), max(1, round(image.height * scale)))

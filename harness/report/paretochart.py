@@ -15,13 +15,13 @@ _SMALLEST_PX, _LARGEST_PX = 9, 20
 
 
 def frontier(entries: Sequence[Entry], value: Value) -> list[Entry]:
-    """Valid cells, fastest first, that no other surely beats: see `_beats`."""
+    """Pareto-optimal valid cells, fastest first: see `_beats`."""
     valid = sorted((e for e in entries if e.state == "valid"), key=median_ms)
     return [entry for entry in valid if not any(_beats(other, entry, value) for other in valid)]
 
 
 def _beats(other: Entry, entry: Entry, value: Value) -> bool:
-    """Surely faster, its whole interval below, and as accurate to the digits that are shown."""
+    """Faster, its whole interval below, and as accurate to the digits shown."""
     assert other.summary is not None
     assert entry.summary is not None
     if other.summary.p50.high >= entry.summary.p50.low:
@@ -33,7 +33,7 @@ def _beats(other: Entry, entry: Entry, value: Value) -> bool:
 def pareto_chart(
     drawn: Sequence[Entry], front: Sequence[Entry], axes: Axes, value: Value, name: str
 ) -> Chart:
-    """Points with intervals, the line of valid cells that none beats, and a legend."""
+    """Points with intervals, the line of Pareto-optimal cells, and a legend."""
     sizes = [e.size_bytes or 0 for e in drawn]
     traces: list[object] = [_frontier_line(front, value)] if len(front) > 1 else []
     traces += [_point(e, axes, value, max(sizes)) for e in drawn] + list(_legend(drawn, axes))
@@ -71,7 +71,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _y_range(drawn: Sequence[Entry], value: Value) -> list[float]:
-    """At least 20 of the last digit high, so that differences without a meaning look like none."""
+    """At least 20 units of the last digit, so that meaningless differences look small."""
     values = [accuracy(e, value) for e in drawn]
     low, high = min(values), max(values)
     least = 20 * 10**-value.digits
@@ -84,11 +84,11 @@ def _notes(drawn: Sequence[Entry]) -> tuple[str, ...]:
     notes = ["Bars are 95 % intervals of the median; cells whose bars overlap are not ranked."]
     if sizes:
         notes.append(
-            f"The area of a mark grows with the file: {megabytes(min(sizes))} to "
+            f"The area of a mark is proportional to the file size: {megabytes(min(sizes))} to "
             f"{megabytes(max(sizes))}."
         )
     if any(e.state == "suspect" for e in drawn):
-        notes.append("A hollow mark is suspect: never on the line, and it beats none.")
+        notes.append("Hollow marks are suspect: never Pareto-optimal.")
     return tuple(notes)
 
 

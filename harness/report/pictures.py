@@ -1,4 +1,4 @@
-"""Which pictures a cell's page shows, and where they come from; `panels` draws them."""
+"""Which images a cell's page shows, and where they come from; `panels` draws them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.tasks.detections import Detections, unpack
 from harness.untrusted.files import is_inside
 from harness.untrusted.results import read_predictions as read_arrays
 
-#: pictures on a cell's page, and the score that a detection needs to be drawn
+#: images on a cell's page, and the score that a detection needs to be drawn
 SHOWN: Final = 4
 THRESHOLD: Final = 0.25
 #: how many of them are those most different from the reference, and what still counts as the same
@@ -34,10 +34,10 @@ Polygon = NDArray[np.float64]
 
 
 class PictureSource(Protocol):
-    """A dataset's pictures with their truth, and where each cell's predictions lie."""
+    """A dataset's images with their truth, and where each cell's predictions lie."""
 
     def image_ids(self) -> Sequence[int]:
-        """Every picture of the dataset, in its order."""
+        """Every image of the dataset, in its order."""
         ...
 
     def image(self, image_id: int) -> NDArray[np.uint8]:
@@ -91,7 +91,7 @@ class CocoPictures:
         return tuple(self._files)
 
     def image(self, image_id: int) -> NDArray[np.uint8]:
-        """Raises BenchError for a picture that is gone or damaged."""
+        """Raises BenchError for an image that is gone or damaged."""
         one = self._files[image_id]
         path, _ = self._folder.find(one.file_name)
         if not self._folder.own.has(path):
@@ -143,7 +143,7 @@ def _sure(found: Detections) -> Detections:
 def choose(
     ids: Sequence[int], mine: dict[int, Detections], reference: dict[int, Detections]
 ) -> tuple[tuple[int, float], ...]:
-    """Up to SHOWN pictures with their difference: half the most different, the rest evenly."""
+    """Up to SHOWN images with their difference: half the most different, the rest evenly."""
     there = [i for i in ids if i in mine]
     far = {i: difference(mine[i], reference[i]) for i in there if i in reference}
     worst = [i for i in sorted(far, key=lambda i: -far[i]) if far[i] > SAME][:MOST_DIFFERENT]

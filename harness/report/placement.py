@@ -1,4 +1,4 @@
-"""Execution placement and the time of each layer, as the runtime tells of a pass of its own."""
+"""Execution placement and the time of each layer, as reported by the runtime when profiling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN: Final = 30
 
 @dataclass(frozen=True)
 class PlacementRow:
-    """All that one provider or delegate ran; percents for the bars, None where unknown."""
+    """What one provider or delegate ran; percentages for the bars, None if unknown."""
 
     where: str
     nodes: str
@@ -30,7 +30,7 @@ class PlacementRow:
 
 @dataclass(frozen=True)
 class PlacementShown:
-    """The proof of what ran where."""
+    """Execution placement as shown."""
 
     asked: str
     alert: str
@@ -40,7 +40,7 @@ class PlacementShown:
 
 @dataclass(frozen=True)
 class LayerLine:
-    """One layer; empty text where the runtime gives no times."""
+    """One layer; empty if the runtime reports no times."""
 
     rank: int
     name: str
@@ -53,7 +53,7 @@ class LayerLine:
 
 @dataclass(frozen=True)
 class LayersShown:
-    """The layers that took most; `missing` says why there are none."""
+    """The slowest layers; `missing` says why there are none."""
 
     lines: tuple[LayerLine, ...]
     caption: str
@@ -62,7 +62,7 @@ class LayersShown:
 
 
 def placement(known: Placement | None, timed: bool) -> PlacementShown | None:
-    """None for runs that do not say; `timed`: whether milliseconds may be shown."""
+    """None if not recorded; `timed`: whether milliseconds may be shown."""
     if known is None:
         return None
     places = tuple(
@@ -76,14 +76,14 @@ def placement(known: Placement | None, timed: bool) -> PlacementShown | None:
     )
     total = ""
     if timed and known.total_ms:
-        total = f", {figures(known.total_ms)} ms a run in all layers"
-    source = f"As {known.tool} says, from a pass of {known.runs:,} runs of its own{total}."
+        total = f", {figures(known.total_ms)} ms per run in all layers"
+    source = f"Reported by {known.tool}, in a separate pass of {known.runs:,} runs{total}."
     return PlacementShown(known.asked, _alert(known), places, source)
 
 
 def _alert(known: Placement) -> str:
     if known.refused:
-        return f"{known.asked} took nothing at all."
+        return f"{known.asked} ran no nodes."
     if known.unasked:
         return f"Fell back to another provider: {', '.join(known.unasked)}."
     return ""
@@ -94,7 +94,7 @@ def _percent(share: float) -> float:
 
 
 def layers(run: Path, cell: Cell, timed: bool) -> LayersShown | None:
-    """The SHOWN layers with most time; `timed`: whether milliseconds may be shown."""
+    """The SHOWN slowest layers; `timed`: whether milliseconds may be shown."""
     folder = run / "cells" / cell.id
     path = next(iter(sorted(folder.rglob(FILE))), None)
     if path is None:
@@ -102,7 +102,7 @@ def layers(run: Path, cell: Cell, timed: bool) -> LayersShown | None:
     try:
         found = _read(path, run)
     except (StepFailed, Malformed):
-        why = f"{path.relative_to(folder)} cannot be read: it is damaged"
+        why = f"{path.relative_to(folder)} is unreadable: it is damaged"
         return LayersShown((), "", False, why)
     return _shown(found, timed) if found else None
 
@@ -120,11 +120,11 @@ def _shown(found: Sequence[Layer], timed: bool) -> LayersShown:
     total = sum(layer.ms or 0.0 for layer in found)
     ordered = sorted(found, key=lambda layer: -(layer.ms or 0.0))[:SHOWN]
     lines = tuple(_line(n, layer, total, timed) for n, layer in enumerate(ordered, 1))
-    some = f"The {len(lines)} of {len(found):,} layers that took most" if total else "Layers"
+    some = f"The {len(lines)} slowest of {len(found):,} layers" if total else "Layers"
     if len(lines) == len(found):
         some = f"All {len(found):,} layers"
-    where = "; they are no headline" if timed and total else ""
-    return LayersShown(lines, f"{some}, from a pass of its own{where}", timed and total > 0)
+    where = "; times are not comparable with the headline" if timed and total else ""
+    return LayersShown(lines, f"{some}, from a separate pass{where}", timed and total > 0)
 
 
 def _line(rank: int, layer: Layer, total: float, timed: bool) -> LayerLine:

@@ -1,6 +1,6 @@
 """Colours and signs shared by the charts; every colour is a name in the style sheet.
 
-The palette is Okabe and Ito's, told apart also by readers who are colour-blind, in light and dark.
+The palette is Okabe and Ito's, distinguishable for colour-blind readers, in light and dark.
 """
 
 from __future__ import annotations

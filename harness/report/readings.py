@@ -1,6 +1,6 @@
-"""What a device's sensors said during a trial, from `state.jsonl` beside its samples.
+"""A device's sensor readings during a trial, from `state.jsonl` next to its samples.
 
-One line is one `records.Reading`; a line that is none, and a value that is no number, are left out.
+One line is one `records.Reading`; malformed lines and values are ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PLAUSIBLE_C: Final = (-40.0, 150.0)
 
 @dataclass(frozen=True)
 class Series:
-    """What is drawn: key, title of its axis, digits of a hover text, least span of the axis."""
+    """A drawn quantity: key, axis title, digits of the hover text, least span of the axis."""
 
     key: str
     title: str
@@ -50,12 +50,12 @@ class States:
     values: Mapping[str, Values]
 
     def known(self, key: str) -> bool:
-        """Whether any reading has it."""
+        """Whether any reading has this quantity."""
         return key in self.values and bool(np.isfinite(self.values[key]).any())
 
 
 def read_states(folder: Path, cpus: Sequence[int] = (), run: Path | None = None) -> States | None:
-    """The readings in a trial's folder of `run`; None where there are none.
+    """The readings in a trial's folder of `run`; None if there are none.
 
     Clocks are the mean of `cpus`, those that the trial could use; of all when none are named.
     """
@@ -129,7 +129,7 @@ def _busy(line: dict[str, Any], cpus: Sequence[int]) -> float | None:
 
 
 def _power(line: dict[str, Any], cpus: Sequence[int]) -> float | None:
-    """The largest rail: it feeds the others, whose sum would count them twice."""
+    """The largest rail, which feeds the others: a sum would count power twice."""
     return max(_numbers(line.get("power_w")).values(), default=None)
 
 

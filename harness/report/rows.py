@@ -1,4 +1,4 @@
-"""Plots over one another with one horizontal axis: zooming or hiding in one does it in all."""
+"""Stacked plots with a shared horizontal axis, zoom and legend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EDGE_PX: Final = 110
 
 @dataclass(frozen=True)
 class PlotRow:
-    """One plot: the title of its axis, how much higher than the lowest it is, its traces."""
+    """One plot: axis title, relative height, traces."""
 
     title: str
     traces: tuple[dict[str, object], ...]

@@ -1,4 +1,4 @@
-"""The device's readings during a cell's trials, as plots under its samples."""
+"""The device's readings during a cell's trials, as plots below its samples."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TimedStates:
 def placed(
     trials: Sequence[TrialSamples], states: Sequence[States | None]
 ) -> tuple[TimedStates, ...]:
-    """Readings beside their samples: the clocks agree unless the device slept since it booted."""
+    """Readings aligned with their samples; the clocks agree unless the device has slept."""
     pairs = zip(trials, states, strict=False)
     return tuple(_placed(trial, known) for trial, known in pairs if known)
 
@@ -47,7 +47,7 @@ def _placed(trial: TrialSamples, states: States) -> TimedStates:
 
 
 def rows(made: Sequence[TimedStates]) -> tuple[PlotRow, ...]:
-    """A plot for each quantity that some trial knows."""
+    """A plot for each quantity with readings."""
     found = []
     for series in (one for one in SERIES if one.key in _DRAWN):
         known = [one for one in made if one.states.known(series.key)]
@@ -58,16 +58,16 @@ def rows(made: Sequence[TimedStates]) -> tuple[PlotRow, ...]:
 
 
 def notes(made: Sequence[TimedStates]) -> tuple[str, ...]:
-    """What the drawing cannot say."""
+    """Notes on what the plot does not show."""
     apart = [str(one.index) for one in made if not one.aligned]
     if not apart:
         return ()
     which = f"trial{'s' if len(apart) > 1 else ''} {listed(apart)}"
-    return (f"Readings of {which} share no clock with the samples: they begin at 0 here.",)
+    return (f"Readings of {which} share no clock with the samples: they start at 0 here.",)
 
 
 def chart(trials: Sequence[TrialSamples], states: Sequence[States | None]) -> Chart | None:
-    """Readings alone, for a cell whose samples may not be drawn as a number."""
+    """Readings only, for a cell whose samples are not shown."""
     made = placed(trials, states)
     under = rows(made)
     if not under:
@@ -78,7 +78,7 @@ def chart(trials: Sequence[TrialSamples], states: Sequence[States | None]) -> Ch
     ]
     label = f"{listed([row.title for row in under])} during {len(made)} trials."
     figure = stacked(shown, X_TITLE)
-    return Chart("state", label, figure, notes(made), "rows", "The device during the trials")
+    return Chart("state", label, figure, notes(made), "rows", "Device state during the trials")
 
 
 def _trace(one: TimedStates, series: Series) -> dict[str, object]:

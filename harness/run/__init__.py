@@ -1,1 +1,1 @@
-"""The order of the steps, one device's share of a run, and what is written."""
+"""Runs a plan: the order of the steps, the work per device, and the results written."""

@@ -1,4 +1,4 @@
-"""Work beside the main thread, at most so many at once, that never keeps the process alive."""
+"""Background threads with bounded concurrency that never keep the process alive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """Runs what is submitted, in order, on daemon threads: an interrupted run does not wait."""
+    """Runs submitted work in order on daemon threads, so that an interrupted run does not wait."""
 
     def __init__(self, name: str, workers: int) -> None:
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -20,7 +20,7 @@ class Background:
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
 
     def submit(self, work: Callable[[], T], after: Sequence[Future[Any]] = ()) -> Future[T]:
-        """`work`'s result or exception; it waits its turn when all of `after` ended, however."""
+        """The future of `work`, which is queued once all of `after` have ended."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -40,7 +40,7 @@ class Background:
 
 
 class _Countdown:
-    """Calls `then` when it has come down to nothing: at once, where that is where it starts."""
+    """Calls `then` when it reaches zero; immediately if it starts there."""
 
     def __init__(self, count: int, then: Callable[[], None]) -> None:
         self._left, self._then, self._lock = count, then, threading.Lock()

@@ -1,4 +1,4 @@
-"""A cell's way from the plan to its stored result: every step, in order, in one function."""
+"""A cell from the plan to its stored result: every step, in order, in one function."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ T = TypeVar("T")
 def cell_steps(cell: CellRun) -> Iterator[None]:
     """Every step of one cell, from the plan to its stored result; a failure is a result, too.
 
-    Artifacts that this machine converts are made before, for all cells (`prepare`). It pauses
+    Artifacts that this machine converts are made in advance (`prepare`). It pauses
     before each trial, since the trials of a device's cells interleave.
     """
     do = cell.do
@@ -64,22 +64,22 @@ def cell_steps(cell: CellRun) -> Iterator[None]:
 
 
 class Device(Protocol):
-    """What a cell needs of the device worker that runs it."""
+    """What a cell needs from its device worker."""
 
     @property
     def target(self) -> Target: ...
 
     def attempt(self, cell: Cell, step: Callable[[], T]) -> T:
-        """`step`'s result; once more when the device was lost and came back."""
+        """`step`'s result; retried once if the device was lost and came back."""
         ...
 
     def holds(self, held: tuple[str, ...]) -> None:
-        """Record the measures that were in force during a trial."""
+        """Record the measures that were applied during a trial."""
         ...
 
 
 class CellRun:
-    """One cell on its device: the steps, and what they have made so far."""
+    """One cell on its device: the steps and their results so far."""
 
     def __init__(
         self, cell: CellJob, job: DeviceJob, device: Device, recorder: Recorder, once: Once
@@ -99,7 +99,7 @@ class CellRun:
         self.over = False
 
     def do(self, step: Step, work: Callable[[], T]) -> T:
-        """One step: announced, timed, and tried once more after the device was lost."""
+        """Run one step: announced, timed, and retried once if the device was lost."""
         self._at = step
         recorder, began = self._recorder, time.monotonic()
         if step != "measure":
@@ -133,9 +133,9 @@ class CellRun:
         self._keep({"convert.log": self._loaded.path.with_name("log.txt")})
 
     def check_parity(self) -> None:
-        """Outputs against the reference's; raises StepFailed where they differ.
+        """Compare outputs with the reference; raises StepFailed if they differ.
 
-        The later checks' passes over images are made with its own, in one process.
+        The passes of later checks run in the same process.
         """
         self._once.get_or_create(("passes", self._loaded.key), self._run_passes)
         self._parity = self._once.get_or_create(
@@ -148,7 +148,7 @@ class CellRun:
             raise StepFailed(
                 "parity check failed: outputs differ from the fp32 reference: "
                 + "; ".join(self._parity.reasons),
-                "Compare the outputs in the cell's parity table; a wrong model is not timed.",
+                "Compare the outputs in the cell's parity table.",
             )
 
     def _run_passes(self) -> None:
@@ -169,7 +169,7 @@ class CellRun:
         self._keep({"layers.json": layers})
 
     def check_accuracy(self) -> None:
-        """Accuracy, where it is asked for; raises StepFailed where too much of it is lost."""
+        """Score accuracy, if configured; raises StepFailed if it dropped too much."""
         reference = self._inputs.reference_scores
         if reference is None:
             return
@@ -186,7 +186,7 @@ class CellRun:
         self._parity = replace(self._parity, metric_ratio=ratio, reference_metrics=known)
 
     def measure(self, index: int) -> None:
-        """One trial; what is known so far is a provisional result."""
+        """Measure one trial, then write a provisional result."""
         target, cell = self._device.target, self.cell
         context = TrialContext(
             target,
@@ -204,7 +204,7 @@ class CellRun:
             self._recorder.provisional(readable(self.summarise()))
 
     def summarise(self) -> CellResult:
-        """Statistics and verdict over the trials that are there."""
+        """Statistics and verdict over the trials so far."""
         folder, profile = self._recorder.folder, self.job.profile
         done = summarise_cell(folder, self.cell, self._trials, self._placement, profile)
         return replace(
@@ -216,7 +216,7 @@ class CellRun:
         )
 
     def failed(self, error: Exception) -> CellResult:
-        """The result of a cell whose step did not work; what cannot run at all is skipped."""
+        """The result of a cell whose step failed; a cell that cannot run is skipped."""
         failure = failure_of(error, self._at, self.cell, self._recorder)
         skipped = isinstance(error, CannotRun)
         return replace(
@@ -228,7 +228,7 @@ class CellRun:
         )
 
     def store(self, result: CellResult) -> None:
-        """The last step: one line that is on the disk."""
+        """The last step: append the result, synced to disk."""
         self.over = True
         try:
             self._recorder.result(readable(result))
@@ -280,14 +280,14 @@ def load_from(
 
 
 def failure_of(error: Exception, step: Step, cell: Cell, recorder: Recorder) -> Failure:
-    """What a result says of an exception; an unexpected one leaves its traceback in the folder."""
+    """The failure for an exception; an unexpected one leaves its traceback in the folder."""
     if isinstance(error, BenchError):
         return Failure(step, error.message, error.hint)
     if isinstance(error, OSError):
         raise_if_full(error)
     report = bug_report(error, f"{step} of {cell.id}")
     path = recorder.bug(cell, report.text)
-    return Failure(step, report.line, f"Report it with the text in {path}.", "bug")
+    return Failure(step, report.line, f"Report it with the contents of {path}.", "bug")
 
 
 def failed_result(

@@ -1,6 +1,6 @@
-"""What is checked of a converted model where it will run: parity, placement, accuracy.
+"""Checks of a converted model on its device: parity, placement, accuracy.
 
-Each is a function of its inputs; the passes over images come from the cache where they are there.
+Each is a function of its inputs; passes over images are cached.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .job import ModelInputs, RunRules
 
 
 def parity_images(pack: Path, rules: RunRules) -> int:
-    """How many images of the pack go through both models."""
+    """How many images of the pack the parity check uses."""
     return min(rules.parity_images, len(open_pack(pack)))
 
 
 def run_ahead(
     cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: RunRules, limits: JobLimits
 ) -> None:
-    """All passes that the checks below look for, in one process where the cache lacks several."""
+    """Run all passes that the checks below need in one process, if several are not cached."""
     few, full = str(cache / inputs.few_pack), str(cache / inputs.full_pack)
     passes = [Pass("outputs", few, parity_images(cache / inputs.few_pack, rules))]
     if rules.profile_runs:
@@ -41,7 +41,7 @@ def run_ahead(
 def check_parity(
     cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: RunRules, limits: JobLimits
 ) -> Parity:
-    """Outputs against the fp32 reference on real images; raises what running the model raises."""
+    """Compare outputs with the fp32 reference on real images; raises like running the model."""
     pack = cache / inputs.few_pack
     count = parity_images(pack, rules)
     task = tasks.REGISTRY[inputs.spec.task]
@@ -58,7 +58,7 @@ def check_parity(
 def profile_layers(
     cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, rules: RunRules, limits: JobLimits
 ) -> Path:
-    """`layers.json` of a pass that asks the runtime what ran where, on one CPU."""
+    """`layers.json` of a profiling pass on one CPU."""
     alone = replace(limits, cpus=limits.cpus[-1:])
     pack = cache / inputs.few_pack
     return infer(cache, "profile", loaded, pack, rules.profile_runs, alone)[0]
@@ -73,18 +73,18 @@ def predict(cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, limits: Jo
 def predict_and_score(
     cache: Path, loaded: LoadedArtifact, inputs: ModelInputs, limits: JobLimits
 ) -> tuple[Path, Scores]:
-    """The predictions, and what they are worth."""
+    """The predictions and their scores."""
     predictions = predict(cache, loaded, inputs, limits)
     annotations = Path(inputs.annotations)
     return predictions, score(inputs.spec, predictions, annotations, inputs.dataset)
 
 
 def check_accuracy(loaded: LoadedArtifact, scores: Scores, reference: Scores) -> float | None:
-    """Its metric over the reference's; raises StepFailed when it lost more than it may."""
+    """The ratio of its metric to the reference's; raises StepFailed beyond the limit."""
     ratio, reasons = parity.check_metrics(loaded.precision, scores.values, reference.values)
     if reasons:
         raise StepFailed(
             f"accuracy: {'; '.join(reasons)}",
-            "Try a higher precision or calibrated int8; an inaccurate model is not timed.",
+            "Try a higher precision or calibrated int8.",
         )
     return ratio

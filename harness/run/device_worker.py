@@ -1,6 +1,6 @@
-"""One device's share of a run: its cells are checked there, then measured, trials interleaved.
+"""Runs a device's cells: checks them there, then measures them with interleaved trials.
 
-A lost device is tried once more when it is back; three losses in a row exclude it. A failure of a
+A step is retried once when a lost device is back; three losses in a row exclude it. A failure of a
 cell is a result, and the others go on.
 """
 
@@ -28,13 +28,13 @@ MOST_LOSSES = 3
 
 
 class Stopped(BaseException):
-    """The run is being ended; nothing is written of what was in hand."""
+    """The run is stopping; unfinished work is not written."""
 
 
 def run_device(job: DeviceJob, recorder: Recorder) -> None:
-    """Check and measure every cell of the job: each has a result when this returns.
+    """Check and measure every cell of the job; each has a result on return.
 
-    Raises RunEnds when nothing can be written any more, Stopped when the run is being ended.
+    Raises RunEnds if nothing more can be written, Stopped if the run is stopping.
     """
     spec = job.device
 
@@ -56,14 +56,14 @@ def run_device(job: DeviceJob, recorder: Recorder) -> None:
 
 
 def _fail_all(job: DeviceJob, recorder: Recorder, error: Exception) -> None:
-    """Every cell that has no result yet fails for what happened to the device as a whole."""
+    """Fail every cell without a result, for an error of the device as a whole."""
     if isinstance(error, BenchError):
         failure = Failure("deploy", error.message, error.hint)
     else:
         report = bug_report(error, f"device {job.device.name}")
         path = recorder.logs / f"bug-{job.device.name}.txt"
         path.write_text(report.text, encoding="utf-8")
-        failure = Failure("deploy", report.line, f"Report it with the text in {path}.", "bug")
+        failure = Failure("deploy", report.line, f"Report it with the contents of {path}.", "bug")
     for cell in job.cells:
         if cell.cell.id not in recorder.finished:
             at, emulated = cell.started_at, job.device.emulated
@@ -83,7 +83,7 @@ class DeviceWorker:
         self._steps = {cell: cell_steps(run) for cell, run in self._runs.items()}
 
     def run(self) -> None:
-        """Check every cell, then give each of them one trial a round."""
+        """Check every cell, then measure one trial of each per round."""
         self._recorder.device(readable(record(self.target)))
         for steps in self._steps.values():
             next(steps, None)
@@ -106,7 +106,7 @@ class DeviceWorker:
                 )
 
     def attempt(self, cell: Cell, step: Callable[[], T]) -> T:
-        """See `cell.Device`; a device that was lost too often is not asked again."""
+        """See `cell.Device`; an excluded device is not used again."""
         if self._losses >= MOST_LOSSES:
             raise self._excluded()
         try:
@@ -153,10 +153,10 @@ class DeviceWorker:
     def _excluded(self) -> StepFailed:
         name = self.target.spec.name
         reason = (
-            f"{name} was excluded: it was lost {MOST_LOSSES} times in a row; the last time: "
-            f"{self._last_loss}"
+            f"{name} was excluded: lost {MOST_LOSSES} times in a row; last error: {self._last_loss}"
         )
         self._recorder.device(record(self.target, set_aside=reason))
         return StepFailed(
-            reason, f"Find the cause with `bench devices check {name}`, then go on with --resume."
+            reason,
+            f"Find the cause with `bench devices check {name}`, then continue with --resume.",
         )

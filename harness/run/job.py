@@ -1,6 +1,6 @@
-"""A device's share of a run, as a record: plain and serialisable, so that it can travel to a queue.
+"""A device's part of a run as a plain, serialisable record, so that it can be queued.
 
-Paths of things in the cache are relative to it, so that another machine finds them in its own.
+Cache paths are relative, so that they are valid on another machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RunRules:
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """What the cells of one model need beside their artifacts."""
+    """What the cells of one model need besides their artifacts."""
 
     spec: ModelSpec
     #: the model's folder on this machine, for formats that need its source
@@ -52,7 +52,7 @@ class ModelInputs:
 
 @dataclass(frozen=True)
 class CellJob:
-    """One cell, and what this machine has made for it."""
+    """One cell, and what this machine prepared for it."""
 
     cell: Cell
     started_at: str
@@ -62,7 +62,7 @@ class CellJob:
 
 @dataclass(frozen=True)
 class DeviceJob:
-    """Everything that measuring a run's cells on one device takes."""
+    """Everything needed to measure a run's cells on one device."""
 
     run_id: str
     profile: str

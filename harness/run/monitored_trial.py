@@ -1,7 +1,8 @@
-"""One trial on a device that is watched: gates before it, a sampler beside it, a verdict after it.
+"""A monitored trial: preconditions before it, a sampler during it, a verdict after it.
 
-A trial whose device throttled, or may have been another's meanwhile, is void and measured again, at
-most twice; if it is void then, too, the cell is invalid. The timed process knows nothing of this.
+A trial whose device throttled, or whose lease may have been lost, is discarded and repeated, at
+most twice; if the last one is discarded, too, the cell is invalid. The timed process is not
+involved.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LONG_S = 10.0
 
 @dataclass(frozen=True)
 class Monitoring:
-    """How a trial is monitored. `quiet_s`: the longest wait for background load to end; 0: none."""
+    """How a trial is monitored. `quiet_s`: the longest wait for background load to end."""
 
     target: Target
     #: the run's folder
@@ -41,7 +42,7 @@ class Monitoring:
 
 
 def quiet_s(rules: MeasureOptions) -> float:
-    """How long other load is waited for: a profile of long trials has the time to."""
+    """How long to wait for background load to end: only profiles with long trials do."""
     return preconditions.QUIET_WAIT_S if rules.min_s >= LONG_S else 0.0
 
 
@@ -55,9 +56,9 @@ class _Done:
 def monitored(
     monitoring: Monitoring, measure: Callable[[], Trial]
 ) -> tuple[Trial, tuple[str, ...]]:
-    """The trial with what its device says of it, and the measures that held the device.
+    """The trial with the verdicts on its device's state, and the measures applied.
 
-    Raises StepFailed for a device that is not fit (battery, storage), and what `measure` raises.
+    Raises StepFailed for an unfit device (battery, storage), and what `measure` raises.
     """
 
     def again(attempt: int) -> _Done:
@@ -74,9 +75,9 @@ def monitored(
 
 
 def _set_apart(run: Path, void: Trial, attempt: int) -> None:
-    """A void trial's samples are kept beside those that count: `trial-0-void-1`."""
+    """Keep the samples of a discarded trial: `trial-0-discarded-1`."""
     folder = run / void.folder
-    aside = folder.with_name(f"{folder.name}-void-{attempt}")
+    aside = folder.with_name(f"{folder.name}-discarded-{attempt}")
     shutil.rmtree(aside, ignore_errors=True)  # of an interrupted run
     folder.rename(aside)
 

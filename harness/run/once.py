@@ -1,4 +1,4 @@
-"""Every distinct thing is made once, also when making it fails."""
+"""Creates every distinct thing once, even if creating it fails."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Made = TypeVar("Made")
 
 
 class Once:
-    """Remembers what was made under a key, or why it could not be made.
+    """Caches the result or the error under a key.
 
-    One at a time for a key. A lost device is not remembered: another try may help.
+    One at a time for a key. DeviceLost is not cached: a retry may help.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Once:
         self._lock = threading.Lock()
 
     def get_or_create(self, key: tuple[Any, ...], create: Callable[[], Made]) -> Made:
-        """`create`'s result, or its BenchError again."""
+        """`create`'s result, or its cached BenchError."""
         with self._lock:
             making = self._making.setdefault(key, threading.RLock())
         with making:

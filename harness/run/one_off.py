@@ -1,4 +1,4 @@
-"""One thing at a time, for the commands beside `run`: convert one model, look after the images."""
+"""Single tasks for commands other than `run`: convert a model, manage images."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def convert_one(
     """Convert into `out`; raises UsageError for an unknown name, StepFailed if converting fails."""
     if model not in inventory.models:
         raise UsageError(
-            f"no model '{model}'{neighbours(model, list(inventory.models))}",
-            "Name a folder of models/.",
+            f"unknown model '{model}'{neighbours(model, list(inventory.models))}",
+            "Name a folder in models/.",
         )
     spec = _format(format, precision)
     chosen = choose_for_models(engine)
@@ -55,25 +55,25 @@ def _format(name: str, precision: str) -> FormatSpec:
         raise UsageError(f"{name}: {PLANNED[name]}", "Choose another format.")
     if name not in REGISTRY:
         raise UsageError(
-            f"no format '{name}'{neighbours(name, list(REGISTRY))}",
+            f"unknown format '{name}'{neighbours(name, list(REGISTRY))}",
             "Name a format that `bench doctor` lists.",
         )
     spec = REGISTRY[name].SPEC
     if precision not in PRECISIONS:
         raise UsageError(
-            f"no precision '{precision}'{neighbours(precision, list(PRECISIONS))}",
+            f"unknown precision '{precision}'{neighbours(precision, list(PRECISIONS))}",
             f"Choose one of {', '.join(PRECISIONS)}.",
         )
     if precision not in spec.precisions:
         raise UsageError(
-            f"{name} has no {precision}: {spec.lacks.get(precision, 'not offered')}",
+            f"{name} does not support {precision}: {spec.lacks.get(precision, 'not implemented')}",
             f"Choose one of {', '.join(spec.precisions)}.",
         )
     return spec
 
 
 def logs() -> Path:
-    """Where the logs of commands go that have no run folder."""
+    """The logs of commands without a run folder."""
     folder = cache_root() / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def image_names() -> tuple[str, ...]:
 
 
 def list_images(engine: str) -> list[tuple[str, str, str, str]]:
-    """Name, engine, reference and size of each image; `not built` where it is not."""
+    """Name, engine, reference and size of each image; or `not built`."""
     chosen = choose(engine)
     try:
         states = images.states(chosen, image_names())
@@ -112,9 +112,9 @@ def build_images(
     on_begin: Callable[[str, Path], None],
     on_line: Callable[[str], None],
 ) -> tuple[list[Image], list[StepFailed]]:
-    """Build `names`, or all: those that are built, and why others are not.
+    """Build `names`, or all: the images, and the failures.
 
-    `on_begin` is told the name and the log of each that is not unchanged, `on_line` each line.
+    `on_begin` gets the name and the log of each changed image, `on_line` each line of the log.
     """
     chosen = choose(engine)
     begun: set[str] = set()
@@ -143,10 +143,10 @@ def make_base(say: Callable[[str], None]) -> str:
 
 
 def make_bundle(name: str, arch: str, again: bool, say: Callable[[str], None]) -> bundle.Bundle:
-    """The runtime of the image `name` as one file for `arch`; `again` rebuilds it."""
+    """The bundle of the image `name` for `arch`; `again` rebuilds it."""
     if arch not in bundle.ARCHITECTURES:
         raise UsageError(
-            f"--arch {arch}: no such architecture",
+            f"--arch {arch}: unknown architecture",
             f"Choose one of {', '.join(bundle.ARCHITECTURES)}.",
         )
     log = logs() / f"bundle-{name}-{arch}.log"
@@ -154,7 +154,7 @@ def make_bundle(name: str, arch: str, again: bool, say: Callable[[str], None]) -
 
 
 def old_images(engine: str) -> list[Built]:
-    """Images and environments that no build would make now."""
+    """Images and environments that no build would create now."""
     chosen = choose(engine)
     try:
         return list(images.old(chosen, image_names()))
@@ -163,7 +163,7 @@ def old_images(engine: str) -> list[Built]:
 
 
 def built_images(engine: str) -> tuple[str, list[Built]]:
-    """The engine's name, and every image of ours that it has."""
+    """The engine's name, and every bench image that it has."""
     chosen = choose(engine)
     try:
         return chosen.name, list(chosen.built())
@@ -181,7 +181,7 @@ def remove_image(engine: str, built: Built) -> None:
 
 
 def sweep(engine: str) -> int:
-    """Delete what builds have left; about how many bytes that gave back."""
+    """Delete the remains of builds; the approximate number of bytes freed."""
     chosen = choose(engine)
     try:
         return chosen.sweep()

@@ -1,6 +1,6 @@
-"""A run from its plan to its results: the order of a run is here, that of a cell in `cell`.
+"""A run from its plan to its results: the order of the run; `cell` has the order of a cell.
 
-Whatever ends the run, what was measured stays in its folder.
+However the run ends, its results so far stay in its folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SMOKE_IMAGES, SMOKE_RUNS = 4, 1
 
 @dataclass(frozen=True)
 class RunRequest:
-    """All that a run needs, read and checked."""
+    """Everything that a run needs, read and checked."""
 
     scenario: Scenario
     plan: Plan
@@ -57,14 +57,14 @@ def new_run_id(scenario: str) -> str:
 
 
 def new_folder(runs: Path, scenario: str) -> Path:
-    """For a run that begins now; another one of the same second has another name."""
+    """Of a run that starts now; another one in the same second gets another name."""
     name = new_run_id(scenario)
     names = (f"{name}-{number}" if number > 1 else name for number in count(1))
     return next(folder for folder in map(runs.joinpath, names) if not folder.exists())
 
 
 def plan_key(scenario: Scenario, plan: Plan) -> str:
-    """What a resumed run must have in common with the interrupted one."""
+    """Equal for an interrupted run and the run that resumes it."""
     asked = {field.name: getattr(scenario, field.name) for field in fields(scenario)}
     del asked["source"]
     return digest(asked, plan)
@@ -83,11 +83,11 @@ def resumable(runs: Path, key: str) -> Path | None:
 
 
 def execute(request: RunRequest, on_event: OnEvent = ignore) -> Run:
-    """Every cell that has no result yet gets one; then the gates are checked.
+    """Give every cell without a result one; then check the gates.
 
-    What this machine makes comes first, then all remote devices at once, and this machine's own
-    cells last, when nothing else keeps it busy. A cell's steps are in `cell.cell_steps`. Raises
-    Locked where another process writes this run.
+    Preparation on this machine comes first, then all remote devices in parallel, then this
+    machine's own cells, when it is otherwise idle. A cell's steps are in `cell.cell_steps`. Raises
+    Locked if another process writes this run.
     """
     with closing(request.engine), sole_writer(request.folder):
         return _execute(request, on_event)
@@ -105,7 +105,7 @@ def _execute(request: RunRequest, on_event: OnEvent) -> Run:
         info = replace(info, finished_at=now(), broken_gates=broken)
     finally:
         pool.stop()
-        request.engine.close()  # what still runs writes nothing any more
+        request.engine.close()  # jobs that still run write nothing more
         store.write_info(_with_wall_time(info, recorder, time.monotonic() - began))
     return read_run(request.folder)
 
@@ -153,7 +153,7 @@ def _preparation(request: RunRequest, recorder: Recorder, info: RunInfo) -> Prep
 
 
 def _open(request: RunRequest) -> tuple[RunFolder, RunInfo, set[str]]:
-    """The run's folder, made now or of an interrupted run; ids of cells that have a result."""
+    """The run's folder, new or of an interrupted run, and the ids of cells with a result."""
     if (request.folder / "run.json").is_file():
         _check_files(request.folder)
         run = read_run(request.folder)
@@ -192,7 +192,7 @@ def _check_files(folder: Path) -> None:
 
 
 def _with_wall_time(info: RunInfo, recorder: Recorder, elapsed_s: float) -> RunInfo:
-    """Where the time went, added to that of an interrupted run's earlier part."""
+    """Wall time per step, including that of the interrupted run."""
     spent = dict(recorder.wall_s)
     spent["other"] = max(0.0, elapsed_s - sum(spent.values()))
     before = info.wall_s

@@ -1,7 +1,7 @@
-"""What this machine makes for a run: images, artifacts, packs of images, the reference's outputs.
+"""Prepares a run on this machine: images, artifacts, packs of images, reference outputs.
 
-Images are built while conversions run. Every distinct thing is made once, also when making it
-fails. Cells of this machine are checked ahead, so that their own checks find all in the cache.
+Images are built while conversions run. Every distinct thing is created once, even if that
+fails. Cells of this machine are checked in advance, which fills the cache for their own checks.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ArtifactKey = tuple[str, str, Precision]
 
 
 class Preparation:
-    """Starts to make everything at once; `device_job` waits for what one device needs."""
+    """Starts all preparation in the background; `device_job` waits for what one device needs."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Preparation:
         self._lock, self._ended, self._started = threading.Lock(), 0, 0
 
     def start(self, cells: Sequence[Cell], devices: Mapping[str, DeviceSpec]) -> None:
-        """Begin: images first, each conversion when its image is there, then what checks need."""
+        """Start: images first, each conversion once its image is built, then what checks need."""
         if not cells:
             return
         builds, jobs = Background("build", AT_ONCE), Background("job", JOBS)
@@ -91,9 +91,9 @@ class Preparation:
             self._start_check(cell, jobs)
 
     def device_job(self, device: DeviceSpec, cells: Sequence[Cell]) -> DeviceJob | None:
-        """The device's share, when all of it is made; a cell that cannot be made has its result.
+        """The device's job, once prepared; cells whose preparation failed get their result.
 
-        None when no cell is left.
+        None if no cell is left.
         """
         made = [job for cell in cells if (job := self._cell_job(cell, device))]
         if device.transport == "local":
@@ -133,7 +133,7 @@ class Preparation:
         self._checks[key] = jobs.submit(check, [artifact, image, self._inputs[cell.model]])
 
     def _cell_job(self, cell: Cell, device: DeviceSpec) -> CellJob | None:
-        """What was made for the cell; a step that failed becomes its result."""
+        """The cell's prepared inputs; a failed step becomes its result."""
         spec = REGISTRY[cell.format].SPEC
         artifact = self._artifacts.get(_artifact_key(cell))
         steps: list[tuple[Step, Future[Any] | None]] = [
@@ -162,7 +162,7 @@ class Preparation:
             return convert(cache, place, model.spec, source, spec, cell.precision, limits)
 
     def _make_inputs(self, name: str) -> ModelInputs:
-        """Packs of the model's dataset, and what its fp32 reference makes of them."""
+        """Packs of the model's dataset, and its fp32 reference outputs."""
         model, cache = self._models[name], self._recorder.cache
         check_weights(model.spec, model.folder)
         inputs = self._packs(model)
@@ -190,8 +190,8 @@ class Preparation:
         name = self._accuracy.dataset if self._accuracy else next(iter(model.datasets), None)
         if name is None:
             raise StepFailed(
-                f"{model.spec.name} has no dataset, and parity is checked on real images",
-                "Name one under `datasets:` in its model.yaml; 16 images are enough.",
+                f"{model.spec.name} has no dataset; the parity check needs real images",
+                "Add a dataset of at least 16 images to model.yaml.",
             )
         dataset, cache = datasets.read(model.datasets[name]), self._recorder.cache
         packs, count = cache / "packs", len(dataset.images)
@@ -209,7 +209,7 @@ class Preparation:
         )
 
     def _check_ahead(self, cell: Cell) -> None:
-        """Fill the cache with what the cell's own checks on this machine will look for."""
+        """Fill the cache for the cell's own checks on this machine."""
         cache, inputs = self._recorder.cache, self._inputs[cell.model].result()
         artifact = self._artifacts[_artifact_key(cell)].result()
         place = self._images[REGISTRY[cell.format].SPEC.image].result()
@@ -225,7 +225,7 @@ class Preparation:
 
     @contextmanager
     def _limits(self) -> Iterator[JobLimits]:
-        """Of one job, on CPUs of its own: two on the same ones take far more than twice as long."""
+        """Limits of one job, with its own CPUs: sharing CPUs takes more than twice as long."""
         share = self._shares.get()
         try:
             yield JobLimits(share, self._rules.memory_bytes, self._rules.timeout_s)
@@ -263,13 +263,13 @@ class Preparation:
 
 
 def shares(cpus: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
-    """`cpus` in so many parts of about the same size; fewer CPUs than parts are shared."""
+    """`cpus` in `count` parts of similar size; with fewer CPUs than parts, they are shared."""
     parts = [cpus[n::count] for n in range(count)]
     return [part or cpus for part in parts]
 
 
 def _image_names(cells: Sequence[Cell], local: Sequence[Cell]) -> list[str]:
-    """The reference's, then those of converters and of this machine's cells, heaviest first."""
+    """Images of the reference, of converters, and of this machine's cells, heaviest first."""
     reference = REGISTRY[REFERENCE].SPEC.image
     specs = [REGISTRY[cell.format].SPEC for cell in cells]
     here = [spec.converter for spec in specs if spec.converted_on == "host"]

@@ -1,4 +1,4 @@
-"""What a run stores can be read again: a device's own words and numbers are in it."""
+"""Checks that what a run stores can be read again: it contains a device's own text and numbers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 
 def readable(record: T) -> T:
-    """`record`. Raises StepFailed for one that nobody could read again: it would cost the run."""
+    """`record`. Raises StepFailed if it could not be read again, which would break the run."""
     try:
         loads(type(record), dumps(record).encode())
     except ValueError as error:
         raise StepFailed(
             f"what the device reports cannot be stored: {error}",
-            "Look at its readings with `bench devices check NAME --json`.",
+            "Check its readings with `bench devices check NAME --json`.",
         ) from None
     return record

@@ -1,4 +1,4 @@
-"""The one way in which a run's results and events are written and told, from any thread.
+"""Writes and announces a run's results and events, from any thread.
 
 One process writes a run (`store.sole_writer`); its threads append under a lock of the file itself.
 """
@@ -21,7 +21,7 @@ from ..store import RunFolder
 from ..untrusted.files import copy_file
 
 OnEvent = Callable[..., None]
-#: what writing to a pipe or a terminal says that nobody is at any more
+#: errors of writing to a closed pipe or terminal
 GONE = (errno.EPIPE, errno.EIO)
 
 
@@ -31,11 +31,11 @@ def now() -> str:
 
 
 def ignore(event: str, **values: object) -> None:
-    """For runs that nobody watches."""
+    """For runs without an observer."""
 
 
 class Recorder:
-    """A run's folder to write to, who watches, and what this process makes things with."""
+    """A run's folder, its observer, and the resources of this process."""
 
     def __init__(
         self,
@@ -57,22 +57,22 @@ class Recorder:
 
     @property
     def folder(self) -> Path:
-        """The run's."""
+        """The run's folder."""
         return self._run.folder
 
     @property
     def logs(self) -> Path:
-        """Where logs of what belongs to no cell go."""
+        """The folder for logs that belong to no cell."""
         return self.folder / "logs"
 
     @property
     def stopping(self) -> bool:
-        """The run is being ended: nothing is written of what is in hand."""
+        """Whether the run is stopping: unfinished work is not written."""
         return self._stopping.is_set()
 
     @contextmanager
     def stoppable(self, stop: Callable[[], None]) -> Iterator[None]:
-        """While the body runs, `stop` is called when the run is being ended."""
+        """While the body runs, `stop` is called if the run is stopping."""
         self._to_stop.append(stop)
         try:
             yield
@@ -80,7 +80,7 @@ class Recorder:
             self._to_stop.remove(stop)
 
     def stop(self) -> None:
-        """End what still runs on devices."""
+        """Stop all jobs on devices."""
         self._stopping.set()
         for stop in tuple(self._to_stop):
             try:
@@ -89,12 +89,12 @@ class Recorder:
                 self.event("lost", device="", cell="", reason=error.message)
 
     def spent(self, step: Step, seconds: float) -> None:
-        """Count wall time that went into a step."""
+        """Add wall time of a step."""
         with self._lock:
             self.wall_s[step] += seconds
 
     def event(self, name: str, **values: object) -> None:
-        """To the run's events (all but `log`, and without results), and to who watches."""
+        """Write to the run's events (without `log` and results), and notify the observer."""
         if name != "log":
             self._run.event(name, **{k: v for k, v in values.items() if k != "result"})
         try:
@@ -105,17 +105,17 @@ class Recorder:
             if isinstance(error, OSError) and (error.errno or errno.EPIPE) in GONE:
                 self._on_event = ignore  # nobody watches any more
                 return
-            report = bug_report(error, f"telling of {name}")
+            report = bug_report(error, f"the event handler of {name}")
             path = self.logs / "bug-watching.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(report.text, encoding="utf-8")
 
     def device(self, device: RunDevice) -> None:
-        """What is known of a device now."""
+        """Replace the record of a device."""
         self._run.write_device(device)
 
     def skip(self, skipped: Skipped, *, emulated: bool) -> None:
-        """A missing result that was known from the plan."""
+        """Record a cell that the plan skips."""
         at = now()
         self.result(
             CellResult(
@@ -132,18 +132,18 @@ class Recorder:
         )
 
     def result(self, result: CellResult) -> None:
-        """One cell is finished: on the disk when this returns."""
+        """Record the result of a cell, synced to disk on return."""
         self._run.add(result)
         self.finished.add(result.cell.id)
         self.event("cell", cell=result.cell.id, status=result.status, result=result)
 
     def provisional(self, result: CellResult) -> None:
-        """What is known of a cell before its last trial; a finished result takes its place."""
+        """Record a provisional result, later replaced by the final one."""
         self._run.add_provisional(result)
         self.event("provisional", cell=result.cell.id, result=result)
 
     def keep(self, cell: Cell, files: dict[str, Path | None]) -> None:
-        """Copy what the cache has of a cell into its folder, so that the run stands alone."""
+        """Copy the cell's cached files into its folder, so that the run is self-contained."""
         folder = self._run.cell_folder(cell)
         for name, path in files.items():
             if path is not None and not (folder / name).exists():

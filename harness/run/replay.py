@@ -1,6 +1,6 @@
-"""One cell of a finished run once more, from its folder: does the number repeat?
+"""Measures a cell of a finished run again, from its folder: is the result reproducible?
 
-Same artifact (by its sha256), same image, threads and rules; only the trials are new. Nothing is
+Same artifact (by its sha256), image, threads and rules; only the trials are new. Nothing is
 converted, checked or scored again.
 """
 
@@ -42,7 +42,7 @@ OnTrial = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Original:
-    """A measured cell as its run's folder has it."""
+    """A measured cell from a run's folder."""
 
     run: Run
     result: CellResult
@@ -53,23 +53,23 @@ class Original:
 
 @dataclass(frozen=True)
 class Replayed:
-    """The new run, and the old result against the new one."""
+    """The new run, and the comparison of the old result with the new one."""
 
     folder: Path
     pair: Pair
 
 
 def read_original(cell: Path) -> Original:
-    """Read `runs/<run>/cells/<cell>`; raises UsageError or BenchError with what is not there."""
+    """Read `runs/<run>/cells/<cell>`; raises UsageError or BenchError for what is missing."""
     cell = cell.resolve()
     run = read_run(cell.parent.parent)
     result = next((r for r in run.results if r.cell.id == cell.name), None)
     if result is None:
         known = ", ".join(r.cell.id for r in run.results if r.trials) or "none"
-        raise UsageError(f"{cell}: not a cell of {run.info.run_id}", f"Measured: {known}")
+        raise UsageError(f"{cell}: not a cell of {run.info.run_id}", f"Choose one of {known}.")
     if not result.trials or result.artifact is None or result.status != "ok":
         why = "; ".join(result.reasons) or result.status
-        raise BenchError(f"{cell.name} was not measured: {why}", "There is nothing to repeat.")
+        raise BenchError(f"{cell.name} was not measured: {why}", "Choose a measured cell.")
     job = _job(run.folder, result.trials[0])
     assert job.measure
     measuring = config.read_scenario(_own(run.folder / "scenario.yaml")).measuring
@@ -94,9 +94,9 @@ def replay(
     trials: int | None = None,
     on_trial: OnTrial = lambda index, count: None,
 ) -> Replayed:
-    """Measure again on `target` into a new run; `trials`: as many as the original had.
+    """Measure again on `target` into a new run; `trials` defaults to the original number.
 
-    Raises BenchError when model or artifact are gone or changed, StepFailed when a trial fails,
+    Raises BenchError if model or artifact are missing or changed, StepFailed if a trial fails,
     and what `target` raises.
     """
     result, cell = original.result, replace(original.result.cell, device=target.spec.name)
@@ -124,18 +124,20 @@ def replay(
 
 
 def find_artifact(original: Original, cache: Path) -> Path:
-    """The converted model in the cache, unchanged; raises BenchError with how to get it back."""
+    """The unchanged converted model in the cache; raises BenchError that says how to restore it."""
     known = original.artifact
     path = cache / "artifacts" / known.key / Path(known.path).name
     scenario = original.run.folder / "scenario.yaml"
-    again = f"`bench run {scenario} --only {original.result.cell.id}` converts it again"
+    again = f"`bench run {scenario} --only {original.result.cell.id}`"
     if not (_NAME.fullmatch(known.key) and _NAME.fullmatch(path.name) and path.exists()):
-        raise BenchError(f"{path}: the artifact is gone from the cache", again)
+        raise BenchError(
+            f"{path}: artifact no longer in the cache", f"Convert it again with {again}."
+        )
     files.check(path)
     seen = tree_sha256(path)
     if seen != known.sha256:
-        what = f"{path}: sha256 is {seen}, the run measured {known.sha256}"
-        raise BenchError(what, f"Remove {path.parent}; then {again}.")
+        what = f"{path}: sha256 is {seen}, expected {known.sha256}"
+        raise BenchError(what, f"Delete {path.parent}, then convert it again with {again}.")
     return path
 
 
@@ -145,23 +147,24 @@ def _job(run: Path, trial: Trial) -> Job:
         job = text.read_record(Job, path, run)
     except StepFailed as error:
         raise BenchError(
-            f"{path}: {error.message}", "It was changed, or is of another version."
+            f"{path}: {error.message}",
+            "Restore the file, or use the version of bench that wrote it.",
         ) from None
     if job.version != VERSION or job.measure is None:
-        what = f"{path}: a {job.mode} job of version {job.version}; this bench runs {VERSION}"
-        raise BenchError(what, "Replay it with the bench that made it.")
+        what = f"{path}: {job.mode} job of version {job.version}, expected version {VERSION}"
+        raise BenchError(what, "Replay it with the version of bench that wrote it.")
     return job
 
 
 def _model(original: Original, models: dict[str, Model]) -> Model:
     name = original.result.cell.model
     if name not in models:
-        raise UsageError(f"no model '{name}'{neighbours(name, list(models))}")
+        raise UsageError(f"unknown model '{name}'{neighbours(name, list(models))}")
     job = _job(original.run.folder, original.result.trials[0])
     if job.model != models[name].spec:
         raise BenchError(
-            f"{name}: its model.yaml is not that of the run any more",
-            f"The run's is in {original.result.trials[0].folder}/job.json; check out "
+            f"{name}: model.yaml has changed since the run",
+            f"Restore the model of {original.result.trials[0].folder}/job.json, or check out "
             f"{original.run.info.git or 'the commit of the run'}.",
         )
     check_weights(models[name].spec, models[name].folder)
@@ -169,11 +172,11 @@ def _model(original: Original, models: dict[str, Model]) -> Model:
 
 
 def _pack(original: Original, model: Model, cache: Path) -> Path:
-    """The pictures that the run's trials rotated through."""
+    """The images that the run's trials rotated through."""
     name = original.run.info.dataset or next(iter(model.datasets))
     if name not in model.datasets:
         known = neighbours(name, list(model.datasets))
-        raise BenchError(f"{model.spec.name} has no dataset '{name}' any more{known}")
+        raise BenchError(f"{model.spec.name} no longer has the dataset '{name}'{known}")
     dataset = datasets.read(model.datasets[name])
     few = datasets.evenly(len(dataset.images), measure.IMAGES)
     return datasets.pack(dataset, cache / "packs", few)
@@ -198,7 +201,8 @@ def _create(original: Original, cell: Cell, place: Place, folder: Path) -> RunFo
         confinement=place.image.confinement,
         dataset=old.dataset,
         notes=(
-            f"repeats {before.id} of {old.run_id}; parity, accuracy and placement are that run's",
+            f"repeats {before.id} of {old.run_id}; "
+            "parity, accuracy and placement are from that run",
         ),
     )
     scenario = files.read(original.run.folder / "scenario.yaml", text.RECORD_BYTES)
@@ -213,7 +217,7 @@ def _result(
     folder: Path,
     trials: list[Trial],
 ) -> CellResult:
-    """Parity, scores and placement go along only where the same image ran on the same device."""
+    """Copies parity, scores and placement only for the same image and device."""
     old, profile = original.result, original.run.info.profile
     same = old.image is not None and old.image.digest == place.image.digest
     same = same and cell.device == old.cell.device

@@ -1,4 +1,4 @@
-"""Measure one trial of a cell, and make one number of its trials: for runs and for `replay`."""
+"""Measures one trial of a cell, and summarises its trials: for runs and for `replay`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .monitored_trial import Monitoring, monitored, quiet_s
 
 @dataclass(frozen=True)
 class TrialContext:
-    """Where trials run, and under which rules."""
+    """Where trials run, and by which rules."""
 
     target: Target
     #: the run's folder
@@ -34,7 +34,7 @@ class TrialContext:
 
 @dataclass(frozen=True)
 class Summarised:
-    """What the trials of a cell amount to."""
+    """The summary of a cell's trials."""
 
     summary: Summary
     verdict: Verdict
@@ -44,9 +44,9 @@ class Summarised:
 def measure_trial(
     context: TrialContext, cell: Cell, index: int, loaded: LoadedArtifact, pack: Path
 ) -> tuple[Trial, tuple[str, ...]]:
-    """The trial, from the run's folder or measured now, and the measures that held the device.
+    """The trial, stored or measured now, and the measures applied to the device.
 
-    Raises StepFailed for a device that is not fit (battery, storage) and what `run_job` raises.
+    Raises StepFailed for an unfit device (battery, storage) and what `run_job` raises.
     """
     made_of = measure.made_of(loaded, pack, context.rules)
     known = measure.finished_trial(context.run, cell, index, made_of)
@@ -76,7 +76,7 @@ def summarise_cell(
     placement: Placement | None,
     profile: str,
 ) -> Summarised:
-    """Statistics and verdict over the trials, from their samples in the run's folder."""
+    """Statistics and verdict over the trials, from the samples in the run's folder."""
     samples = [read_samples(run, trial) for trial in trials]
     summary = summarise(trials, samples)
     wrong = flags.backwards(samples)

@@ -1,4 +1,4 @@
-"""The remote devices of a run, each in a thread of its own, ended together."""
+"""The remote devices of a run, one thread each, stopped together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .recorder import Recorder
 
 
 class WorkerPool:
-    """Starts a thread for each device; what ends one and is no result is raised by `wait`."""
+    """Starts a thread for each device; `wait` raises what ended one."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -18,14 +18,14 @@ class WorkerPool:
         self._errors: list[BaseException] = []
 
     def start(self, job: DeviceJob) -> None:
-        """Check and measure the job's cells on their device, meanwhile."""
+        """Check and measure the job's cells on their device in the background."""
         name = f"device-{job.device.name}"
         thread = threading.Thread(target=self._run, args=(job,), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def wait(self) -> None:
-        """Until every device is done; raises what ended the run on one of them."""
+        """Wait until every device is done; raises what ended the run on one of them."""
         for thread in self._threads:
             while thread.is_alive():
                 thread.join(0.5)  # so that Ctrl-C is heard
@@ -33,7 +33,7 @@ class WorkerPool:
             raise self._errors[0]
 
     def stop(self) -> None:
-        """End what still runs on devices, restore them, and give back their leases."""
+        """Stop all jobs on devices, restore the devices, and release their leases."""
         self._recorder.stop()
         for thread in self._threads:
             thread.join(30.0)

@@ -1,4 +1,4 @@
-"""Runs where the model runs: `job.json` in, `events.jsonl`, `result.json` and arrays out.
+"""The runner on the device: `job.json` in, `events.jsonl`, `result.json` and arrays out.
 
-Needs Python 3.8, numpy and one runtime, nothing else. `python -m harness.runner JOB_DIR`.
+Needs only Python 3.8, numpy and one runtime. `python -m harness.runner JOB_DIR`.
 """

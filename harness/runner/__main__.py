@@ -1,4 +1,4 @@
-"""Entry point: read the job, do it, write `result.json` last. Exit 0 done, 2 unreadable job."""
+"""Entry point: read the job, run it, write `result.json` last. Exit code 2: unreadable job."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 class Events:
-    """Appends one JSON line an event; never called inside a timed loop."""
+    """Appends one JSON line per event; never called inside a timed loop."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,6 +1,6 @@
-"""The contract between orchestrator and device: what a job asks for and what it answers.
+"""The contract between orchestrator and device: a job's request and result.
 
-Paths are as the job sees them. A file of another version is refused, not guessed at.
+Paths are as seen by the job. A file of another version is rejected.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ TRIALS = {"smoke": 1, "quick": 3, "full": 5, "mlperf": 3}
 
 #: profiles of our own loop whose numbers may be believed
 TRUSTED = ("quick", "full")
-SMOKE_REASON = "profile smoke: it shows that the cell runs; measure it with quick or full"
+SMOKE_REASON = "profile smoke is only a functional test; use quick or full for results"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Job:
-    """One process: `mode` says which fields it reads."""
+    """One process; `mode` determines which fields it reads."""
 
     version: int
     mode: Mode
@@ -101,7 +101,7 @@ class Job:
     pack: str = ""
     #: how many images of the pack are used: the first ones
     images: int = 0
-    #: what mode `passes` does, one after the other
+    #: what mode `passes` runs, one after another
     passes: Tuple[Pass, ...] = ()
     measure: Optional[MeasureOptions] = None
     #: CPUs that the process keeps to, where nothing outside of it pins it

@@ -1,8 +1,8 @@
-"""MLCommons LoadGen drives the engine instead of our loop; needs the wheel `mlcommons-loadgen`.
+"""MLCommons LoadGen drives the engine instead of bench's loop; requires `mlcommons-loadgen`.
 
-LoadGen issues the queries, keeps its own clock and gives its own verdict; around the runtime's
-call (`latency_ns`), and around all that we do for a query (`turn_ns`), we keep ours, so that the
-two can be compared. Its logs stay in the trial's folder.
+LoadGen issues the queries, has its own clock and gives its own verdict; around the runtime's
+call (`latency_ns`), and around the whole turn of a query (`turn_ns`), bench measures, too, so
+that the two can be compared. Its logs stay in the trial's folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOGS = "loadgen"
 
 
 class Under:
-    """The system under test: one worker that serves queries in the order they come."""
+    """The system under test: one worker that serves queries in order."""
 
     def __init__(self, lg: Any, engine: Engine, inputs: Sequence[Any]) -> None:
         self._lg, self._engine, self._inputs = lg, engine, inputs
@@ -38,7 +38,7 @@ class Under:
         self.rows: List[Tuple[int, int, int, int]] = []
 
     def serve(self, samples: Sequence[Any]) -> None:
-        """Run every sample and tell LoadGen; keeps ns of each: taken, start, end, told."""
+        """Run every sample and report to LoadGen; records ns: taken, start, end, reported."""
         clock = time.perf_counter_ns
         for sample in samples:
             taken = clock()
@@ -55,7 +55,7 @@ class Under:
 
     @contextmanager
     def worker(self) -> Iterator[None]:
-        """A thread that serves what is queued up."""
+        """A thread that serves the queue."""
 
         def work() -> None:
             for samples in iter(self._waiting.get, None):
@@ -71,7 +71,7 @@ class Under:
 
 
 def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, folder: Path) -> Timed:
-    """One LoadGen test of the rules' pattern; raises RuntimeError where there is no such thing."""
+    """One LoadGen test of the chosen pattern; raises RuntimeError if it does not exist."""
     lg = _library()
     scenario = _scenario(rules)
     under = Under(lg, engine, inputs)
@@ -105,7 +105,7 @@ def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, folder: Pa
 
 
 def read_result(detail: Path, scenario: str) -> LoadgenResult:
-    """LoadGen's own figures from its detail log, a line of JSON after `:::MLLOG` each."""
+    """LoadGen's figures from its detail log, JSON lines prefixed with `:::MLLOG`."""
     found: Dict[str, Any] = {}
     for line in detail.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -137,13 +137,17 @@ def _library() -> Any:
 
 
 def _scenario(rules: MeasureOptions) -> str:
-    """LoadGen's name for the rules' pattern; raises RuntimeError where it has none."""
+    """LoadGen's name for the pattern; raises RuntimeError if it has none."""
     pattern, scenario = rules.pattern, patterns.find(rules.pattern).SPEC.loadgen
     if not scenario:
         known = ", ".join(name for name, one in patterns.REGISTRY.items() if one.SPEC.loadgen)
-        raise RuntimeError(f"profile mlperf: LoadGen has no pattern {pattern}; it has {known}")
+        raise RuntimeError(
+            f"profile mlperf: LoadGen does not support pattern {pattern}, only {known}"
+        )
     if scenario == "Server" and len(patterns.options(rules).rates_hz) != 1:
-        raise RuntimeError(f"profile mlperf: pattern {pattern} needs exactly one of rates_hz")
+        raise RuntimeError(
+            f"profile mlperf: pattern {pattern} requires exactly one rate in rates_hz"
+        )
     return scenario
 
 

@@ -1,7 +1,7 @@
 """The timed loop and its warm-up: `perf_counter_ns` around the runtime's own call, nothing else.
 
 Between samples the next input is copied in; arrays for samples exist before the loop starts and
-the garbage collector is off. What a sample costs by itself is shown by `benchmarks/overhead.py`.
+the garbage collector is off. `benchmarks/overhead.py` measures the overhead per sample.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHUNK_S = 0.25
 
 @contextmanager
 def quiet_collector() -> Iterator[None]:
-    """No garbage collection inside; on again afterwards, also when the body raises."""
+    """Disable garbage collection in the body; enabled again even if it raises."""
     gc.collect()
     gc.disable()
     try:
@@ -64,7 +64,7 @@ def _steady(taken: List[int], percent: float) -> bool:
 def timed_loop(
     engine: Engine, inputs: Sequence[Any], rules: MeasureOptions
 ) -> Tuple[np.ndarray, np.ndarray, bool]:
-    """Samples until the rules are met: `(start_ns, latency_ns, capped)`, int64, in order.
+    """Sample until the rules are met: `(start_ns, latency_ns, capped)`, int64, in order.
 
     Stops when min samples, min seconds and the interval rule all hold, or at the cap.
     """
@@ -121,7 +121,7 @@ def stage_loop(
     images: Sequence[Any],
     rules: MeasureOptions,
 ) -> np.ndarray:
-    """Pre, inference (feed, run, fetch), post and end to end of real images: (n, 4) int64 ns."""
+    """Preprocess, inference (feed, run, fetch), postprocess and end to end: (n, 4) int64 ns."""
     pre, infer, post = steps
     rows: List[Tuple[int, int, int, int]] = []
     clock, began = time.perf_counter_ns, time.perf_counter_ns()

@@ -15,7 +15,7 @@ CLEAR = Path("/proc/self/clear_refs")
 
 
 class Phases:
-    """Call `end` after each phase; the peak starts anew for the next, where the system allows it.
+    """Call `end` after each phase; resets the peak for the next, if the system allows.
 
     Linux keeps a process's peak (`VmHWM`) and sets it back when 5 is written to `clear_refs`
     (proc(5)). Where that is not allowed, the phase's last resident size stands for it.
@@ -26,7 +26,7 @@ class Phases:
         self._bytes: List[int] = []
 
     def end(self) -> None:
-        """Note the phase that ends here."""
+        """Record the phase that ends here."""
         self._bytes.append(read_bytes("VmHWM" if self._resets else "VmRSS"))
         self._resets = self._resets and _reset()
 
@@ -42,7 +42,7 @@ class Phases:
 
 
 def read_bytes(name: str) -> int:
-    """A size of `/proc/self/status` in bytes, 0 where the system has none of that name."""
+    """A size from `/proc/self/status` in bytes, 0 if missing."""
     try:
         lines = STATUS.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:  # macOS
@@ -55,7 +55,7 @@ def read_bytes(name: str) -> int:
 
 
 def _without_proc(name: str) -> int:
-    """The size now, as `ps` says it; else the peak of the whole process so far."""
+    """The current size from `ps`; else the peak of the process so far."""
     now = [line for line in threads.ps("-o", "rss=") if line.strip().isdigit()]
     if name == "VmRSS" and now:
         return int(now[0]) * 1024

@@ -1,4 +1,4 @@
-"""The kinds of job: each takes the job, its folder, an event writer, the process's start."""
+"""Job modes: each takes the job, its folder, an event writer and the process's start time."""
 
 from __future__ import annotations
 
@@ -52,13 +52,14 @@ def _row(found: Dict[str, np.ndarray], model: ModelSpec) -> Dict[str, np.ndarray
     missing = [name for name in model.outputs if name not in found]
     if missing:
         raise ValueError(
-            "output %s is missing: the model returns %s" % (", ".join(missing), ", ".join(found))
+            "missing output %s: the model returns %s" % (", ".join(missing), ", ".join(found))
         )
     batch = model.input.shape[:1]
     for name in model.outputs:
         if found[name].shape[:1] != batch:
             raise ValueError(
-                f"output {name} has shape {found[name].shape}: its first side is to be the batch, "
+                f"output {name} has shape {found[name].shape}: its first dimension must be "
+                "the batch, "
                 f"{batch[0]}"
             )
     return {name: _copied(found[name]) for name in model.outputs}
@@ -69,20 +70,20 @@ def _copied(value: np.ndarray) -> np.ndarray:
 
 
 def _check_shapes(first: Dict[str, np.ndarray], last: Dict[str, np.ndarray]) -> None:
-    """Raises ValueError for an output whose size depends on what is in the image."""
+    """Raises ValueError for an output whose size depends on the image."""
     for name, value in first.items():
         if last[name].shape != value.shape:
             raise ValueError(
                 f"output {name} has no fixed shape ({value.shape}, then {last[name].shape}): "
-                "leave NMS to bench"
+                "remove NMS from the model, bench applies it"
             )
 
 
 def _check_numbers(outputs: Any, names: Sequence[str], image_id: int) -> None:
-    """Raises ValueError for NaN, which would only be a detection less."""
+    """Raises ValueError for NaN, which would only look like a missing detection."""
     for name in names:
         if np.isnan(outputs[name]).any():
-            raise ValueError(f"output {name} has NaN for the image of id {image_id}")
+            raise ValueError(f"output {name} has NaN for image id {image_id}")
 
 
 def predict(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
@@ -108,12 +109,12 @@ def predict(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
 
 
 def passes(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
-    """Several passes in one process, each with its answer in `<mode>.json`; profiles come last.
+    """Several passes in one process, each with its answer in `<mode>.json`; profiles run last.
 
-    Starting a runtime takes longer than most passes, on a phone and in an emulator most of all.
+    Starting a runtime takes longer than most passes, especially on a phone or in an emulator.
     """
     for one in sorted(job.passes, key=lambda p: p.mode == "profile"):
-        alone = one.mode == "profile"  # on one CPU, as for the profile alone
+        alone = one.mode == "profile"  # on one CPU, as for a separate profile
         own = dataclasses.replace(
             job,
             mode=one.mode,
@@ -128,13 +129,13 @@ def passes(job: Job, folder: Path, event: Callable[..., None], started_ns: int) 
 
 
 def load(job: Job) -> Engine:
-    """The job's engine; the environment and the format set every library's threads."""
+    """The job's engine; environment and format set the threads of every library."""
     options = RuntimeOptions(job.threads, job.precision, Path(job.source))
     return formats.REGISTRY[job.format].load(Path(job.artifact), job.model, options)
 
 
 def runtime_version(job: Job) -> str:
-    """The version that the runtime's package gives itself."""
+    """The version of the runtime's package."""
     module = importlib.import_module(formats.REGISTRY[job.format].SPEC.runtime)
     return str(getattr(module, "__version__", "unknown"))
 

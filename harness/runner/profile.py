@@ -1,4 +1,4 @@
-"""A pass of its own that asks the runtime what ran where; its times are never a result."""
+"""A separate profiling pass for the execution placement; its times are never a result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .trial import pictures
 
 
 def profile(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> ProfileAnswer:
-    """One run a picture with the runtime's own profiler on; the layers go to `layers.json`."""
+    """One run per image with the runtime's profiler; writes the layers to `layers.json`."""
     module = formats.REGISTRY[job.format]
     runtime = importlib.import_module(module.SPEC.runtime)
     options = RuntimeOptions(job.threads, job.precision, Path(job.source))

@@ -1,6 +1,6 @@
-"""What sensors mean, in °C and percent: units, names that are no temperature, values that are none.
+"""Interprets sensors in °C and percent: units, names and values that are not temperatures.
 
-For the runner and for whoever else reads a device, so that all of them say the same. Pure.
+Shared by everything that reads a device. Pure.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _CONSTANT = re.compile(r"^PMIC(?:-Die)?\b")
 
 
 def is_temperature(name: str) -> bool:
-    """Whether a zone of this name has degrees at all."""
+    """Whether a zone of this name is a temperature."""
     return not _OTHER.search(name)
 
 
 def degrees(raw: float, name: str = "") -> Optional[float]:
-    """A thermal zone's value in °C, plausible or not; None where it is no temperature."""
+    """A thermal zone's value in °C, plausible or not; None if it is not a temperature."""
     if not is_temperature(name) or (_CHARGE.search(name) and raw <= 100):
         return None
     whole = raw == int(raw)
@@ -49,12 +49,12 @@ def degrees(raw: float, name: str = "") -> Optional[float]:
 
 
 def plausible(celsius: float) -> bool:
-    """Whether a processor, or what is around it, can have this temperature."""
+    """Whether a processor can have this temperature."""
     return PLAUSIBLE_C[0] <= celsius <= PLAUSIBLE_C[1] and abs(celsius - SATURATED_C) > 1e-9
 
 
 def temperatures(zones: Iterable[Tuple[str, str, float]]) -> Dict[str, float]:
-    """Plausible ones by type, of (type, zone, raw); with the zone where a type comes twice."""
+    """Plausible temperatures by type, from (type, zone, raw); with the zone for repeated types."""
     found: Dict[str, float] = {}
     for kind, zone, raw in zones:
         celsius = degrees(raw, kind)
@@ -65,7 +65,7 @@ def temperatures(zones: Iterable[Tuple[str, str, float]]) -> Dict[str, float]:
 
 
 def hottest(celsius: Mapping[str, float]) -> Optional[Tuple[float, str]]:
-    """Of the sensors that follow the heat, with its name; None when there is none."""
+    """The hottest sensor that follows the load, with its name; None if there is none."""
     real = [(c, name) for name, c in celsius.items() if plausible(c) and not _CONSTANT.search(name)]
     return max(real, default=None)
 
@@ -73,7 +73,7 @@ def hottest(celsius: Mapping[str, float]) -> Optional[Tuple[float, str]]:
 def charge_percent(
     capacity: Optional[float], now: Optional[float] = None, full: Optional[float] = None
 ) -> Optional[float]:
-    """Of a gauge's percentage, charge (or energy) now and when full; None where they say nothing.
+    """Of a gauge's percentage, charge (or energy) now and when full; None if unknown.
 
     A gauge over 100 counts in 255ths or thousandths, or against the charge of a new battery: then
     the charge itself says how full it is.

@@ -1,4 +1,4 @@
-"""The state of the machine that the runner is on, from /proc and /sys; an absent file is None."""
+"""The state of the runner's machine, from /proc and /sys; a missing file is None."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATTERY = Path("/sys/class/power_supply/battery")
 
 
 def read_state() -> DeviceState:
-    """One look, about a millisecond; nothing is changed and nothing is started."""
+    """One reading, about a millisecond; changes and starts nothing."""
     memory = _pairs("/proc/meminfo")
     return DeviceState(
         taken_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
@@ -68,7 +68,7 @@ def _frequencies() -> Optional[Tuple[int, ...]]:
 
 
 def _hottest_c() -> Optional[float]:
-    """Of the thermal zones, and of the CPU's own sensor where that is none of them."""
+    """From the thermal zones, and the CPU's own sensor if it is not among them."""
     found: List[Tuple[str, str, float]] = []
     for zone in THERMAL.glob("thermal_zone[0-9]*"):
         raw = _number(_text(zone / "temp"))

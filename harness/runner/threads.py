@@ -1,4 +1,4 @@
-"""Which threads of this process work, and on which CPUs it may: as the kernel counts them."""
+"""The busy threads of this process, and its CPUs, as reported by the kernel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN_PERCENT = 1.0
 
 
 def cpu_ns() -> Dict[int, int]:
-    """Thread id -> CPU time so far; empty where the kernel does not tell.
+    """Thread id -> CPU time so far; empty if unknown.
 
     `schedstat` counts nanoseconds; where it is missing, `stat` counts ticks of 10 ms.
     """
@@ -31,12 +31,12 @@ def cpu_ns() -> Dict[int, int]:
 
 
 def count() -> int:
-    """Threads of this process; 0 where nobody tells."""
+    """Threads of this process; 0 if unknown."""
     return len(_tasks()) or len(ps("-M")[1:])
 
 
 def ps(*options: str) -> List[str]:
-    """Lines of `ps` about this process, on macOS; nothing elsewhere, where /proc tells."""
+    """Lines of `ps` about this process on macOS; empty elsewhere, where /proc is used."""
     if sys.platform != "darwin":
         return []
     command = ["ps", *options, "-p", str(os.getpid())]
@@ -48,20 +48,20 @@ def ps(*options: str) -> List[str]:
 
 
 def percents(before: Dict[int, int], after: Dict[int, int], wall_ns: int) -> Tuple[float, ...]:
-    """CPU time of each thread between two looks, in percent of the wall time, most first."""
+    """CPU time of each thread between two readings, in percent of wall time, descending."""
     shares = [100 * (used - before.get(task, 0)) / max(1, wall_ns) for task, used in after.items()]
     return tuple(sorted((round(s, 1) for s in shares if s >= SHOWN_PERCENT), reverse=True))
 
 
 def busy(shares: Sequence[float]) -> int:
-    """How many threads worked; the rest had less than a third of the busiest one's time."""
+    """The number of busy threads: those with at least a third of the busiest one's time."""
     return sum(share >= BUSY_SHARE * shares[0] for share in shares)
 
 
 def keep_to(cpus: Sequence[int]) -> Tuple[int, ...]:
-    """Pin this process before it starts threads; the CPUs that it has then, which may be others.
+    """Pin this process before it starts threads; the resulting CPUs, which may differ.
 
-    A CPU that is off or forbidden is no error here: the answer says what the process got.
+    An offline or forbidden CPU is not an error here.
     """
     if cpus and hasattr(os, "sched_setaffinity"):  # macOS pins no process
         with contextlib.suppress(OSError):
@@ -70,12 +70,12 @@ def keep_to(cpus: Sequence[int]) -> Tuple[int, ...]:
 
 
 def allowed() -> Tuple[int, ...]:
-    """CPUs that this process may use; nothing on macOS, which pins no process."""
+    """CPUs that this process may use; empty on macOS, which has no pinning."""
     return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 
 
 def limit_memory(data_bytes: int) -> None:
-    """No more than this for heap and anonymous mappings; 0 leaves it as it is."""
+    """Limit heap and anonymous mappings; 0 means no change."""
     import resource
 
     if data_bytes:

@@ -27,7 +27,7 @@ STAGES = ("pre_ns", "infer_ns", "post_ns", "e2e_ns")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that ran once, and what it took to get there."""
+    """A model after its first run, and the time and memory that took."""
 
     engine: Engine
     runtime_version: str
@@ -85,7 +85,7 @@ def trial(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -
 
 
 def _boot_offset_s() -> float:
-    """How long the device has slept since boot; 0 where it cannot say."""
+    """How long the device has slept since boot; 0 if unknown."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     if boottime is None:
         return 0.0
@@ -93,14 +93,14 @@ def _boot_offset_s() -> float:
 
 
 def pictures(job: Job) -> Tuple[List[Any], List[np.ndarray]]:
-    """The job's pictures, and what the model gets of each: contiguous tensors."""
+    """The job's images, and the model's inputs: contiguous tensors."""
     task = tasks.REGISTRY[job.model.task]
     images = [image for _, image in packs.open_pack(Path(job.pack))[: job.images]]
     return images, [np.ascontiguousarray(task.preprocess(image, job.model)[0]) for image in images]
 
 
 def _load(job: Job, inputs: List[np.ndarray], memory: Phases) -> Loaded:
-    """Import, load and the first run, each timed apart; the import's and the load's memory too."""
+    """Import, load and the first run, each timed, with the memory of import and load."""
     module, clock = formats.REGISTRY[job.format], time.perf_counter_ns
     t0 = clock()
     runtime = importlib.import_module(module.SPEC.runtime)
@@ -129,7 +129,7 @@ def _load(job: Job, inputs: List[np.ndarray], memory: Phases) -> Loaded:
 def _timed(
     engine: Engine, inputs: List[np.ndarray], rules: MeasureOptions, folder: Path
 ) -> Tuple[Timed, Tuple[float, ...]]:
-    """The loop that the rules ask for, and the share of it that each thread ran."""
+    """The timed loop, and each thread's share of it."""
     before, began = threads.cpu_ns(), time.perf_counter_ns()
     if rules.loadgen:
         timed = loadgen.run(engine, inputs, rules, folder)
@@ -146,7 +146,7 @@ def _save(folder: Path, timed: Dict[str, np.ndarray], stages: np.ndarray) -> Non
 
 
 def _steps(engine: Engine, job: Job) -> Any:
-    """The three stages as functions of what the stage before returned."""
+    """The three stages, each a function of the previous one's result."""
     task = tasks.REGISTRY[job.model.task]
     threshold = number(job.model, "score_threshold")
 

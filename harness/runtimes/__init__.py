@@ -1,6 +1,6 @@
-"""How a format's runner gets onto a device: as an image, a bundle, or a virtual environment.
+"""How a format's runner is installed on a device: as an image, a bundle, or a virtual environment.
 
-All three come from the same lock. Each satisfies `Provide`; `targets.remote` picks one by kind and
+All use the same lock. Each satisfies `Provide`; `targets.remote` picks one by kind and
 facts.
 """
 
@@ -20,7 +20,7 @@ OnLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class DeviceMount:
-    """A file or folder that is on the device; `target` is its path in a container."""
+    """A file or folder on the device; `target` is its path in a container."""
 
     path: PurePosixPath
     target: str
@@ -29,7 +29,7 @@ class DeviceMount:
 
 @dataclass(frozen=True)
 class RuntimeRequest:
-    """A runtime to be made ready: the image's folder under dockerfiles/, and where things are."""
+    """A runtime to install: the image's folder in dockerfiles/, and the paths involved."""
 
     name: str
     device: DeviceSpec
@@ -43,13 +43,13 @@ class RuntimeRequest:
 
 
 class InstalledRuntime(Protocol):
-    """A format's runtime on a device, whole and verified."""
+    """A format's runtime on a device, complete and verified."""
 
     @property
     def image(self) -> Image: ...
 
     def seen(self, there: DeviceMount) -> str:
-        """The path under which a job sees it."""
+        """The path as seen by a job."""
         ...
 
     def command(
@@ -60,7 +60,7 @@ class InstalledRuntime(Protocol):
         cpus: Sequence[int],
         memory_bytes: int,
     ) -> tuple[str, ...]:
-        """The device's command line that runs its Python with `argv`."""
+        """The command line that runs its Python with `argv` on the device."""
         ...
 
 
@@ -68,20 +68,20 @@ class Provide(Protocol):
     """A module of this folder."""
 
     def lacks(self, facts: DeviceFacts) -> str | None:
-        """What the device lacks for it, whatever the format; None when nothing."""
+        """What the device lacks for it, for any format; None if nothing."""
 
     def why_not(self, image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
-        """Why a device cannot have the runner of an image, from facts alone; None when it can.
+        """Why a device cannot have the runner of an image, based on its facts; None if it can.
 
-        `engine` is that of this machine.
+        `engine` is this machine's.
         """
 
     def provide(
         self, transport: Transport, wanted: RuntimeRequest, on_line: OnLine | None = None
     ) -> InstalledRuntime:
-        """Make it, move it, verify it; nothing moves when it is there already.
+        """Build, transfer and verify it; transfers nothing if it is installed.
 
-        Raises StepFailed (no room, damaged, cannot be made), DeviceLost.
+        Raises StepFailed (no space, damaged, build failed), DeviceLost.
         """
 
 
@@ -119,7 +119,7 @@ def find(name: str) -> Provide:
 def first(
     names: Sequence[str], image: str, facts: DeviceFacts, engine: EngineName
 ) -> tuple[str | None, tuple[str, ...]]:
-    """Of a kind's runtimes the first that can run an image there; why those before it cannot."""
+    """The kind's first runtime that can run an image there, and why the others before cannot."""
     reasons: list[str] = []
     for name in names:
         reason = find(name).why_not(image, facts, engine)

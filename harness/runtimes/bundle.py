@@ -1,4 +1,4 @@
-"""A bundle on a device that has nothing of ours: phones first, and hosts without Docker."""
+"""A bundle on a device: mainly for phones, and for hosts without Docker."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class InstalledBundle:
         cpus: Sequence[int],
         memory_bytes: int,
     ) -> tuple[str, ...]:
-        """The runner sets its CPUs itself; memory is a limit on data: an allocation fails."""
+        """The runner pins itself to CPUs; the memory limit makes an allocation fail."""
         limit = {"BENCH_DATA_KB": str(memory_bytes // 1024)} if memory_bytes else {}
         own = {**running.folders(mounts), **limit, **env}
         return ("env", *running.assignments(own), "sh", str(self.tree / "bin" / "python"), *argv)
@@ -49,9 +49,9 @@ class InstalledBundle:
 def lacks(facts: DeviceFacts) -> str | None:
     """See `Provide`."""
     if facts.kind == "macos":
-        return "no bundle for macOS: a bundle has Linux programs"
+        return "no bundle for macOS: bundles contain Linux programs"
     known = ", ".join(ARCHITECTURES)
-    return None if facts.arch in ARCHITECTURES else f"bundles are for {known}, not {facts.arch}"
+    return None if facts.arch in ARCHITECTURES else f"bundles support {known}, not {facts.arch}"
 
 
 def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
@@ -65,7 +65,7 @@ def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
 def provide(
     transport: Transport, wanted: RuntimeRequest, on_line: OnLine | None = None
 ) -> InstalledBundle:
-    """See `Provide`; what is new on the device has imported its runtime there once."""
+    """See `Provide`; a new bundle is tested by importing its runtime once."""
     bundle = bundles.make(wanted.name, wanted.facts.arch, wanted.cache, wanted.log, on_line)
     placed = store.put_archive(
         transport,
@@ -94,7 +94,7 @@ def provide(
 def _check(
     transport: Transport, wanted: RuntimeRequest, ready: InstalledBundle, bundle: bundles.Bundle
 ) -> None:
-    """Import the runtime; the entry goes when it cannot, so that the next try starts anew."""
+    """Import the runtime; on failure the entry is removed, so that a retry starts afresh."""
     code = f"import numpy, {bundle.module}"
     argv = ready.command(("-c", code), (DeviceMount(wanted.workdir, "/job", True),), {}, (), 0)
     done = transport.run(argv, timeout_s=CHECK_S)
@@ -102,6 +102,6 @@ def _check(
         store.remove(transport, wanted.workdir, (f"bundle-{bundle.sha256}",))
         said = running.last_line(done)
         raise StepFailed(
-            f"{transport.name}: the bundle of {wanted.name} does not run there: {said}",
-            f"{wanted.facts.arch} Linux is needed, and a folder that programs may run from",
+            f"{transport.name}: the bundle of {wanted.name} does not run: {said}",
+            f"Use a {wanted.facts.arch} Linux and a folder mounted without noexec.",
         )

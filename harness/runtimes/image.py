@@ -1,8 +1,8 @@
-"""A format's image on a device with Docker of its own: moved once, found by what it is.
+"""A format's image on a device with Docker: transferred once, found by its digest.
 
-A job there gets what one here gets: no network, a read-only root, no root user, no capability,
-its CPUs and its memory. Docker's client can be killed and its container would go on: a small
-watcher on the device ends the container when its client is gone.
+A job there runs like one here: no network, a read-only root, no root user, no capabilities, its
+CPUs and its memory. A container outlives a killed Docker client: a small watcher on the device
+removes the container when its client is gone.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from . import DeviceMount, OnLine, RuntimeRequest, running
 LABEL: Final = "bench.job"
 PIDS: Final = 1024
 TMPFS: Final = "/tmp:rw,noexec,nosuid,nodev,size=1g"
-#: of one file, and of files that are open at once
+#: limits: size of a file, and open files
 FILE_BYTES: Final = 16 << 30
 OPEN_FILES: Final = 4096
 LOAD_S: Final = 1800.0
 ASK_S: Final = 60.0
 MB: Final = 1_000_000
-HINT: Final = "is Docker running there, and may this user use it?"
+HINT: Final = "Check that Docker runs on the device and that this user may use it."
 
 #: name, folder that the job writes or nothing, user or nothing, docker command…: the watcher looks
 #: every 2 s
@@ -65,13 +65,13 @@ _NUMBERS = itertools.count()
 
 @runtime_checkable
 class Exports(Protocol):
-    """What of the Docker engine moves an image; the venv engine has nothing of it."""
+    """The part of the Docker engine that exports an image; the venv engine lacks it."""
 
     def layers(self, image: Image) -> tuple[str, ...]:
         """The digests of the image's layers, unpacked: the same wherever it is."""
 
     def export(self, image: Image, path: Path) -> None:
-        """Write the image as a .tar.gz that `docker load` takes."""
+        """Write the image as a .tar.gz for `docker load`."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class InstalledImage:
         cpus: Sequence[int],
         memory_bytes: int,
     ) -> tuple[str, ...]:
-        """A container of its own name each time; a writable mount is given to its user first."""
+        """A new container name each time; a writable mount is first given to its user."""
         name = f"bench-{_PROCESS}-{next(_NUMBERS)}"
         own = next((str(mount.path) for mount in mounts if mount.writable), "")
         return (
@@ -116,7 +116,7 @@ class InstalledImage:
 
 def lacks(facts: DeviceFacts) -> str | None:
     """See `Provide`."""
-    return None if facts.docker else "no Docker daemon answers this user on the device"
+    return None if facts.docker else "no Docker daemon for this user on the device"
 
 
 def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
@@ -124,22 +124,22 @@ def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
     if reason := lacks(facts):
         return reason
     if engine != "docker":
-        return f"images are moved from Docker, and this machine uses {engine}"
+        return f"images require Docker on this machine, which uses {engine}"
     here = platform.machine()
     if facts.arch != here:
-        return f"the images of this machine are for {here}, and the device is {facts.arch}"
+        return f"this machine builds images for {here}; the device is {facts.arch}"
     return None
 
 
 def provide(
     transport: Transport, wanted: RuntimeRequest, on_line: OnLine | None = None
 ) -> InstalledImage:
-    """See `Provide`; what containers a killed run has left there is removed first."""
+    """See `Provide`; containers of killed runs are removed first."""
     began = time.monotonic()
     engine = wanted.engine
     if not isinstance(engine, Exports):
         reason = why_not(wanted.name, wanted.facts, engine.name)
-        raise StepFailed(f"{transport.name}: {reason}", "run with --engine docker")
+        raise StepFailed(f"{transport.name}: {reason}", "Run with --engine docker.")
     image = engine.build(wanted.name, wanted.log, on_line)
     layers = engine.layers(image)
     cleanup(transport)
@@ -150,8 +150,8 @@ def provide(
         there = _found(transport, image, layers)
     if there is None:
         raise StepFailed(
-            f"{transport.name}: Docker took {image.reference} and has another image under its name",
-            f"docker rmi {image.reference} there, and try again",
+            f"{transport.name}: Docker loaded {image.reference} but lists another image",
+            f"Run `docker rmi {image.reference}` on the device and try again.",
         )
     seconds = time.monotonic() - began
     moved = replace(image, cached=cached, seconds=seconds)
@@ -159,8 +159,8 @@ def provide(
 
 
 def cleanup(transport: Transport) -> None:
-    """Remove every container of ours on the device; the caller holds its lease."""
-    _docker(transport, ("sh", "-c", SWEEP, "sh", LABEL), "old containers cannot be removed")
+    """Remove every bench container on the device; the caller holds the lease."""
+    _docker(transport, ("sh", "-c", SWEEP, "sh", LABEL), "cannot remove old containers")
 
 
 def _move(
@@ -170,7 +170,7 @@ def _move(
     image: Image,
     on_line: OnLine | None,
 ) -> None:
-    """Save here, push, load there; broken off anywhere, the next try begins with what is whole."""
+    """Export here, push, load there; a retry reuses completed stages."""
 
     def save(part: Path) -> None:
         engine.export(image, part / "image.tar.gz")
@@ -189,9 +189,9 @@ def _move(
 
 
 def _found(transport: Transport, image: Image, layers: tuple[str, ...]) -> str | None:
-    """The image's id there: under its digest, or by its name with the very same layers.
+    """The image's id there: by digest, or by name with the same layers.
 
-    Docker with containerd's image store has other ids for the same image.
+    Docker with containerd's image store has different ids for the same image.
     """
     form = "{{.Id}} {{json .RootFS.Layers}}"
     for name in (image.digest, image.reference):
@@ -205,7 +205,7 @@ def _found(transport: Transport, image: Image, layers: tuple[str, ...]) -> str |
 
 
 def _listed(text: str) -> tuple[object, ...]:
-    """Of a JSON list; nothing of what is none."""
+    """Items of a JSON list; none for anything else."""
     try:
         found = parse(text, "layers")
     except Malformed:
@@ -237,7 +237,7 @@ def _limits(cpus: Sequence[int], memory_bytes: int) -> tuple[str, ...]:
 
 
 def _bind(mount: DeviceMount) -> str:
-    """Docker reads it as CSV, so that a comma or a quote in a path needs quotes."""
+    """Docker parses it as CSV, so paths with a comma or a quote are quoted."""
     source = str(mount.path).replace('"', '""')
     mode = "" if mount.writable else ",readonly"
     return f'type=bind,"source={source}",target={mount.target}{mode}'

@@ -1,4 +1,4 @@
-"""What command lines on a device have in common."""
+"""Shared by command lines on a device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import DeviceMount
 
 
 def folders(mounts: Sequence[DeviceMount]) -> dict[str, str]:
-    """Home and temporary files in the job's folder: the one that it may write."""
+    """Home and temporary files in the job's folder, the only writable one."""
     own = next((str(mount.path) for mount in mounts if mount.writable), None)
     return {"HOME": own, "TMPDIR": own} if own else {}
 
@@ -21,6 +21,6 @@ def assignments(env: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def last_line(done: Completed) -> str:
-    """What a failed command said last."""
+    """The last line of a failed command's output."""
     said = printable.last_line(done.stderr or done.stdout)
-    return said or f"exit code {done.exit_code}, without a word"
+    return said or f"exit code {done.exit_code}, no output"

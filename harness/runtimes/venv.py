@@ -1,7 +1,7 @@
-"""An environment on a host or a Mac with Python and no Docker, from the lock's wheels.
+"""A virtual environment on a host or a Mac with Python but no Docker, from the lock's wheels.
 
-The packages are fetched and unpacked here, and travel as one archive; there, the device's own
-Python makes an environment around them, which needs neither pip nor a network on the device.
+The packages are fetched and unpacked here, and transferred as one archive; there, the device's own
+Python creates an environment around them, which needs neither pip nor a network on the device.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHECK_S: Final = 300.0
 MB: Final = 1_000_000
 #: minor version of the glibc that a host has at least: Ubuntu 20.04, JetPack 5
 GLIBC: Final = 31
-#: what Macs call their processors
+#: names of Mac processors
 MACOS: Final = ("arm64", "x86_64")
 #: environment, Python's minor version, its words…: makes it where it is not there, by a Python of
 #: that version for this machine, then runs it. The one in macOS's own /usr/bin comes last
@@ -47,14 +47,14 @@ for name in "python$wanted" python3; do
     "$p" -m venv --without-pip . || exit 1
   done
 done
-[ -x bin/python ] || {{ echo "there is no Python $wanted for $(uname -m)" >&2; exit 1; }}
+[ -x bin/python ] || {{ echo "no Python $wanted for $(uname -m)" >&2; exit 1; }}
 exec env -u PYTHONPATH -u PYTHONHOME bin/python -s "$@"
 """
 
 
 @dataclass(frozen=True)
 class _Packed:
-    """`made.json`, beside an archive."""
+    """`made.json`, next to an archive."""
 
     sha256: str
     unpacked_bytes: int
@@ -81,7 +81,7 @@ class InstalledVenv:
         cpus: Sequence[int],
         memory_bytes: int,
     ) -> tuple[str, ...]:
-        """The runner sets its CPUs itself; memory is a limit on data: an allocation fails."""
+        """The runner pins itself to CPUs; the memory limit makes an allocation fail."""
         fixed = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1"}
         own = running.assignments({**fixed, **running.folders(mounts), **env})
         limit = (
@@ -95,16 +95,16 @@ class InstalledVenv:
 def lacks(facts: DeviceFacts) -> str | None:
     """See `Provide`."""
     if facts.kind not in ("linux", "jetson", "macos"):
-        return f"environments are for hosts with a Python of their own, and this is {facts.kind}"
+        return f"environments require a host with Python; this is {facts.kind}"
     if facts.python is None:
         return "the device has no Python 3.8 or newer"
     if facts.kind == "macos":
         known = " and ".join(MACOS)
         return None if facts.arch in MACOS else f"wheels are for {known}, not {facts.arch}"
     if facts.libc not in (None, "glibc"):
-        return f"the wheels of the lock need glibc, and the device has {facts.libc}"
+        return f"the locked wheels require glibc; the device has {facts.libc}"
     if facts.arch not in listing.ARCHITECTURES:
-        return f"wheels are for {' and '.join(listing.ARCHITECTURES)}, not {facts.arch}"
+        return f"wheels support {' and '.join(listing.ARCHITECTURES)}, not {facts.arch}"
     return None
 
 
@@ -119,20 +119,20 @@ def why_not(image: str, facts: DeviceFacts, engine: EngineName) -> str | None:
     if refused := contents.why_not(*_names(facts)):
         return f"{image}: {refused}"
     if facts.kind == "macos" and _release(facts)[0] < contents.macos:
-        return f"the lock of {image} is for macOS {contents.macos}, and this is {facts.os}"
+        return f"the lock of {image} requires macOS {contents.macos}; this is {facts.os}"
     if _python(facts, contents) is None:
         known, there = ", ".join(contents.pythons), ", ".join(map(_short, _pythons(facts)))
-        return f"the lock of {image} is for Python {known}, and the device has {there}"
+        return f"the lock of {image} requires Python {known}; the device has {there}"
     return None
 
 
 def _names(facts: DeviceFacts) -> tuple[str, ...]:
-    """Of its platform, as `bundle.in` has them."""
+    """The names of its platform in `bundle.in`."""
     return ("macos", f"macos-{facts.arch}") if facts.kind == "macos" else (facts.arch,)
 
 
 def _release(facts: DeviceFacts) -> tuple[int, int]:
-    """14, 2 of `macOS 14.2.1`; one that does not say is taken for a new one."""
+    """14, 2 of `macOS 14.2.1`; an unknown release counts as new."""
     found = re.search(r"\b(\d{1,2})(?:\.(\d{1,2}))?\b", facts.os, re.ASCII)
     return (int(found[1]), int(found[2] or 0)) if found else (99, 0)
 
@@ -155,7 +155,7 @@ def _platform(facts: DeviceFacts) -> wheels.Platform:
 def provide(
     transport: Transport, wanted: RuntimeRequest, on_line: OnLine | None = None
 ) -> InstalledVenv:
-    """See `Provide`; the environment has imported its runtime there."""
+    """See `Provide`; tested by importing the runtime."""
     began = time.monotonic()
     if reason := why_not(wanted.name, wanted.facts, wanted.engine.name):
         raise StepFailed(f"{transport.name}: {reason}")
@@ -173,7 +173,7 @@ def provide(
     if done.exit_code:
         store.remove(transport, wanted.workdir, (key,))
         raise StepFailed(
-            f"{transport.name}: the environment of {wanted.name} does not work there: "
+            f"{transport.name}: the environment of {wanted.name} does not work: "
             f"{running.last_line(done)}",
             "Install python3 with its venv module and, on Linux, util-linux.",
         )
@@ -192,7 +192,7 @@ def provide(
 def _packages(
     wanted: RuntimeRequest, contents: listing.Contents, python: str, on_line: OnLine | None
 ) -> tuple[Path, _Packed, bool]:
-    """The folder with the archive, what is in it, and whether it was there."""
+    """The folder with the archive, its contents, and whether it was cached."""
     platform = _platform(wanted.facts)
 
     def fill(part: Path) -> None:

@@ -1,1 +1,1 @@
-"""The user's YAML, read and checked, and the plan that it makes."""
+"""Reads and checks the user's YAML, and makes the plan."""

@@ -1,7 +1,7 @@
 """The user's YAML files, checked: scenarios, models, devices. With `sections` and `mistakes` the
 one place that knows pydantic: what is read leaves as frozen records.
 
-All the mistakes of a file are found in one go, each as `path:line: what`.
+All mistakes of a file are reported at once, each as `path:line: what`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Matrix(Strict):
     """Options that multiply the matrix."""
 
     threads: list[Annotated[int, Field(ge=1, le=256)]] = Field(
-        [1], min_length=1, description="Threads of the runtime; one cell each."
+        [1], min_length=1, description="Numbers of runtime threads; one cell each."
     )
     batch: list[Annotated[int, Field(ge=1, le=1024)]] = Field(
         [1], min_length=1, description="Batch sizes; a model with a fixed batch skips the others."
@@ -58,27 +58,29 @@ class Matrix(Strict):
 
 
 class Accuracy(Strict):
-    """What accuracy is scored on."""
+    """The dataset to score accuracy on."""
 
-    dataset: Name = Field(description="A dataset that the model's model.yaml names.")
-    images: int | None = Field(None, ge=1, description="Only so many, evenly spaced; default all.")
+    dataset: Name = Field(description="Name of a dataset in model.yaml.")
+    images: int | None = Field(
+        None, ge=1, description="Number of images, evenly spaced; default: all."
+    )
 
 
 class ScenarioFile(Strict):
     """A matrix model × format × precision × device and how to measure it."""
 
     name: Name = Field(description="Part of the id of each run.")
-    models: list[Name] = Field(min_length=1, description="Folders of models/.")
+    models: list[Name] = Field(min_length=1, description="Model names: folders in models/.")
     formats: list[Name] = Field(min_length=1, description="Formats; see `bench doctor`.")
     precisions: list[Precision] = Field(
         default_factory=lambda: ["fp32"],  # type: ignore[arg-type]
         min_length=1,
-        description="A precision that a format lacks is skipped, with the reason; default: fp32.",
+        description="Precisions that a format does not support are skipped; default: fp32.",
     )
     devices: list[Annotated[str, Field(pattern=r"^(label:)?[A-Za-z0-9][A-Za-z0-9._-]*$")]] = Field(
         default_factory=lambda: ["local"],
         min_length=1,
-        description="Files of devices/, or label:NAME for all with the label; default: local.",
+        description="Device names, or label:NAME for all devices with a label; default: local.",
     )
     matrix: Matrix = Field(default_factory=Matrix)  # type: ignore[arg-type]
     exclude: list[str] = Field(default_factory=list, description="Globs on cell ids.")
@@ -88,7 +90,7 @@ class ScenarioFile(Strict):
 
 
 def scenario_type() -> type[ScenarioFile]:
-    """ScenarioFile with the patterns and gates that are registered at this moment."""
+    """ScenarioFile with the currently registered patterns and gates."""
     return _scenario_type(measure_type(), gates_type())
 
 
@@ -119,48 +121,51 @@ class ModelFile(Strict):
         description="How images are prepared and outputs decoded."
     )
     module: str = Field("network.py", description="Python file with the architecture.")
-    function: str = Field("build", description="Function of it that returns the torch module.")
-    weights: str = Field(description="State dict, loaded with weights_only=True.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the weights.")
-    input: InputFile
-    outputs: list[str] = Field(
-        min_length=1, description="Names of what the module returns, in order."
+    function: str = Field(
+        "build", description="Function in that file that returns the torch.nn.Module."
     )
+    weights: str = Field(description="State dict, loaded with weights_only=True.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the weights.")
+    input: InputFile
+    outputs: list[str] = Field(min_length=1, description="Names of the module's outputs, in order.")
     classes: list[str] = Field(min_length=1, description="Class names; the index is the label.")
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Options of the task, such as score_threshold."
     )
     datasets: dict[Name, str] = Field(
-        default_factory=dict, description="Dataset name: its folder; see `accuracy` of a scenario."
+        default_factory=dict, description="Dataset name: folder; see `accuracy` in a scenario."
     )
 
 
 class DeviceFile(Strict):
     """devices/<name>.yaml."""
 
-    kind: Registered(kinds.REGISTRY) = Field(description="What it is.")  # type: ignore[valid-type]
+    kind: Registered(kinds.REGISTRY) = Field(description="Kind of device.")  # type: ignore[valid-type]
     transport: Registered(transports.REGISTRY) = Field(  # type: ignore[valid-type]
-        description="How files and commands get there."
+        description="How bench connects to it."
     )
-    address: str = Field("", description="How to reach it; see docs/transports.md.")
+    address: str = Field("", description="Address; see docs/transports.md.")
     labels: list[Name] = Field(
-        default_factory=list, description="label:NAME in a scenario means all devices with it."
+        default_factory=list,
+        description="label:NAME in a scenario selects all devices with that label.",
     )
-    description: str = Field("", description="For people.")
-    emulated: bool = Field(False, description="Its latency is never shown as a real device's.")
+    description: str = Field("", description="Free text.")
+    emulated: bool = Field(
+        False, description="Latencies are shown as not representative of hardware."
+    )
     cool_below_c: float | None = Field(
-        None, gt=0, lt=120, description="Trials wait until it is cooler."
+        None, gt=0, lt=120, description="Trials wait until the hottest sensor is below this, °C."
     )
     memory_mb: int | None = Field(None, ge=64, description="Memory limit of a job there, MB.")
-    storage_mb: int = Field(2000, ge=50, description="Quota for what bench keeps there, MB.")
+    storage_mb: int = Field(2000, ge=50, description="Quota for bench's files there, MB.")
     min_battery_percent: float = Field(
-        30.0, ge=0, le=100, description="Below it, nothing is measured."
+        30.0, ge=0, le=100, description="Nothing is measured below this charge, %."
     )
     steady: list[Name] = Field(
-        default_factory=list, description="Measures that may hold it steady; see docs/devices.md."
+        default_factory=list, description="Measures to reduce noise; see docs/devices.md."
     )
     cpus: list[Annotated[int, Field(ge=0, le=1023)]] = Field(
-        default_factory=list, description="CPUs for measured jobs; default: the fastest ones."
+        default_factory=list, description="CPUs for measured jobs; default: the fastest."
     )
 
 
@@ -208,11 +213,12 @@ def _measuring(asked: Measure) -> Measuring:
 
 
 def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line for each name of a list (`models`, say) that `known` does not have under its key."""
+    """A line for each name in a list (such as `models`) that is not in `known`."""
     data = source.data if isinstance(source.data, dict) else {}
     lists = {key: data[key] for key in known if isinstance(data.get(key), list)}
     return [
-        f"{source.where((key, i))}: {key}: no {key[:-1]} '{name}'{neighbours(name, known[key])}"
+        f"{source.where((key, i))}: {key}: unknown {key[:-1]} '{name}'"
+        + neighbours(name, known[key])
         for key, names in lists.items()
         for i, name in enumerate(names)
         if isinstance(name, str) and name not in known[key] and not name.startswith("label:")
@@ -220,16 +226,16 @@ def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[
 
 
 def read_model(folder: Path) -> Model:
-    """Raises ConfigError with mistakes in model.yaml and files of it that are missing."""
+    """Raises ConfigError with mistakes in model.yaml and missing files."""
     source = yaml_lines.read(folder / "model.yaml")
     file = checked(ModelFile, source)
     mistakes = [
-        f"{source.where((key,))}: {key}: no file {shown(folder / name)}"
+        f"{source.where((key,))}: {key}: no such file: {shown(folder / name)}"
         for key, name in (("module", file.module), ("weights", file.weights))
         if not (folder / name).is_file()
     ]
     if mistakes:
-        raise ConfigError(mistakes, "Paths in model.yaml are relative to its folder.")
+        raise ConfigError(mistakes, "Give paths relative to the folder of model.yaml.")
     spec = ModelSpec(
         name=folder.name,
         task=file.task,
@@ -274,7 +280,7 @@ def _unknown_measures(file: DeviceFile, source: YamlFile) -> list[str]:
     """Entries of `steady` that the kind does not have."""
     known = list(kinds.find(file.kind).SPEC.measures)
     return [
-        f"{source.where(('steady', i))}: steady[{i}]: {file.kind} has no measure '{name}'"
+        f"{source.where(('steady', i))}: steady[{i}]: unknown measure '{name}' for {file.kind}"
         + neighbours(name, known)
         for i, name in enumerate(file.steady)
         if name not in known

@@ -1,4 +1,4 @@
-"""`bench init`: the files that a new project starts with, commented for a person to edit."""
+"""`bench init`: the starter files of a new project, with comments."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ SCENARIO = """\
 # yaml-language-server: $schema=schema.json
 # What to run: model x format x precision x device. `bench plan scenarios/mine.yaml` shows it.
 name: mine
-models: [mine]                       # folders of models/
+models: [mine]                       # folders in models/
 formats: [pytorch, torchscript, onnx, openvino, tflite]
-precisions: [fp32, fp16, int8]       # what a format lacks is skipped, with the reason
-devices: [local]                     # files of devices/, or label:NAME
+precisions: [fp32, fp16, int8]       # unsupported ones are skipped, with the reason
+devices: [local]                     # files in devices/, or label:NAME
 matrix: {threads: [1]}               # one cell for each
 # exclude: ["*-int8-*"]              # globs on cell ids, such as mine-onnx-int8-local-t1-b1
 measure: {profile: quick}            # quick | full
-accuracy: {dataset: mine-val}        # a dataset of the model; without it nothing is scored
-# gates: {GATE: 0.01, p50_ms: 40, size_mb: 10}   # a broken gate fails the exit code
+accuracy: {dataset: mine-val}        # a dataset of the model; omit to skip scoring
+# gates: {GATE: 0.01, p50_ms: 40, size_mb: 10}   # a failed gate sets exit code 1
 """
 
 MODEL = """\
 # Your model. Paths are relative to this folder.
 task: {task}          # {tasks}
 module: network.py                   # Python file with the architecture; imports torch only
-function: build                      # function of it that returns the torch.nn.Module
+function: build                      # function in it that returns the torch.nn.Module
 weights: weights.pt                  # a state dict, read with torch.load(weights_only=True)
-sha256: "{zeros}"                    # of the weights: sha256sum weights.pt
+sha256: "{zeros}"                    # sha256sum weights.pt
 input: {{name: images, shape: [1, 3, 320, 320]}}
-outputs: [boxes, scores, coeffs, protos]   # names of what forward() returns, in its order
+outputs: [boxes, scores, coeffs, protos]   # names of forward()'s outputs, in order
 classes: [thing]
 options: {{score_threshold: 0.25, nms_iou: 0.7}}
 datasets:
@@ -57,12 +57,12 @@ TASK = "instance-segmentation"
 
 
 def scenario() -> str:
-    """The scenario, with a gate of the task's headline."""
+    """The scenario, with a gate on the task's headline metric."""
     return SCENARIO.replace("GATE", metrics.of_task(TASK).SPEC.headline.change_gate)
 
 
 def model() -> str:
-    """model.yaml, whose weights are still to be named."""
+    """model.yaml, with placeholders for the weights."""
     return MODEL.format(zeros="0" * 64, task=TASK, tasks=" | ".join(tasks.REGISTRY))
 
 
@@ -77,7 +77,7 @@ def write(folder: Path) -> list[Path]:
     }
     there = [path for path in files if path.exists()]
     if there:
-        raise UsageError(f"{there[0]}: already there", "Give `bench init` a new folder.")
+        raise UsageError(f"{there[0]}: already exists", "Name a new folder.")
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +85,6 @@ def write(folder: Path) -> list[Path]:
     except OSError as error:
         raise UsageError(
             f"{folder}: {error.strerror or error}",
-            "Give `bench init` a folder that can be made and written.",
+            "Name a writable folder.",
         ) from None
     return list(files)

@@ -1,4 +1,4 @@
-"""A file against its type: each mistake is a line with the place and what may be meant instead."""
+"""Checks a file against its type: each mistake is a line with its location and a suggestion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ File = TypeVar("File", bound=BaseModel)
 
 
 def neighbours(word: str, known: Sequence[str]) -> str:
-    """`; did you mean 'x'?`, or the list of what there is."""
+    """`; did you mean 'x'?`, or the list of known names."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known) or 'none'}"
 
@@ -24,9 +24,7 @@ def neighbours(word: str, known: Sequence[str]) -> str:
 def checked(kind: type[File], source: YamlFile) -> File:
     """The file's data as `kind`; raises ConfigError with every mistake."""
     if not isinstance(source.data, dict):
-        raise ConfigError(
-            [f"{source.where(())}: expected keys and values, got {_seen(source.data)}"]
-        )
+        raise ConfigError([f"{source.where(())}: expected a mapping, got {_seen(source.data)}"])
     try:
         return kind.model_validate(source.data)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""A model's folder as its model.yaml describes it, read and checked."""
+"""A model's folder, as described by its model.yaml."""
 
 from __future__ import annotations
 

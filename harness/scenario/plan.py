@@ -1,4 +1,4 @@
-"""From a scenario to cells: what will run, what is skipped and why, where the mistakes are."""
+"""From a scenario to cells: what will run, what is skipped and why, and mistakes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a plan may choose from, already read."""
+    """The models, devices and formats to choose from."""
 
     models: dict[str, Model]
     devices: dict[str, DeviceSpec]
@@ -41,7 +41,7 @@ def formats() -> dict[str, FormatSpec]:
 
 
 def known_names(models: Iterable[str], devices: Iterable[str]) -> dict[str, list[str]]:
-    """What a scenario's lists may name, by their keys."""
+    """The names that a scenario's lists may contain, by key."""
     return {
         "models": list(models),
         "formats": [*REGISTRY, *PLANNED],
@@ -50,7 +50,7 @@ def known_names(models: Iterable[str], devices: Iterable[str]) -> dict[str, list
 
 
 def make_plan(scenario: Scenario, inventory: Inventory, only: Sequence[str] = ()) -> Plan:
-    """All cells in the scenario's order; raises ConfigError with every unknown name at once."""
+    """All cells in the scenario's order; raises ConfigError with every unknown name."""
     _check_names(scenario, inventory)
     devices, notes = _choose_devices(scenario, inventory)
     excluded, wanted = _matcher(scenario.exclude), _matcher(only)
@@ -72,9 +72,9 @@ def make_plan(scenario: Scenario, inventory: Inventory, only: Sequence[str] = ()
 
 
 def dataset_notes(scenario: Scenario, inventory: Inventory) -> tuple[str, ...]:
-    """What is to be known of the datasets that accuracy is scored, or else parity checked, on.
+    """Notes on the datasets used for accuracy or, without it, for parity.
 
-    Raises ConfigError with all that is wrong with them: before anything is built for them.
+    Raises ConfigError with all their mistakes, before anything is built.
     """
     notes: list[str] = []
     mistakes: list[str] = []
@@ -91,9 +91,7 @@ def dataset_notes(scenario: Scenario, inventory: Inventory) -> tuple[str, ...]:
             continue
         notes += [f"{name}, {model.spec.name}: {note}" for note in more]
     if mistakes:
-        raise ConfigError(
-            list(dict.fromkeys(mistakes)), "Mend the dataset; nothing has been built."
-        )
+        raise ConfigError(list(dict.fromkeys(mistakes)), "Correct the dataset, then run again.")
     return tuple(dict.fromkeys(notes))
 
 
@@ -131,26 +129,26 @@ def _check_names(scenario: Scenario, inventory: Inventory) -> None:
 
 
 def _models(scenario: Scenario, inventory: Inventory) -> list[Model]:
-    """Those of the scenario that there are, each once."""
+    """The scenario's models that exist, each once."""
     return [inventory.models[m] for m in dict.fromkeys(scenario.models) if m in inventory.models]
 
 
 def _gate_mistakes(scenario: Scenario, inventory: Inventory) -> list[str]:
-    """Gates on accuracy that nothing could meet: no model has the value, or nothing is scored."""
+    """Gates on accuracy that can never be met: no model has the value, or nothing is scored."""
     where, gates = scenario.source.where, metrics.gates()
     models = _models(scenario, inventory)
     values = {v.name for one in models for v in metrics.of_task(one.spec.task).SPEC.values}
     usable = [key for key, gate in gates.items() if gate.value.name in values]
     asked = [key for key in scenario.gates if key in gates]
     lines = [
-        f"{where(('gates', key))}: gates.{key}: no model here is scored by "
+        f"{where(('gates', key))}: gates.{key}: no model has the metric "
         f"{gates[key].value.title}{neighbours(key, usable)}"
         for key in asked
         if models and key not in usable
     ]
     if asked and not scenario.accuracy:
         key = asked[0]
-        lines.append(f"{where(('gates', key))}: gates.{key}: nothing is scored without `accuracy`")
+        lines.append(f"{where(('gates', key))}: gates.{key}: requires `accuracy`")
     return lines
 
 
@@ -185,12 +183,12 @@ def _choose_devices(scenario: Scenario, inventory: Inventory) -> tuple[list[Devi
 
 
 def _why_these(word: str, matching: Sequence[DeviceSpec], known: Sequence[DeviceSpec]) -> str:
-    """Which devices a label chose, which not, and what those have instead."""
+    """Which devices a label selects, which not, and the labels of those."""
     others = [f"{d.name} ({', '.join(d.labels) or 'no label'})" for d in known if d not in matching]
-    rest = f"; not {', '.join(others)}" if others else ""
+    rest = f"; others: {', '.join(others)}" if others else ""
     if not matching:
-        return f"{word}: no device file has this label; nothing is run for it{rest}"
-    return f"{word}: chose {', '.join(d.name for d in matching)}{rest}"
+        return f"{word}: no device has this label{rest}"
+    return f"{word}: {', '.join(d.name for d in matching)}{rest}"
 
 
 def _why_not(cell: Cell, inventory: Inventory) -> str | None:
@@ -198,15 +196,15 @@ def _why_not(cell: Cell, inventory: Inventory) -> str | None:
         return PLANNED[cell.format]
     spec = inventory.formats[cell.format]
     if cell.precision not in spec.precisions:
-        return spec.lacks.get(cell.precision, f"{spec.title} has no {cell.precision} here")
+        return spec.lacks.get(cell.precision, f"{spec.title} does not support {cell.precision}")
     fixed = inventory.models[cell.model].spec.input.shape[0]
     if cell.batch != fixed:
-        return f"the model's input has a fixed batch of {fixed}"
+        return f"the model's input has a fixed batch size of {fixed}"
     return why_not(spec, cell.device, _runs_as(inventory.devices[cell.device]))
 
 
 def _runs_as(device: DeviceSpec) -> str:
-    """A Mac that bench itself runs on runs Linux images."""
+    """A local Mac runs Linux images."""
     return "linux" if (device.transport, device.kind) == ("local", "macos") else device.kind
 
 
@@ -224,9 +222,9 @@ def _empty(scenario: Scenario, only: Sequence[str], notes: Sequence[str]) -> str
 def read_inventory(
     models: dict[str, Path], devices: dict[str, Path], wanted: Sequence[str] | None = None
 ) -> Inventory:
-    """Read every device, and the models in `wanted` (all for None).
+    """Read every device, and the models in `wanted` (None: all).
 
-    Raises ConfigError with the mistakes of all files.
+    Raises ConfigError with all mistakes of all files.
     """
     chosen = {name: path for name, path in models.items() if wanted is None or name in wanted}
     mistakes: list[str] = []

@@ -1,4 +1,4 @@
-"""A scenario as its file describes it, checked: plain frozen records, whatever read the file."""
+"""A checked scenario as plain frozen records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .yaml_lines import YamlFile
 
 @dataclass(frozen=True)
 class ScoredOn:
-    """The dataset that accuracy is scored on; `images`: only so many, evenly spaced."""
+    """The dataset to score accuracy on; `images`: how many, evenly spaced."""
 
     dataset: str
     images: int | None = None

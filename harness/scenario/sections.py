@@ -1,6 +1,6 @@
-"""Parts of a scenario file that registries decide: arrival patterns with their options, gates.
+"""Parts of a scenario file that depend on registries: arrival patterns with their options, gates.
 
-Their types are made when a file is read, so a module that is registered is all that it takes.
+Their types are created when a file is read, so registering a module is enough.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..runner import patterns
 
 
 class Strict(BaseModel):
-    """Unknown keys and values of another type are mistakes."""
+    """Unknown keys and values of the wrong type are mistakes."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -27,31 +27,31 @@ class Measure(Strict):
     profile: Literal["quick", "full", "smoke", "mlperf"] = Field(
         "quick",
         description="quick: 3 trials of at least 1 s. full: 5 trials of at least 10 s. "
-        "smoke: 1 trial of 8 samples, to see that it runs; never for numbers. "
-        "mlperf: 3 trials driven by MLCommons LoadGen, where the image has it.",
+        "smoke: 1 trial of 8 samples, to test that it runs; not for results. "
+        "mlperf: 3 trials driven by MLCommons LoadGen, if the image has it.",
     )
     pattern: str = "single"
     trials: int | None = Field(None, ge=1, le=100, description="Fresh processes per cell.")
-    seed: int = Field(0, description="Seeds the order in which trials of a device interleave.")
+    seed: int = Field(0, description="Seed of the order in which trials interleave.")
     memory_mb: int = Field(8192, ge=64, description="Memory limit of a container, MB.")
     timeout_s: float = Field(
-        900, gt=0, description="Deadline of one conversion or prediction pass, s."
+        900, gt=0, description="Timeout of one conversion or prediction pass, s."
     )
 
     def options(self) -> dict[str, Any]:
-        """What the file asks of its pattern."""
+        """The options of the chosen pattern."""
         asked = getattr(self, self.pattern, None)
         return asked.model_dump() if isinstance(asked, BaseModel) else {}
 
 
 class Gates(Strict):
-    """Limits; a cell outside one, or whose latency is invalid, fails the run's exit code."""
+    """Limits; a cell that exceeds one, or has an invalid latency, sets exit code 1."""
 
-    p50_ms: float | None = Field(None, gt=0, description="Largest median latency, ms.")
-    size_mb: float | None = Field(None, gt=0, description="Largest artifact, MB (10^6 bytes).")
+    p50_ms: float | None = Field(None, gt=0, description="Maximum median latency, ms.")
+    size_mb: float | None = Field(None, gt=0, description="Maximum artifact size, MB (10^6 bytes).")
 
     def limits(self) -> dict[str, float]:
-        """Those that are set, by their keys."""
+        """The gates that are set, by key."""
         return {key: value for key, value in self.model_dump().items() if value is not None}
 
 
@@ -90,7 +90,7 @@ def _gates_type(offered: tuple[tuple[str, str, bool], ...]) -> type[Gates]:
 
 
 def _options(kind: type[Any]) -> dict[str, Any]:
-    """Fields of a pattern's options that a scenario may set, as pydantic has them."""
+    """A pattern's options as pydantic fields."""
     hints = get_type_hints(kind)
     return {
         field.name: _field(hints[field.name], field)

@@ -1,6 +1,6 @@
-"""YAML with line numbers: plain data, and the line on which each value stands.
+"""YAML with line numbers: plain data, and the line of each value.
 
-Only safe tags; duplicate keys, several documents and alias bombs are mistakes.
+Only safe tags; duplicate keys, multiple documents and alias bombs are mistakes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class YamlFile:
 
 
 def shown(path: Path) -> str:
-    """The path as a person at the current folder would type it."""
+    """The path relative to the current folder."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
@@ -45,14 +45,14 @@ def shown(path: Path) -> str:
 
 
 def read(path: Path) -> YamlFile:
-    """Raises ConfigError with file and line for a file that cannot be read or is no safe YAML."""
+    """Raises ConfigError with file and line for a file that is unreadable or not safe YAML."""
     try:
         with regular.opened(path) as file:
             size, raw = os.fstat(file.fileno()).st_size, file.read(MAX_BYTES)
     except OSError as error:
         raise ConfigError([f"{shown(path)}: {error.strerror or error}"]) from None
     if size > MAX_BYTES:
-        raise ConfigError([f"{shown(path)}: {size} bytes, at most {MAX_BYTES} are read"])
+        raise ConfigError([f"{shown(path)}: {size} bytes exceed the limit of {MAX_BYTES}"])
     try:
         return _Reader(path).read(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -86,7 +86,7 @@ class _Reader:
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise yaml.YAMLError(f"more than {MAX_NODES} values; aliases of aliases?")
+            raise yaml.YAMLError(f"more than {MAX_NODES} values (nested aliases?)")
         self._file.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -104,13 +104,13 @@ class _Reader:
         for key_node, value_node in node.value:
             key = self._key(key_node)
             if key in result:
-                raise yaml.MarkedYAMLError(None, None, f"{key}: given twice", key_node.start_mark)
+                raise yaml.MarkedYAMLError(None, None, f"{key}: duplicate key", key_node.start_mark)
             self._file.lines[(*path, key)] = key_node.start_mark.line + 1
             result[key] = self._value(value_node, (*path, key))
         return result
 
     def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
-            raise yaml.MarkedYAMLError(None, None, "a key must be a word", node.start_mark)
+            raise yaml.MarkedYAMLError(None, None, "a key must be a string", node.start_mark)
         node.value.encode()
         return str(node.value)

@@ -16,18 +16,18 @@ from ..untrusted.budget import Budget, Leaf
 from .image_paths import OwnFiles
 from .jobs import ANSWER, JobLimits, Output, Place, run_job, written
 
-#: of a converted model: a file, or a folder of some
+#: limits of a converted model, which is a file or a folder of files
 LARGEST: Final = Budget(16 << 30, files=10_000)
 
 
 def check_weights(model: ModelSpec, source: Path) -> None:
-    """Raises StepFailed if the weights are not the ones that model.yaml vouches for."""
+    """Raises StepFailed if the weights do not match the hash in model.yaml."""
     path = source / model.weights
     try:
         found = file_sha256(path)
     except OSError as error:
         raise StepFailed(
-            f"{path}: {error.strerror}", "Put the weights where model.yaml says."
+            f"{path}: {error.strerror}", "Put the weights at the path given in model.yaml."
         ) from None
     if found != model.weights_sha256 and not OwnFiles(source).has(path):
         raise StepFailed(
@@ -36,8 +36,8 @@ def check_weights(model: ModelSpec, source: Path) -> None:
         )
     if found != model.weights_sha256:
         raise StepFailed(
-            f"{path}: sha256 is {found}, model.yaml says {model.weights_sha256}",
-            "Fetch the weights again, or put the new hash into model.yaml if you changed them.",
+            f"{path}: sha256 is {found}, expected {model.weights_sha256} (model.yaml)",
+            "Download the weights again, or update the hash in model.yaml if you changed them.",
         )
 
 
@@ -50,7 +50,7 @@ def convert(
     precision: Precision,
     limits: JobLimits,
 ) -> Artifact:
-    """The artifact from the cache, or made now. `place` is the converter's, here or on a device.
+    """The artifact, cached or converted now. `place` is where the converter runs.
 
     `source` is the model's folder. Raises StepFailed when the converter fails; its log stays under
     the cache's `failed/`.
@@ -78,7 +78,7 @@ def convert(
         files.check(path)
         answer = text.read_record(Answer, folder / ANSWER.name)
     except StepFailed as error:
-        raise StepFailed(error.message, f"Remove {folder}: it is made again.") from None
+        raise StepFailed(error.message, f"Remove {folder}, then run again.") from None
     return Artifact(
         path=str(path),
         sha256=tree_sha256(path),
@@ -93,7 +93,7 @@ def convert(
 def artifact_key(
     place: Place, model: ModelSpec, source: Path, spec: FormatSpec, precision: Precision
 ) -> str:
-    """Names the artifact in the cache: the hash of all that decides it."""
+    """The cache key of the artifact: the hash of all its inputs."""
     return digest(
         "artifact",
         VERSION,
@@ -108,12 +108,12 @@ def artifact_key(
 
 
 def without_task(spec: ModelSpec) -> object:
-    """What of a model decides its conversion: not its name, classes or thresholds."""
+    """The parts of a model that affect conversion: not its name, classes or thresholds."""
     return [spec.function, spec.weights_sha256, spec.input, list(spec.outputs)]
 
 
 def copy_out(artifact: Artifact, out: Path) -> Path:
-    """Copy the converted file or folder to `out`; raises BenchError if that cannot be written."""
+    """Copy the converted file or folder to `out`; raises BenchError if it is not writable."""
     source = Path(artifact.path)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,8 @@
-"""Datasets: a folder with COCO annotations, images and perhaps a manifest, checked, decoded once.
+"""Datasets: folders with COCO annotations, images and an optional manifest.
 
 A dataset's folder has `annotations.json` and `images/`. With a `manifest.json`, `{"name": …,
-"images": n, "files": {path: sha256}}` with paths relative to the folder, changes are noticed.
-Runs on the orchestrator only; what it packs is read where the model runs by `tasks/pack.py`, with
-numpy alone.
+"images": n, "files": {path: sha256}}` with paths relative to the folder, changes are detected.
+Runs on the orchestrator only; on devices, `tasks/pack.py` reads the packs with numpy alone.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ from .image_paths import DECLARED, ImageFolder, OwnFiles, is_file
 Read = TypeVar("Read")
 
 PACK_VERSION: Final = 1
-#: decoded bytes of a dataset, for one of its files; no limit for one that is small all the same
+#: decoded bytes of a dataset per byte of its files; small datasets have no limit
 MOST_PER_BYTE: Final = 1000
 SMALL_BYTES: Final = 4 << 30
 ANNOTATIONS: Final = "annotations.json"
 MANIFEST: Final = "manifest.json"
-OUTSIDE: Final = f"leads out of the dataset's folder, and of those in {DECLARED}"
-OUTSIDE_HINT: Final = f"Copy it into the dataset's folder, or name its own in {DECLARED}."
-HINT = "Copy the dataset again, or write its manifest anew if the change is meant."
+OUTSIDE: Final = f"outside of the dataset's folder and of the folders in {DECLARED}"
+OUTSIDE_HINT: Final = f"Copy it into the dataset's folder, or add its folder to {DECLARED}."
+HINT = "Copy the dataset again, or regenerate its manifest if you changed it."
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of a dataset, as annotated; 0 x 0 where the annotations do not say its size."""
+    """One image of a dataset, as annotated; 0 x 0 if the annotations lack its size."""
 
     id: int
     path: Path
@@ -54,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A checked dataset: every file is there and, where there is a manifest, has its sha256."""
+    """A checked dataset: every file exists and, with a manifest, has its sha256."""
 
     name: str
     folder: Path
@@ -66,7 +65,7 @@ class Dataset:
 
 
 def read(folder: Path) -> Dataset:
-    """Read and check the dataset in `folder`; raises ConfigError with all mistakes at once."""
+    """Read and check the dataset in `folder`; raises ConfigError with all mistakes."""
     manifest, content, images = _checked(folder, whole=True)
     annotations = folder / ANNOTATIONS
     classes = tuple(one.name for one in content.categories)
@@ -80,19 +79,19 @@ def read(folder: Path) -> Dataset:
 
 
 def read_annotations(folder: Path) -> tuple[truth.Truth, tuple[str, ...]]:
-    """The annotations, and what is to be known of their dataset; checked in a moment.
+    """The annotations and notes on the dataset; a quick check.
 
     As by `read`, but no image file is opened.
     """
     manifest, content, _ = _checked(folder, whole=False)
-    notes = () if manifest else (f"no {MANIFEST}, so a damaged image file is not noticed",)
+    notes = () if manifest else (f"no {MANIFEST}: damaged image files cannot be detected",)
     return content, notes
 
 
 def _checked(
     folder: Path, whole: bool
 ) -> tuple[dict[str, Any] | None, truth.Truth, tuple[Picture, ...]]:
-    """Manifest (None where there is none), annotations, and images with their files."""
+    """Manifest (None without one), annotations, and images with their files."""
     problems: list[ConfigError] = []
     annotations, manifest_path = folder / ANNOTATIONS, folder / MANIFEST
     own = OwnFiles(folder)
@@ -117,7 +116,7 @@ def _checked(
 
 
 def _tried(read: Callable[[], Read], problems: list[ConfigError]) -> Read | None:
-    """What is read, or None with the mistakes added to `problems`."""
+    """The result, or None with the mistakes added to `problems`."""
     try:
         return read()
     except ConfigError as error:
@@ -126,7 +125,7 @@ def _tried(read: Callable[[], Read], problems: list[ConfigError]) -> Read | None
 
 
 def pictures(folder: Path, entries: Sequence[ImageEntry]) -> tuple[tuple[Picture, ...], list[str]]:
-    """Every annotated image with its file, and a line for each whose file cannot be told."""
+    """Every annotated image with its file, and a line for each whose file is ambiguous."""
     there, found, mistakes = ImageFolder(folder), [], []
     named: dict[Path, str] = {}
     for one in entries:
@@ -137,16 +136,16 @@ def pictures(folder: Path, entries: Sequence[ImageEntry]) -> tuple[tuple[Picture
             continue
         if others:
             names = " or ".join(str(each.relative_to(folder)) for each in (path, *others))
-            mistakes.append(f"{folder / ANNOTATIONS}: {about}: may be {names}")
+            mistakes.append(f"{folder / ANNOTATIONS}: {about}: ambiguous: {names}")
         elif named.setdefault(path, one.file_name) != one.file_name:
             taken = shown(named[path])
-            mistakes.append(f"{folder / ANNOTATIONS}: {about}: is the file of {taken}, too")
+            mistakes.append(f"{folder / ANNOTATIONS}: {about}: same file as {taken}")
         found.append(Picture(one.id, path, one.height, one.width))
     return tuple(found), mistakes
 
 
 def evenly(count: int, most: int | None) -> tuple[int, ...]:
-    """At most `most` of the indices 0..count-1, evenly spaced; all of them for None."""
+    """At most `most` of the indices 0..count-1, evenly spaced; None means all."""
     if most is None or most >= count:
         return tuple(range(count))
     return tuple((2 * at + 1) * count // (2 * most) for at in range(most))
@@ -156,7 +155,7 @@ def evenly(count: int, most: int | None) -> tuple[int, ...]:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest, its form checked."""
+    """The manifest, validated."""
     try:
         manifest = json.loads(regular.read(path))
         json.dumps(manifest, ensure_ascii=False).encode()  # it may have text that nothing can name
@@ -178,9 +177,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def file_mistakes(folder: Path, files: dict[str, str], hashed: Container[str]) -> list[str]:
-    """Files of the manifest that are not there, or, of those in `hashed`, are others.
+    """Files of the manifest that are missing or, if in `hashed`, have another sha256.
 
-    What is not the dataset's own is not even hashed.
+    Files outside of the dataset are not even hashed.
     """
     mistakes = []
     own = OwnFiles(folder)
@@ -190,13 +189,13 @@ def file_mistakes(folder: Path, files: dict[str, str], hashed: Container[str]) -
             mistakes.append(f"{folder / MANIFEST}: {shown(name)}: {OUTSIDE}")
             continue
         if not is_file(path):
-            mistakes.append(f"{path}: no such file, but the manifest names it")
+            mistakes.append(f"{path}: no such file; listed in the manifest")
             continue
         if name not in hashed:
             continue
         seen = hash_now(path)
         if seen != wanted.lower():
-            mistakes.append(f"{path}: sha256 is {seen[:12]}…, the manifest has {wanted[:12]}…")
+            mistakes.append(f"{path}: sha256 is {seen[:12]}…, expected {wanted[:12]}… (manifest)")
     return mistakes
 
 
@@ -208,25 +207,25 @@ def hash_now(path: Path) -> str:
 
 @lru_cache(maxsize=65536)
 def sha256_of(path: Path, size_bytes: int, changed_ns: int) -> str:
-    """Hash of a file, remembered for as long as its size and time of change stay."""
+    """Hash of a file, cached while its size and modification time stay the same."""
     with regular.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def absent(images: Sequence[Picture]) -> list[str]:
-    """Annotated images that are not there."""
+    """Annotated images whose file is missing."""
     return [
-        f"{one.path}: no such file, but it is annotated (image id {one.id})"
+        f"{one.path}: no such file; annotated as image id {one.id}"
         for one in images
         if not is_file(one.path)
     ]
 
 
 def unlisted(folder: Path, images: Sequence[Picture], files: dict[str, str]) -> list[str]:
-    """Annotated pictures that the manifest does not name, so that nothing vouches for them."""
+    """Annotated images that the manifest does not list."""
     paths = {folder / name for name in files}
     return [
-        f"{one.path}: annotated (image id {one.id}), but not in the manifest"
+        f"{one.path}: not in the manifest; annotated as image id {one.id}"
         for one in images
         if one.path not in paths
     ]
@@ -236,10 +235,10 @@ def unlisted(folder: Path, images: Sequence[Picture], files: dict[str, str]) -> 
 
 
 def pack(dataset: Dataset, out_dir: Path, indices: Sequence[int] | None = None) -> Path:
-    """Decode pictures `indices` (all for None) into a folder for `tasks.pack.open_pack`.
+    """Decode images `indices` (all for None) into a folder for `tasks.pack.open_pack`.
 
     The folder is named by the hash of the manifest, the indices and the decoder, below `out_dir`;
-    one that is there is returned as it is. Raises ConfigError with every damaged picture.
+    an existing one is reused. Raises ConfigError with every damaged image.
     """
     chosen = range(len(dataset.images)) if indices is None else indices
     images = [dataset.images[at] for at in chosen]
@@ -261,7 +260,7 @@ def pack(dataset: Dataset, out_dir: Path, indices: Sequence[int] | None = None) 
 
 
 def pack_key(dataset: Dataset, indices: Sequence[int]) -> str:
-    """16 hex digits of the hash of all that makes a pack."""
+    """16 hex digits of the hash of all inputs of a pack."""
     import PIL
     from PIL import features
 
@@ -272,7 +271,7 @@ def pack_key(dataset: Dataset, indices: Sequence[int]) -> str:
 
 
 def write_pack(images: Sequence[Picture], folder: Path) -> None:
-    """Write `ids.npy`, `shapes.npy` and `pixels.npy`, one decoded picture in memory at a time."""
+    """Write `ids.npy`, `shapes.npy` and `pixels.npy`, one decoded image in memory at a time."""
     images, mistakes = measured(images)
     shapes = np.array([(one.height, one.width, 3) for one in images], np.int64).reshape(-1, 3)
     same = len(images) > 0 and bool((shapes == shapes[0]).all())
@@ -302,20 +301,18 @@ def write_pack(images: Sequence[Picture], folder: Path) -> None:
 
 
 def too_large(images: Sequence[Picture], total_bytes: int) -> list[str]:
-    """A line where images of next to nothing would fill the disk."""
+    """An error if tiny images would fill the disk when decoded."""
     held = sum(one.path.stat().st_size for one in images)
     if total_bytes <= max(SMALL_BYTES, MOST_PER_BYTE * held):
         return []
     folder = images[0].path.parent
-    return [
-        f"{folder}: images of {held / 1e6:,.1f} MB would be {total_bytes / 1e9:,.0f} GB of pixels"
-    ]
+    return [f"{folder}: images of {held / 1e6:,.1f} MB would decode to {total_bytes / 1e9:,.0f} GB"]
 
 
 def measured(images: Sequence[Picture]) -> tuple[list[Picture], list[str]]:
-    """Those whose file can be what is annotated, with their decoded size; a line for each other.
+    """The images whose file fits the annotation, with their decoded size; a line for each other.
 
-    By the files' headers, so that no room is made for a size that is wrong.
+    Read from the file headers, so that no memory is allocated for a wrong size.
     """
     found: list[Picture] = []
     mistakes: list[str] = []

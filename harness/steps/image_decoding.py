@@ -1,10 +1,10 @@
-"""Image files as phones, scanners and cameras write them, decoded to 8-bit RGB by Pillow.
+"""Decodes image files as phones, scanners and cameras write them to 8-bit RGB, with Pillow.
 
-It reads what anybody may have made, in C: `image_files` runs it in a process of its own.
+It reads untrusted files with code in C: `image_files` runs it in a separate process.
 
-What an EXIF orientation turns is turned, as annotation tools show it, unless the annotated size is
-that of the image as it is stored alone. 16-bit grey keeps its high byte, 12-bit grey its 8 high
-bits. Transparent pixels show white, as image viewers have it. Of several frames the first counts.
+The EXIF orientation is applied, as annotation tools do, unless only the stored size matches the
+annotated one. 16-bit grey keeps its high byte, 12-bit grey its 8 high bits. Transparent pixels
+become white, as in image viewers. Of several frames the first counts.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from . import jpeg_files
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: format -> Pillow's plugin; no other one is even imported, whatever a file's name or content says:
-#: that of EPS would start another program
+#: format -> Pillow's plugin; no other is imported, whatever a file's name or content says: the one
+#: for EPS would start another program
 PLUGINS: Final = {
     "JPEG": "JpegImagePlugin",
     "PNG": "PngImagePlugin",
@@ -41,24 +41,23 @@ PLUGINS: Final = {
 VERSION: Final = 3
 ORIENTATION, BITS_PER_SAMPLE = 0x0112, 258
 WHITE: Final = (255, 255, 255, 255)
-HINT: Final = "Copy the file again, or write the dataset's manifest anew if the change is meant."
-#: of a decoded image; Pillow's own limit is of the same kind
+HINT: Final = "Copy the file again, or regenerate the dataset's manifest if you changed it."
+#: of a decoded image; Pillow's own limit is similar
 MOST_PIXELS: Final = 178_956_970
-#: decoded bytes of one of the file: no photo has as many, and an image of one colour may, where it
-#: is small all the same
+#: decoded bytes per byte of the file: no photo has more; a small image of one colour may
 MOST_PER_BYTE: Final = 4096
 SMALL_BYTES: Final = 64 << 20
 DAMAGE: Final = (
     *(OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, RuntimeError),
     *(TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError, struct.error),
 )
-"""What Pillow raises over a damaged file: fuzzing found every one of them."""
+"""What Pillow raises for damaged files, as found by fuzzing."""
 
 
 def decode(path: Path, height: int, width: int, about: str = "") -> NDArray[np.uint8]:
     """Pixels (height, width, 3) uint8 RGB of an image that is annotated with this size.
 
-    `about` goes into the message. Raises ConfigError if it is damaged, of another size, or of a
+    `about` is added to the message. Raises ConfigError if it is damaged, of another size, or of a
     format or pixel type that cannot be taken without a guess. With 0 x 0, any size is right.
     """
     with _opened(path) as image:
@@ -85,7 +84,7 @@ def _opened(path: Path) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
     if path.exists() and not path.is_file():
-        raise ConfigError([f"{path}: is no file"], HINT)
+        raise ConfigError([f"{path}: not a file"], HINT)
 
     # large images, odd EXIF: nothing that is for the reader of a terminal
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -94,7 +93,7 @@ def _opened(path: Path) -> Iterator[Image]:
             yield image
     except UnidentifiedImageError:
         raise ConfigError(
-            [f"{path}: not an image that can be read (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM)"], HINT
+            [f"{path}: not a supported image (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM)"], HINT
         ) from None
     except _Unclear as error:
         raise ConfigError([f"{path}: {error}"], "Convert it to 8-bit RGB or grey.") from None
@@ -105,7 +104,7 @@ def _opened(path: Path) -> Iterator[Image]:
 
 
 def formats() -> tuple[str, ...]:
-    """Those of PLUGINS that this Pillow can open: for any other one it would import all plugins."""
+    """The PLUGINS that this Pillow supports: for any other format it would import all plugins."""
     from PIL import Image
 
     for plugin in PLUGINS.values():
@@ -114,18 +113,18 @@ def formats() -> tuple[str, ...]:
 
 
 class _Unclear(Exception):
-    """Pixels that would only be right by guess."""
+    """Pixels whose meaning is ambiguous."""
 
 
 def _check_size(path: Path, image: Image, height: int, width: int, about: str) -> None:
-    """Before any pixel is decoded, so that no file can unfold to more than is annotated."""
+    """Checked before decoding, so that no file expands to more than is annotated."""
     annotated = width, height
     pixels = image.size[0] * image.size[1]
     room = max(SMALL_BYTES, MOST_PER_BYTE * path.stat().st_size)
     if not 0 < pixels <= MOST_PIXELS or 3 * pixels > room:
         raise ConfigError(
             [f"{path}: {pixels:,} pixels in {path.stat().st_size:,} bytes{about}"],
-            "Check the image: its header claims more than a photo's file can hold.",
+            "Check the image: its header claims more pixels than a photo of this size can hold.",
         )
     if annotated == (0, 0) or annotated == image.size:
         return
@@ -173,7 +172,7 @@ def _grey_bits(image: Image) -> int:
     if image.format != "TIFF" or not image.mode.startswith("I"):
         return 16
     if image.mode == "I":
-        raise _Unclear("32-bit or signed pixels")
+        raise _Unclear("32-bit or signed pixels are not supported")
     bits = image.tag_v2.get(BITS_PER_SAMPLE, (16,))  # type: ignore[attr-defined]
     return int(bits[0])
 
@@ -185,7 +184,7 @@ def _rgb(image: Image, grey_bits: int) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
         return _high_bits(np.asarray(image), grey_bits)
     if image.mode == "F":
-        raise _Unclear("floating-point pixels")
+        raise _Unclear("floating-point pixels are not supported")
     if image.has_transparency_data:
         white = images.new("RGBA", image.size, WHITE)
         image = images.alpha_composite(white, image.convert("RGBA"))
@@ -195,6 +194,6 @@ def _rgb(image: Image, grey_bits: int) -> NDArray[np.uint8]:
 def _high_bits(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
     """Grey by its 8 high bits; Pillow itself would make all over 255 white."""
     if values.min() < 0 or values.max() >= 1 << bits:
-        raise _Unclear(f"pixels from {values.min()} to {values.max()}, more than {bits} bits")
+        raise _Unclear(f"pixel values {values.min()} to {values.max()} exceed {bits} bits")
     grey = (values.astype(np.uint16) >> (bits - 8)).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)

@@ -1,6 +1,6 @@
-"""Image files, decoded in a process of its own with little memory and time, and nothing to write.
+"""Decodes image files in a separate process with limited memory and time and no write access.
 
-What its decoders do over a damaged or hostile file costs that file, and is one line about it.
+Whatever a damaged or hostile file does to the decoder affects only that file, as one error line.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .image_decoding import HINT, MOST_PIXELS, VERSION
 __all__ = ["VERSION", "decode", "size_of"]
 
 PROGRAM: Final = "harness.steps.image_process"
-#: of one image; the largest takes some seconds
+#: per image; the largest takes some seconds
 DEADLINE_S: Final = 60.0
-#: of what is said about an image before its pixels
+#: maximum length of an answer before its pixels
 LONGEST_ANSWER: Final = 64 << 10
 CHUNK_BYTES: Final = 1 << 20
 
@@ -38,9 +38,9 @@ CHUNK_BYTES: Final = 1 << 20
 def decode(path: Path, height: int, width: int, about: str = "") -> NDArray[np.uint8]:
     """Pixels (height, width, 3) uint8 RGB of an image that is annotated with this size.
 
-    `about` goes into the message. Raises ConfigError if it is damaged, of another size, of a format
-    or pixel type that cannot be taken without a guess, or if decoding it takes too much. With
-    0 x 0, any size is right.
+    `about` is added to the message. Raises ConfigError if it is damaged, of another size, of a
+    format or pixel type that cannot be taken without a guess, or if decoding it takes too much.
+    With 0 x 0, any size is right.
     """
     return _shared.decode(path, height, width, about)
 
@@ -51,11 +51,11 @@ def size_of(path: Path, height: int, width: int, about: str = "") -> tuple[int, 
 
 
 class _Ended(Exception):
-    """The process is gone, or is not to be waited for."""
+    """The process has ended, or is no longer waited for."""
 
 
 class Decoder:
-    """Starts its process when it is needed, and again when it has ended; for any thread."""
+    """Starts its process on demand, and again when it has ended; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -77,7 +77,7 @@ class Decoder:
         return np.frombuffer(pixels, np.uint8).reshape(*found, 3)
 
     def close(self) -> None:
-        """End the process; another one is started when it is needed."""
+        """End the process; another one is started on demand."""
         if self._process is not None:
             self._process.kill()
             with contextlib.suppress(BrokenPipeError):  # of a request that was never read
@@ -96,11 +96,11 @@ class Decoder:
             raise ConfigError([str(one) for one in mistakes], str(answer.get("hint", "")))
         found = _size(answer.get("size"), size)
         if found is None:
-            raise self._failed(path, "the decoder's answer makes no sense")
+            raise self._failed(path, "invalid answer of the decoder")
         return found
 
     def _answer(self, request: bytes) -> dict[str, Any]:
-        """To one request; sent again to a new process where the old one had nothing to do."""
+        """The answer to a request; sent again if an idle process had ended."""
         self._until = time.monotonic() + DEADLINE_S
         for last in (False, True):
             try:
@@ -128,7 +128,7 @@ class Decoder:
     def _line(self) -> bytes:
         while b"\n" not in self._buffer:
             if len(self._buffer) > LONGEST_ANSWER:
-                raise _Ended("the decoder's answer makes no sense")
+                raise _Ended("invalid answer of the decoder")
             self._more()
         line, _, rest = bytes(self._buffer).partition(b"\n")
         self._buffer = bytearray(rest)
@@ -142,13 +142,13 @@ class Decoder:
         return data
 
     def _more(self) -> None:
-        """Raises _Ended at the end, and past the deadline."""
+        """Read some bytes. Raises _Ended at the end and past the deadline."""
         assert self._process is not None
         assert self._process.stdout is not None
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
         if not poll.poll(max(0.0, self._until - time.monotonic()) * 1e3):
-            raise _Ended(f"it takes longer than {DEADLINE_S:g} s")
+            raise _Ended(f"takes longer than {DEADLINE_S:g} s")
         data = os.read(self._process.stdout.fileno(), CHUNK_BYTES)
         if not data:
             raise _Ended(_why(self._process))
@@ -160,7 +160,7 @@ class Decoder:
 
 
 def _size(found: object, annotated: tuple[int, int]) -> tuple[int, int] | None:
-    """Height and width, as the image can have them; None for anything else."""
+    """Height and width if the image can have them; None for anything else."""
     if not (isinstance(found, list) and len(found) == 2 and all(type(n) is int for n in found)):
         return None
     height, width = found
@@ -170,7 +170,7 @@ def _size(found: object, annotated: tuple[int, int]) -> tuple[int, int] | None:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    """With nothing of our environment but where bench is."""
+    """Start the process with an environment that contains only the path of bench."""
     package = Path(__file__).resolve().parents[2]
     threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -185,14 +185,14 @@ def _start() -> subprocess.Popen[bytes]:
 
 
 def _why(process: subprocess.Popen[bytes]) -> str:
-    """What ended it."""
+    """Why it ended."""
     try:
         code = process.wait(1.0)
     except subprocess.TimeoutExpired:
         return "the decoder does not answer"
     if code >= 0:
         return f"the decoder ended with exit code {code}"
-    return f"the decoder was ended by {signal.Signals(-code).name}"
+    return f"the decoder was killed by {signal.Signals(-code).name}"
 
 
 _shared = Decoder()

@@ -1,6 +1,6 @@
-"""Which file an annotated `file_name` means: tools write it with folders, backslashes, as a URL.
+"""Finds the file of an annotated `file_name`, which may have folders, backslashes or be a URL.
 
-A dataset may come from anybody: no name and no link in it leads to what is not its own.
+A dataset is untrusted: no name and no link in it leads to files that are not its own.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-#: folders of this machine into which links of a dataset may lead, separated as in PATH
+#: more folders into which links of a dataset may lead, separated as in PATH
 DECLARED: Final = "BENCH_DATA"
 
 
 class OwnFiles:
-    """Which paths are a dataset's own: in its folder, or in one that the user has declared."""
+    """Decides which paths belong to a dataset: in its folder, or in one that the user declared."""
 
     def __init__(self, dataset: Path) -> None:
         declared = os.environ.get(DECLARED, "").split(os.pathsep)
@@ -27,7 +27,7 @@ class OwnFiles:
         self._folders: dict[Path, bool] = {}
 
     def has(self, path: Path) -> bool:
-        """Wherever links on the way lead; also of a path where nothing is."""
+        """Follows all links; the path need not exist."""
         if os.path.islink(path) or path.name in ("", ".."):  # noqa: PTH114
             return self._is_below(path)
         if path.parent not in self._folders:
@@ -52,10 +52,10 @@ class ImageFolder:
         self.own = OwnFiles(dataset)
 
     def find(self, name: str) -> tuple[Path, list[Path]]:
-        """The file that `name` means, and the others that it may mean as well.
+        """The file that `name` refers to, and other candidates.
 
-        It lies below `images/` or beside it, or is the one file there whose path ends alike; else
-        it is where the name says, though nothing is there, or nothing of the dataset's own.
+        It is in `images/` or next to it, or is the one file there whose path ends alike; else
+        it is where the name says, even if there is no file, or none of the dataset's own.
         """
         plain = self._dataset / "images" / name.lstrip("/")
         for path in (plain, self._dataset / name.lstrip("/")):
@@ -91,7 +91,7 @@ class ImageFolder:
 
 
 def variants(name: str) -> Iterator[str]:
-    """What a name may stand for, the most literal first."""
+    """The interpretations of a name, most literal first."""
     yield name
     yield unquote(name)
     try:

@@ -1,7 +1,7 @@
-"""Decodes images for `image_files`: one JSON request a line in, one a line out, pixels behind it.
+"""Decodes images for `image_files`: JSON requests in, one JSON answer per line out, then pixels.
 
-A process of its own, which gives up what it does not need before it reads anything of others. It
-ends by itself when nobody asks.
+A separate process, which drops its privileges before it reads anything untrusted. It ends by itself
+when idle.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from . import image_decoding
 
 #: the largest image, its copies in other modes, and the libraries
 MEMORY_BYTES: Final = 4 << 30
-#: of all that one process decodes, seconds of CPU time
+#: in the life of the process, seconds of CPU time
 CPU_S: Final = 24 * 3600
-#: with nothing to do for so long, it ends
+#: ends after being idle for so long
 IDLE_S: Final = 10.0
 LIMITS: Final = {
     resource.RLIMIT_DATA: MEMORY_BYTES,
@@ -38,7 +38,7 @@ NO_NEW_PRIVS: Final = 38
 
 
 def main() -> None:
-    """Until there is nothing more to do."""
+    """Answer requests until the input ends or is idle."""
     image_decoding.formats()
     confine()
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
@@ -51,9 +51,9 @@ def main() -> None:
 
 
 def confine() -> None:
-    """No files, no programs, no rights, and so much memory; what the system does not have is left.
+    """No files, no programs, no new privileges, limited memory; unsupported limits are skipped.
 
-    Root may start programs in spite of the limit.
+    Root can start programs in spite of the limit.
     """
     for limit, most in LIMITS.items():
         with contextlib.suppress(ValueError, OSError):
@@ -64,7 +64,7 @@ def confine() -> None:
 
 
 def answer(request: dict[str, Any], answers: BinaryIO) -> None:
-    """To one request."""
+    """Answer one request."""
     arguments = (Path(request["path"]), *request["size"], request["about"])
     try:
         if request["do"] == "size":

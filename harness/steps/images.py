@@ -1,6 +1,6 @@
-"""The images of a run: what there is, what is built, what is old. It returns data, prints nothing.
+"""The images of a run: available, built, outdated. Returns data, prints nothing.
 
-How an image is built and run is the engine's (`harness/containers`); what it is made from is in
+How an image is built and run is the engine's (`harness/containers`); its inputs are in
 `dockerfiles/<name>/`.
 """
 
@@ -34,7 +34,7 @@ class ImageState:
 
 
 def states(engine: ContainerEngine, names: Iterable[str]) -> tuple[ImageState, ...]:
-    """Of each name, what a build makes now and whether that is there."""
+    """For each name, what a build would create and whether it exists."""
     sizes = {built.reference: built.size_bytes for built in engine.built()}
     references = {name: engine.reference(name) for name in names}
     return tuple(ImageState(name, word, sizes.get(word)) for name, word in references.items())
@@ -46,7 +46,7 @@ def build_all(
     logs: Path,
     on_line: OnBuildLine | None = None,
 ) -> dict[str, Image | StepFailed]:
-    """Build some side by side, each with its log `<logs>/<name>.log`; a failure stops no other.
+    """Build images in parallel, each with its log `<logs>/<name>.log`; a failure stops no other.
 
     Raises UsageError, before anything is built, when a name has no folder.
     """
@@ -59,7 +59,7 @@ def build_all(
 
 
 def make_base(engine: ContainerEngine, log: Path, on_line: OnLine | None = None) -> str:
-    """Make the local base image again, with debootstrap; its id.
+    """Build the local base image with debootstrap; its id.
 
     Raises UsageError for the venv engine, StepFailed without root or debootstrap.
     """
@@ -67,7 +67,7 @@ def make_base(engine: ContainerEngine, log: Path, on_line: OnLine | None = None)
 
 
 def old(engine: ContainerEngine, names: Iterable[str]) -> tuple[Built, ...]:
-    """Every image that no build would make now."""
+    """Every image that no build would create now."""
     current = {engine.reference(name) for name in names}
     return tuple(built for built in engine.built() if built.reference not in current)
 
@@ -83,7 +83,7 @@ def _build(
 
 
 def heaviest_first(names: Iterable[str]) -> list[str]:
-    """By the size of their locks: what takes longest to build begins first."""
+    """By the size of their locks: the slowest builds start first."""
     return sorted(names, key=lambda name: -_lock_bytes(recipe.dockerfiles() / name / recipe.LOCK))
 
 

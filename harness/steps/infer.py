@@ -1,6 +1,6 @@
-"""Run a model over images where it runs, untimed: outputs, predictions, what ran where.
+"""Runs a model over images on its device, untimed: outputs, predictions, placement.
 
-All are cached by all that decides them: the artifact, the image, the runner's code, the images.
+Results are cached by all their inputs: artifact, image, runner code, images.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .jobs import ANSWER, JobLimits, Output, Place, run_job
 
 @dataclass(frozen=True)
 class LoadedArtifact:
-    """A model file with all that is needed to load it."""
+    """A model file with everything needed to load it."""
 
     model: ModelSpec
     #: the model's folder
@@ -70,7 +70,7 @@ ANSWERS: dict[Mode, type[Answer] | type[ProfileAnswer]] = {
 }
 
 
-#: what refuses a file of a mode, for so many images
+#: checks the file of a mode, for so many images
 CHECKS: Final[dict[Mode, Callable[[ModelSpec, int], Callable[[Path], object]]]] = {
     "outputs": lambda model, images: partial(read_outputs, model, images),
     "predict": lambda model, images: partial(read_predictions, images=images),
@@ -101,9 +101,9 @@ def infer(
 def infer_together(
     cache: Path, passes: Sequence[Pass], loaded: LoadedArtifact, limits: JobLimits
 ) -> None:
-    """Make what the cache lacks of the passes in one process, on all CPUs of `limits`.
+    """Run the passes that are not cached in one process, on all CPUs of `limits`.
 
-    When one fails, none is kept: `infer` then says which one, and why. Raises JobTimeout,
+    If one fails, none is cached: `infer` then reports which one, and why. Raises JobTimeout,
     DeviceLost.
     """
     keys = {p.mode: pass_key(p.mode, loaded, Path(p.pack).name, p.images) for p in passes}
@@ -135,7 +135,7 @@ def _working_folder(parent: Path) -> Iterator[Path]:
 
 
 def _outputs(one: Pass, model: ModelSpec) -> tuple[Output, Output]:
-    """The pass's file and its answer, as a job of several leaves them."""
+    """The pass's file and its answer in a job of several passes."""
     answer = Leaf(f"{one.mode}.json", ANSWER.budget)
     return (
         Output(FILES[one.mode], CHECKS[one.mode](model, one.images)),
@@ -144,7 +144,7 @@ def _outputs(one: Pass, model: ModelSpec) -> tuple[Output, Output]:
 
 
 def _keep(mode: Mode, made: Path, part: Path) -> None:
-    """One pass's own files, under the names that it has when it runs alone."""
+    """Cache the files of one pass, under the names that they have when it runs alone."""
     for name in (FILES[mode].name, "job.json", "log.txt"):
         copy_file(made / name, part / name)
     copy_file(made / f"{mode}.json", part / ANSWER.name)
@@ -164,7 +164,7 @@ def _job(mode: Literal[Mode, "passes"], loaded: LoadedArtifact, limits: JobLimit
 
 
 def pass_key(mode: Mode, loaded: LoadedArtifact, pack: str, images: int) -> str:
-    """Names a pass in the cache: the hash of all that decides what comes out."""
+    """The cache key of a pass: the hash of all its inputs."""
     return digest(
         mode,
         payload().sha256,
@@ -179,10 +179,10 @@ def pass_key(mode: Mode, loaded: LoadedArtifact, pack: str, images: int) -> str:
 
 
 def placement_of(layers: Path) -> Placement:
-    """What a pass of mode `profile` says of what ran where; `layers` is the file that it left."""
+    """The placement from a pass in mode `profile`; `layers` is the file that it wrote."""
     return read_record(ProfileAnswer, layers.with_name(ANSWER.name)).placement
 
 
 def read_outputs(model: ModelSpec, images: int, path: Path) -> dict[str, NDArray[Any]]:
-    """The file of a pass of mode `outputs` over so many images. Raises StepFailed."""
+    """The file of a pass in mode `outputs` over so many images. Raises StepFailed."""
     return results.read_outputs(path, model.outputs, images * model.input.shape[0])

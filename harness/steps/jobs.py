@@ -1,8 +1,8 @@
-"""Runs one job of the runner inside a format's image and takes over what it leaves.
+"""Runs a job of the runner in a format's image and takes over what it wrote.
 
-A job writes into a folder of its own below its job's folder, and nowhere else. What is wanted of
-that is copied out when it has ended, and checked; the rest is removed. Nothing of ours is written
-there but the job itself. A job without `result.json` did not finish.
+A job can write only to a separate folder below its job's folder. The wanted files are copied from
+there when it has ended, and checked; the rest is removed. Bench itself writes only the job there. A
+job without `result.json` did not finish.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from ..untrusted.takeover import take_over
 
 Result = TypeVar("Result")
 
-#: of a job's folder, the part that the job writes
+#: the part of a job's folder that the job writes to
 OUT: Final = "out"
 ANSWER: Final = Leaf("result.json", Budget(text.RECORD_BYTES))
-#: what a job leaves beside its answer and what it was asked for
+#: files that a job may leave in addition to its answer and its outputs
 EXTRAS: Final = (
     Leaf("events.jsonl", Budget(16 << 20), required=False),
     Leaf(LOGS, Budget(256 << 20, files=32), required=False),
@@ -60,14 +60,14 @@ class JobLimits:
 
 @dataclass(frozen=True)
 class Output:
-    """What a job is run for, and what refuses it where it is malformed."""
+    """A file that a job is run for, and the check that rejects malformed ones."""
 
     leaf: Leaf
     check: Callable[[Path], object]
 
 
 class JobRunner(Protocol):
-    """What of a container engine a job needs; so has `targets.remote`."""
+    """The part of a container engine that a job needs; `targets.remote` has it, too."""
 
     def run(self, image: Image, job: JobSpec, on_line: OnLine | None = None) -> CompletedJob: ...
 
@@ -104,13 +104,13 @@ def run_job(
 ) -> Result:
     """Run `job` in `folder` (an existing, empty one); its paths are this machine's.
 
-    What comes back is in `folder`, checked. Raises StepFailed, JobTimeout, OutOfMemory.
+    What is in `folder` afterwards has been checked. Raises StepFailed, JobTimeout, OutOfMemory.
     """
     leaves = (ANSWER, *(output.leaf for output in outputs), *EXTRAS)
     with _workplace(folder) as out:
         spec = _prepared(place, folder, job, limits, leaves)
         done = place.engine.run(place.image, spec)
-        hint = f"All that it printed: {spec.log}"
+        hint = f"See the log {spec.log}."
         if done.exit_code:
             raise StepFailed(last_words(done.output, done.exit_code), hint)
         try:
@@ -133,7 +133,7 @@ def written(folder: Path, name: str) -> Path:
 
 @contextmanager
 def _workplace(folder: Path) -> Iterator[int]:
-    """The folder that the job writes, open from before it begins; removed whatever happens."""
+    """The folder that the job writes to, opened before it starts; always removed."""
     out = folder / OUT
     out.mkdir()
     try:
@@ -151,7 +151,7 @@ def _prepared(
     memory = limits.memory_bytes if place.where else 0
     job = dataclasses.replace(job, cpus=limits.cpus, memory_bytes=memory)
     asked = dumps(_as_seen(job, {m.host: place.engine.locate(m) for m in mounts}), indent=1)
-    for path in (folder / "job.json", written(folder, "job.json")):  # the job may spoil its own
+    for path in (folder / "job.json", written(folder, "job.json")):  # a job may damage its copy
         path.write_text(asked, encoding="utf-8")
     home = Mount(payload().folder, "/bench")
     return JobSpec(
@@ -172,9 +172,9 @@ def _prepared(
 
 
 def last_words(output: str, exit_code: int) -> str:
-    """The line of a job's output that says most: its last exception, else its last line."""
+    """The most informative line of a job's output: its last exception, else its last line."""
     lines = [line.strip() for line in printable(output).splitlines() if line.strip()]
-    said = lines[-1] if lines else "it printed nothing"
+    said = lines[-1] if lines else "no output"
     for line in reversed(lines):
         kind = line.split(":", 1)[0]
         if (
@@ -213,7 +213,7 @@ def _is_timed(job: Job) -> bool:
 
 
 def _absolute(path: Path | str) -> Path:
-    """Without links up to it; it may have been made by a job, and is not followed itself."""
+    """With links resolved up to its parent; not its own, which a job may have created."""
     return Path(path).parent.resolve() / Path(path).name
 
 
@@ -232,7 +232,7 @@ def _as_seen(job: Job, seen: dict[Path, str]) -> Job:
         for host in sorted(seen, key=lambda h: len(h.parts), reverse=True):
             if real == host or real.is_relative_to(host):
                 return str(Path(seen[host]) / real.relative_to(host))
-        raise ValueError(f"{real} is under no mount")
+        raise ValueError(f"{real} is not below any mount")
 
     return dataclasses.replace(
         job,

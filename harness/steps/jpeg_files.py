@@ -1,4 +1,4 @@
-"""JPEG files whose end is missing, though an end marker stands there.
+"""JPEG files that are truncated but end with an end marker.
 
 The decoder fills what is missing with grey, or leaves it blurred, and does not say so. Bytes put in
 before the end marker show it: they are decoded only where something was missing.
@@ -23,7 +23,7 @@ END: Final = 0xD9
 
 
 def suspect(image: Image, pixels: NDArray[np.uint8]) -> bool:
-    """Whether a look is worth another decoding: a corner as if filled in, or several scans."""
+    """Whether to decode again to be sure: a corner looks filled in, or there are several scans."""
     if "progressive" in image.info or image.mode == "CMYK":
         return True
     corners = pixels[[0, 0, -1, -1], [0, -1, 0, -1]]
@@ -31,7 +31,7 @@ def suspect(image: Image, pixels: NDArray[np.uint8]) -> bool:
 
 
 def check_whole(data: bytes) -> None:
-    """Raises ValueError if less is there than the header promises."""
+    """Raises ValueError if data is missing."""
     end = end_marker(data)
     if end is None or (_decoded(data) != _decoded(data[:end] + FILLING + data[end:])).any():
         raise ValueError("image file is truncated")

@@ -1,4 +1,4 @@
-"""Trials: a fresh process each, interleaved over the cells of a device in a seeded random order."""
+"""Trials: a fresh process each, interleaved over a device's cells in a seeded random order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..untrusted.text import read_record
 from .infer import LoadedArtifact
 from .jobs import JobLimits, Output, run_job
 
-#: pictures that a trial rotates through, at most
+#: images that a trial rotates through, at most
 IMAGES = 16
 EMULATED_PATIENCE = 10
 
@@ -38,7 +38,7 @@ def schedule(cells: Sequence[Cell], trials: int, seed: int) -> list[tuple[Cell, 
 
 
 def deadline_s(rules: MeasureOptions, emulated: bool = False) -> float:
-    """A trial that runs longer than this hangs: three times all its caps, and a minute to load.
+    """A trial that runs longer is considered hung: three times all its caps, and a minute to load.
 
     An emulated processor is 20 to 40 times slower, and may not even get through a chunk in time.
     """
@@ -61,7 +61,7 @@ def run_trial(
     """
     relative = f"cells/{cell.id}/trial-{index}"
     folder = run / relative
-    remove(folder)  # an unfinished one of an interrupted run
+    remove(folder)  # incomplete, of an interrupted run
     folder.mkdir(parents=True)
     job = Job(
         version=VERSION,
@@ -84,19 +84,19 @@ def run_trial(
 
 
 def made_of(loaded: LoadedArtifact, pack: Path, rules: MeasureOptions) -> str:
-    """Hash of the artifact, the runtime and its sandbox, the runner, the pictures and the rules."""
+    """Hash of artifact, runtime and sandbox, runner, images and the options of a trial."""
     confinement = loaded.place.image.confinement
     return digest(loaded.key, confinement, payload().sha256, pack.name, rules)
 
 
 def keep_trial(run: Path, trial: Trial) -> Trial:
-    """Write it down: from now on a resumed run does not measure it again."""
+    """Store the trial: a resumed run does not measure it again."""
     (run / trial.folder / "trial.json").write_text(dumps(trial), encoding="utf-8")
     return trial
 
 
 def finished_trial(run: Path, cell: Cell, index: int, made_of: str) -> Trial | None:
-    """A trial that an interrupted run already has, whole and of the same things; else None."""
+    """A complete trial of an interrupted run with the same inputs; else None."""
     try:
         trial = read_record(Trial, run / f"cells/{cell.id}/trial-{index}/trial.json", run)
     except StepFailed:

@@ -1,22 +1,22 @@
-"""Is a converted model still the model? Raw outputs and decoded boxes against the fp32 reference.
+"""Parity check: raw outputs and decoded boxes of a converted model against the fp32 reference.
 
-Rules, by precision, on the same real pictures through both models:
+Rules by precision, with the same real images through both models:
 
-| precision | every raw output | boxes at the task's score threshold that have a partner |
+| precision | every raw output | boxes at the task's score threshold that match |
 |---|---|---|
 | fp32 | max abs <= 1e-4 x max(1, largest in the reference), cosine >= 0.9999 | all, IoU >= 0.99 |
 | fp16 | cosine >= 0.999 | 99 %, IoU >= 0.9 |
 | int8 | cosine >= 0.95 | 90 %, IoU >= 0.8 |
 
-At every precision outputs have the reference's names and shapes, have values and are finite, and
-are of the reference's size: fp16 within 2 %, int8 within 25 % (the factor that fits them best).
-Whole numbers (labels, counts) are not judged by such figures: as many must be equal as boxes must
-have a partner. Where all of the reference is 0, values may reach 1e-4, 1e-3, 1e-2. Boxes that only
-the converted model has are at most as many as may lack a partner; scores of partners do not shift,
-on average, by more than the margin (0.001, 0.02, 0.1). A box whose score is within the margin of
-the threshold is not missing, and not extra, when it has no partner.
+At every precision, outputs must have the reference's names and shapes, be non-empty and finite, and
+have its scale (least-squares factor): fp16 within 2 %, int8 within 25 %.
+Of integers (labels, counts), the same share must be equal as boxes must match.
+If the reference is all 0, values may reach 1e-4, 1e-3, 1e-2. Extra boxes are limited to
+the number that may be unmatched; the mean score shift of matches is limited to the margin
+(0.001, 0.02, 0.1). An unmatched box whose score is within the margin of the threshold counts
+neither as missing nor as extra.
 
-A partner has the same label; pairs are made greedily, best overlap first. `check_metrics` is
+Matches have the same label and are found greedily, best overlap first. `check_metrics` is
 the rule on accuracy, for after scoring.
 """
 
@@ -39,16 +39,16 @@ Outputs = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ParityRules:
-    """What a precision must keep; None: not asked of it."""
+    """The limits of a precision; None: no limit."""
 
     max_abs: float | None
     cosine: float
     matched: float
     iou: float
     score_margin: float
-    #: how far the factor that fits the outputs to the reference's best may be from 1
+    #: how far the least-squares scale factor may be from 1
     gain: float | None
-    #: the largest value where all of the reference is 0
+    #: the largest value if the reference is all 0
     zero: float
 
 
@@ -61,7 +61,7 @@ RULES: Final[dict[Precision, ParityRules]] = {
 
 @dataclass
 class Tally:
-    """Boxes counted over all pictures; `ious` and `shifts` (candidate - reference) of partners."""
+    """Boxes counted over all images; `ious` and `shifts` (candidate - reference) of matches."""
 
     missing: int = 0
     extra: int = 0
@@ -76,7 +76,7 @@ def compare(
     candidate: Sequence[Outputs],
     geometries: Sequence[Geometry],
 ) -> Parity:
-    """Hold `candidate` against `reference`, raw outputs (batch axis 1) of the same pictures."""
+    """Compare `candidate` with `reference`, raw outputs (batch axis 1) of the same images."""
     rules = RULES[precision]
     reasons = different_structure(spec, reference, candidate)
     if reasons:
@@ -108,7 +108,7 @@ def compare(
 def check_metrics(
     precision: Precision, values: Mapping[str, float], reference: Mapping[str, float]
 ) -> tuple[float | None, list[str]]:
-    """The first held value over the reference's, and the broken rule of each; see `Held`."""
+    """The ratio of the first limited value to the reference's, and the violations; see `Held`."""
     held = [v for v in shown() if v.held and v.name in values and v.name in reference]
     found = ((v, check_metric(v, precision, values[v.name], reference[v.name])) for v in held)
     reasons = [f"{v.name} {reason}" for v, reason in found if reason]
@@ -117,23 +117,23 @@ def check_metrics(
 
 
 def check_metric(metric: Value, precision: Precision, value: float, reference: float) -> str | None:
-    """The broken rule, if the value is worse than the fp32 reference's by more than it may be."""
+    """The violation, if the value is worse than the fp32 reference's by more than the limit."""
     if metric.held is None or precision not in metric.held.allowed:
         return None
     limit, share = metric.held.allowed[precision], metric.held.relative
     worse = metric.worse_by(value, reference)
     if worse <= (limit * abs(reference) if share else limit):
         return None
-    change = f"{worse / abs(reference):.2%}" if share and reference else f"{worse:.4g}"
+    change = f"{100 * worse / abs(reference):.2f} %" if share and reference else f"{worse:.4g}"
     side = "below" if metric.better == "higher" else "above"
     return (
-        f"{value:.4g} is {change} {side} the fp32 reference's {reference:.4g}; "
-        f"{precision} may be {f'{limit:.1%}' if share else f'{limit:.4g}'} worse"
+        f"{value:.4g} is {change} {side} the fp32 reference {reference:.4g} "
+        f"(limit for {precision}: {f'{100 * limit:.1f} %' if share else f'{limit:.4g}'})"
     )
 
 
 def split(stacked: Mapping[str, NDArray[np.float32]]) -> list[dict[str, NDArray[np.float32]]]:
-    """Outputs stacked by name, (n, ...) each, as n pictures' outputs with batch axis 1."""
+    """Outputs stacked by name, (n, ...) each, as n images' outputs with batch axis 1."""
     count = min((len(value) for value in stacked.values()), default=0)
     return [{name: value[at : at + 1] for name, value in stacked.items()} for at in range(count)]
 
@@ -144,32 +144,32 @@ def split(stacked: Mapping[str, NDArray[np.float32]]) -> list[dict[str, NDArray[
 def different_structure(
     spec: ModelSpec, reference: Sequence[Outputs], candidate: Sequence[Outputs]
 ) -> list[str]:
-    """Reasons why the two cannot be compared at all: pictures, names, shapes, NaN or infinity."""
+    """Why the two cannot be compared at all: images, names, shapes, NaN or infinity."""
     if not reference or len(reference) != len(candidate):
-        return [f"{len(candidate)} pictures, the reference has {len(reference)}"]
+        return [f"{len(candidate)} images, expected {len(reference)}"]
     reasons: list[str] = []
     for name in spec.outputs:
         if any(name not in outputs for outputs in (*reference, *candidate)):
-            reasons.append(f"{name}: output is missing; there are {', '.join(candidate[0])}")
+            reasons.append(f"{name}: missing output; got {', '.join(candidate[0])}")
             continue
         shapes = {outputs[name].shape for outputs in (*reference, *candidate)}
         if len(shapes) > 1:
             seen, wanted = candidate[0][name].shape, reference[0][name].shape
-            reasons.append(f"{name}: shape {seen}, the reference has {wanted}")
+            reasons.append(f"{name}: shape {seen}, expected {wanted}")
             continue
         if not reference[0][name].size:
-            reasons.append(f"{name}: the output is empty, so nothing of it can be compared")
-        for whose, rows in (("the reference's ", reference), ("", candidate)):
+            reasons.append(f"{name}: empty output")
+        for whose, rows in ((" of the reference", reference), ("", candidate)):
             wrong = sum(int(np.sum(~np.isfinite(outputs[name]))) for outputs in rows)
             if wrong:
-                reasons.append(f"{name}: {whose}{wrong} values are NaN or infinite")
+                reasons.append(f"{name}: {wrong} values{whose} are NaN or infinite")
     return reasons
 
 
 def output_parity(
     name: str, reference: Sequence[Outputs], candidate: Sequence[Outputs]
 ) -> OutputParity:
-    """One output over all pictures; `max_rel` has a floor of 0.1 % of the scale under it."""
+    """One output over all images; the denominator of `max_rel` is at least 0.1 % of the scale."""
     wanted, seen = (v.astype(np.float64) for v in _values(name, reference, candidate))
     difference, size = np.abs(seen - wanted), np.abs(wanted)
     scale = float(size.max(initial=0.0))
@@ -188,7 +188,7 @@ def output_parity(
 def _values(
     name: str, reference: Sequence[Outputs], candidate: Sequence[Outputs]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """All values of an output over all pictures: the reference's, and the candidate's."""
+    """All values of an output over all images: the reference's and the candidate's."""
     wanted = np.concatenate([np.ravel(outputs[name]) for outputs in reference])
     return wanted, np.concatenate([np.ravel(outputs[name]) for outputs in candidate])
 
@@ -196,7 +196,7 @@ def _values(
 def output_reasons(
     one: OutputParity, values: tuple[NDArray[Any], NDArray[Any]], rules: ParityRules
 ) -> list[str]:
-    """The rules on a raw output that are broken, with their figures."""
+    """The violated rules on a raw output, with figures."""
     wanted, seen = values
     if wanted.dtype.kind in "biu":
         return _whole_reasons(one.name, wanted, seen, rules)
@@ -205,14 +205,14 @@ def output_reasons(
     reasons = []
     if rules.max_abs is not None and one.max_abs > rules.max_abs * max(1.0, one.scale):
         limit = rules.max_abs * max(1.0, one.scale)
-        reasons.append(f"{one.name}: max abs difference {one.max_abs:.3g} is over {limit:.3g}")
+        reasons.append(f"{one.name}: max abs difference {one.max_abs:.3g} exceeds {limit:.3g}")
     if one.cosine < rules.cosine:
-        reasons.append(f"{one.name}: cosine {one.cosine:.6f} is under {rules.cosine}")
+        reasons.append(f"{one.name}: cosine similarity {one.cosine:.6f} is below {rules.cosine}")
     gain = _gain(wanted.astype(np.float64), seen.astype(np.float64))
     if rules.gain is not None and not reasons and abs(gain - 1) > rules.gain:
         reasons.append(
-            f"{one.name}: values are {gain:.3g} times the reference's; "
-            f"{1 - rules.gain:.3g} to {1 + rules.gain:.3g} times may be"
+            f"{one.name}: scaled by {gain:.3g} against the reference "
+            f"(limits {1 - rules.gain:.3g} to {1 + rules.gain:.3g})"
         )
     return reasons
 
@@ -224,18 +224,18 @@ def _whole_reasons(
     if equal >= rules.matched * wanted.size - 1e-9:
         return []
     return [
-        f"{name}: {equal} of {wanted.size} whole numbers equal the reference's; "
-        f"{rules.matched:.0%} must"
+        f"{name}: {equal} of {wanted.size} integers equal the reference "
+        f"(required: {100 * rules.matched:.0f} %)"
     ]
 
 
 def _zero_reasons(one: OutputParity, seen: NDArray[Any], rules: ParityRules) -> list[str]:
-    """All of one side is 0: there is no cosine, only a size."""
+    """One side is all 0: there is no cosine similarity, only a magnitude."""
     if one.max_abs <= rules.zero:
         return []
     if seen.any():
-        return [f"{one.name}: values up to {one.max_abs:.3g}, the reference's are all 0"]
-    return [f"{one.name}: all values are 0, the reference's are up to {one.scale:.3g}"]
+        return [f"{one.name}: values up to {one.max_abs:.3g}, but the reference is all 0"]
+    return [f"{one.name}: all values are 0, but the reference reaches {one.scale:.3g}"]
 
 
 def _gain(wanted: NDArray[np.float64], seen: NDArray[np.float64]) -> float:
@@ -254,7 +254,7 @@ def count_boxes(
     geometry: Geometry,
     tally: Tally,
 ) -> None:
-    """Add one picture to `tally`. Both are decoded a margin below the threshold, for partners."""
+    """Add one image to `tally`. Both are decoded a margin below the threshold, to find matches."""
     # masks are not compared here, so they need not be assembled
     task = REGISTRY["detection" if "boxes" in spec.outputs else spec.task]
     threshold = number(spec, "score_threshold")
@@ -285,22 +285,20 @@ def partners(a: Detections, b: Detections, least_iou: float) -> list[tuple[int, 
 
 
 def box_reasons(tally: Tally, rules: ParityRules) -> list[str]:
-    """The rules on boxes that are broken, with their figures."""
+    """The violated rules on boxes, with figures."""
     matched, wanted = len(tally.ious), len(tally.ious) + tally.missing
     reasons = []
     if matched < rules.matched * wanted - 1e-9:
         reasons.append(
-            f"boxes: {matched} of the reference's {wanted} have a partner with IoU >= {rules.iou}; "
-            f"{rules.matched:.0%} must"
+            f"boxes: {matched} of {wanted} reference boxes matched with IoU >= {rules.iou} "
+            f"(required: {100 * rules.matched:.0f} %)"
         )
     if tally.extra > (1 - rules.matched) * wanted + 1e-9:
         reasons.append(
-            f"boxes: {tally.extra} that the reference lacks, beside its {wanted}; "
-            f"{1 - rules.matched:.0%} may"
+            f"boxes: {tally.extra} extra boxes for {wanted} reference boxes "
+            f"(limit {100 * (1 - rules.matched):.0f} %)"
         )
     shift = float(np.mean(tally.shifts)) if tally.shifts else 0.0
     if abs(shift) > rules.score_margin:
-        reasons.append(
-            f"boxes: scores shift by {shift:+.3g} on average, over {rules.score_margin:g}"
-        )
+        reasons.append(f"boxes: mean score shift {shift:+.3g} exceeds {rules.score_margin:g}")
     return reasons

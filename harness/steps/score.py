@@ -1,4 +1,4 @@
-"""Accuracy of a cell's decoded predictions against its dataset."""
+"""Scores a cell's decoded predictions against its dataset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..untrusted.results import read_predictions
 
 
 def score(spec: ModelSpec, predictions: Path, annotations: Path, dataset: str) -> Scores:
-    """Score `predictions` (see docs/design.md) over the images that it says were looked at.
+    """Score `predictions` (see docs/design.md) over the images that it covers.
 
     `annotations` is the COCO file of the dataset called `dataset`.
     """

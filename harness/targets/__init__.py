@@ -1,1 +1,1 @@
-"""Where cells run: this machine, or a device at the other end of a transport."""
+"""Where cells run: this machine, or a device behind a transport."""

@@ -1,6 +1,6 @@
-"""`bench devices`: what is there, why one is unavailable, diagnose one, clean one.
+"""`bench devices`: list devices, say why one is unavailable, diagnose one, clean one.
 
-Returns records, prints nothing. Devices are looked at side by side, each with little patience.
+Returns records, prints nothing. Devices are examined in parallel, with a short timeout.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Outcome = Literal["ok", "failed", "skipped"]
 
 #: a device that has not told all by then is listed as one that does not answer
 PATIENCE_S = 20.0
-#: room for one bundle, one model and one dataset of pictures
+#: room for one bundle, one model and one dataset of images
 LEAST_FREE_BYTES = 300 * 10**6
 #: of a diagnosis, in order
 STEPS = ("connect", "authorise", "kind", "lease", "space", "steady", "runtime", "inference")
@@ -69,7 +69,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was put back and removed."""
+    """What was restored and removed."""
 
     name: str
     restored: tuple[str, ...]
@@ -83,7 +83,7 @@ Trial = Callable[[Transport, DeviceSpec, DeviceFacts], str]
 
 
 def workdir_of(spec: DeviceSpec, facts: DeviceFacts) -> str:
-    """Where all of ours is; on the machine at hand that is the cache."""
+    """The folder of bench's files; on this machine that is in the cache."""
     return str(cache_root() / "device") if spec.transport == "local" else facts.workdir
 
 
@@ -91,7 +91,7 @@ def workdir_of(spec: DeviceSpec, facts: DeviceFacts) -> str:
 
 
 def look_at_all(specs: Sequence[DeviceSpec], patience_s: float = PATIENCE_S) -> list[CheckedDevice]:
-    """Every device with its state, in the order given; none is waited for longer than that."""
+    """Every device with its state, in the given order; each may take `patience_s`."""
     answers: queue.SimpleQueue[tuple[str, CheckedDevice]] = queue.SimpleQueue()
     for spec in specs:
         threading.Thread(target=_answer, args=(spec, answers), daemon=True).start()
@@ -103,7 +103,7 @@ def look_at_all(specs: Sequence[DeviceSpec], patience_s: float = PATIENCE_S) -> 
         except queue.Empty:
             break
         found[name] = answer
-    silent = f"it has not answered within {patience_s:g} s"
+    silent = f"no answer within {patience_s:g} s"
     return [
         found.get(s.name) or _device(s, "unreachable", silent, "Switch it on and connect it.")
         for s in specs
@@ -119,19 +119,19 @@ def _answer(spec: DeviceSpec, answers: queue.SimpleQueue[tuple[str, CheckedDevic
 
 
 def _bug(error: Exception, spec: DeviceSpec) -> tuple[str, str]:
-    """One line, and where the text for an issue is."""
-    report = bug_report(error, f"looking at {spec.name}")
+    """One line, and a hint with the path of the text for an issue."""
+    report = bug_report(error, f"the examination of {spec.name}")
     path = cache_root() / "logs" / f"bug-{spec.name}.txt"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(report.text, encoding="utf-8")
     except OSError:  # a full disk is no reason to lose the line
         return report.line, ""
-    return report.line, f"Report it with the text in {path}."
+    return report.line, f"Report it with the contents of {path}."
 
 
 def look_at(spec: DeviceSpec) -> CheckedDevice:
-    """One device; nothing on it is changed, and a reason against it is its state."""
+    """Examine one device without changing it; an error becomes its state."""
     try:
         transport = transports.connect(spec)
     except BenchError as error:
@@ -175,17 +175,17 @@ def _device(
 
 
 def unfit(spec: DeviceSpec, facts: DeviceFacts, now: DeviceState) -> list[str]:
-    """Every reason why nothing could be measured on it at this moment; empty when it could."""
+    """Every reason why it cannot be used now; empty if it can."""
     reasons = []
     if now.battery_percent is not None and now.battery_percent < spec.min_battery_percent:
         reasons.append(
-            f"battery at {now.battery_percent:.0f} %, min_battery_percent is "
-            f"{spec.min_battery_percent:.0f}: charge it"
+            f"battery at {now.battery_percent:.0f} %, below min_battery_percent "
+            f"{spec.min_battery_percent:.0f} %"
         )
     if facts.free_bytes is not None and facts.free_bytes < LEAST_FREE_BYTES:
         reasons.append(
-            f"{facts.free_bytes / 1e6:.0f} MB free in {facts.workdir}, at least "
-            f"{LEAST_FREE_BYTES / 1e6:.0f} MB are needed: free some"
+            f"{facts.free_bytes / 1e6:.0f} MB free in {facts.workdir}, "
+            f"at least {LEAST_FREE_BYTES / 1e6:.0f} MB required"
         )
     here = spec.transport == "local"  # whose cells run in this machine's own engine
     if not here and not usable_runtimes(kinds.find(spec.kind).SPEC, facts):
@@ -194,7 +194,7 @@ def unfit(spec: DeviceSpec, facts: DeviceFacts, now: DeviceState) -> list[str]:
 
 
 def usable_runtimes(kind: KindSpec, facts: DeviceFacts) -> dict[str, list[str]]:
-    """Of the kind's runtimes those that can run some format there, best first, with the formats."""
+    """The kind's runtimes that can run a format there, best first, with the formats."""
     found: dict[str, list[str]] = {}
     for name, module in REGISTRY.items():
         runtime, _ = runtimes.first(kind.runtimes, module.SPEC.image, facts, _engine(facts))
@@ -204,7 +204,7 @@ def usable_runtimes(kind: KindSpec, facts: DeviceFacts) -> dict[str, list[str]]:
 
 
 def _lacking(spec: DeviceSpec, facts: DeviceFacts) -> list[str]:
-    """What each runtime lacks there, or what the formats lack for it, each reason once."""
+    """Why each runtime or its formats cannot run there, each reason once."""
     reasons = []
     for name in kinds.find(spec.kind).SPEC.runtimes:
         runtime = runtimes.find(name)
@@ -216,7 +216,7 @@ def _lacking(spec: DeviceSpec, facts: DeviceFacts) -> list[str]:
 
 
 def _engine(facts: DeviceFacts) -> EngineName:
-    """What this machine makes images with; nobody asks for a device that takes none."""
+    """The engine that builds images here; only checked if the device takes images."""
     return "docker" if facts.docker and _docker_is_here() else "venv"
 
 
@@ -229,7 +229,7 @@ def _docker_is_here() -> bool:
 
 
 class _Stop(Exception):
-    """A step failed, so that the ones after it cannot be looked at."""
+    """A step failed; the following ones cannot be checked."""
 
 
 def check(
@@ -238,9 +238,9 @@ def check(
     infer: Trial | None = None,
     tell: Callable[[Check], None] = lambda check: None,
 ) -> list[Check]:
-    """Diagnoses one by STEPS; those after a failed one are skipped. `tell` gets each at once.
+    """Diagnose a device by STEPS; those after a failed one are skipped. `tell` gets each result.
 
-    The device is ours meanwhile; what a crashed holder left is put back.
+    The device is leased meanwhile; settings that a crashed session left are restored.
     """
     diagnosis = _Diagnosis(spec, tell)
     try:
@@ -265,15 +265,15 @@ class _Diagnosis:
         self._tell(check)
 
     def bug(self, error: Exception) -> None:
-        """Of the step that has not ended."""
+        """Fail the current step."""
         step = STEPS[min(len(self.done), len(STEPS) - 1)]
         self.add(Check(step, "failed", *_bug(error, self.spec)))
 
     def skip_the_rest(self) -> None:
-        """Those that come after the failed one."""
+        """Skip the steps after the failed one."""
         failed = self.done[-1].step
         for step in STEPS[STEPS.index(failed) + 1 :]:
-            self.add(Check(step, "skipped", f"not looked at after `{failed}`"))
+            self.add(Check(step, "skipped", f"skipped after failed step `{failed}`"))
 
     def _ok(self, step: str, seen: str) -> None:
         self.add(Check(step, "ok", seen))
@@ -292,7 +292,7 @@ class _Diagnosis:
                 self._step("space", lambda: space(transport, facts, workdir), str)
                 self._step("steady", lambda: self._steady(transport, workdir), str)
                 self._try("runtime", runtime, transport, facts, _runtimes_seen(kind.SPEC, facts))
-                self._try("inference", infer, transport, facts, "nothing here runs one")
+                self._try("inference", infer, transport, facts, "not tried")
         finally:
             transport.close()
 
@@ -302,7 +302,7 @@ class _Diagnosis:
         except DeviceLost as error:
             raise self._failed("connect", error) from error
         except StepFailed as error:  # somebody answered, and said no
-            self._ok("connect", "it answers")
+            self._ok("connect", "answers")
             raise self._failed("authorise", error) from error
         except BenchError as error:
             raise self._failed("connect", error) from error
@@ -325,7 +325,7 @@ class _Diagnosis:
             held.__enter__()
         except BenchError as error:
             raise self._failed("lease", error) from error
-        self._ok("lease", "nobody else measures on it")
+        self._ok("lease", "acquired")
         try:
             yield
         finally:
@@ -334,10 +334,10 @@ class _Diagnosis:
     def _steady(self, transport: Transport, workdir: str) -> str:
         kind = kinds.find(self.spec.kind)
         restored = kind.restore(transport, workdir)
-        said = f"put back: {', '.join(restored)}; " if restored else ""
+        said = f"restored {', '.join(restored)}; " if restored else ""
         with kind.steady(transport, self.spec.steady, workdir) as in_force:
             held = ", ".join(in_force)
-        return said + (f"held by {held}, and let go" if held else "nothing is held (no `steady`)")
+        return said + (f"applied and restored {held}" if held else "nothing to apply (no `steady`)")
 
     def _try(
         self,
@@ -354,22 +354,22 @@ class _Diagnosis:
 
 
 def space(transport: Transport, facts: DeviceFacts, workdir: str) -> str:
-    """Room, and a folder in which programs may be written and run. Raises StepFailed."""
+    """Check free space, and that programs can be written and run. Raises StepFailed."""
     if facts.free_bytes is not None and facts.free_bytes < LEAST_FREE_BYTES:
         raise StepFailed(
-            f"{facts.free_bytes / 1e6:.0f} MB free in {workdir}, at least "
-            f"{LEAST_FREE_BYTES / 1e6:.0f} MB are needed",
-            "Free some there; `bench devices clean` removes what is ours.",
+            f"{facts.free_bytes / 1e6:.0f} MB free in {workdir}, "
+            f"at least {LEAST_FREE_BYTES / 1e6:.0f} MB required",
+            "Free some space on the device; `bench devices clean` removes bench's files.",
         )
     done = transport.run(["sh", "-c", _TRY_OUT, "sh", workdir], timeout_s=30.0)
     if done.text.strip() != "runs":
-        said = last_line(done.stderr + done.stdout) or "it says nothing"
+        said = last_line(done.stderr + done.stdout) or "no output"
         raise StepFailed(
             f"a program in {workdir} does not run: {said}",
-            "Let this user write there, and mount its file system without noexec.",
+            "Give this user write access, and mount the file system without noexec.",
         )
     free = "" if facts.free_bytes is None else f", {facts.free_bytes / 1e9:.1f} GB free"
-    return f"{workdir} can be used{free}"
+    return f"{workdir} is usable{free}"
 
 
 #: workdir: writes a program there and runs it
@@ -392,7 +392,7 @@ def _facts_seen(facts: DeviceFacts) -> str:
 def _runtimes_seen(kind: KindSpec, facts: DeviceFacts) -> str:
     usable = usable_runtimes(kind, facts)
     listed = (f"{name} ({', '.join(formats)})" for name, formats in usable.items())
-    return "none was tried; it could have: " + ("; ".join(listed) or "none")
+    return "not tried; compatible: " + ("; ".join(listed) or "none")
 
 
 # ---- cleaning ----------------------------------------------------------------------------------
@@ -400,7 +400,7 @@ def _runtimes_seen(kind: KindSpec, facts: DeviceFacts) -> str:
 #: workdir, whether images of ours are to go: removes it and what is beside it, says what
 _CLEAN = r"""
 folder=${1%/*} base=${1##*/}
-case $base in bench|bench-device|device) ;; *) echo "not ours: $1" >&2; exit 1 ;; esac
+case $base in bench|bench-device|device) ;; *) echo "not a bench folder: $1" >&2; exit 1 ;; esac
 kib=0
 for path in "$1" "$folder/.$base.pushed" "$folder/.$base".*.part; do
   [ -e "$path" ] || continue
@@ -420,9 +420,9 @@ echo "kib=$kib"
 
 
 def clean(spec: DeviceSpec) -> Cleaned:
-    """Puts back what is held, and removes everything of ours. Raises StepFailed, DeviceLost.
+    """Restore settings, and remove all of bench's files. Raises StepFailed, DeviceLost.
 
-    On the machine at hand, images and caches stay: they are not the device's but the project's.
+    On this machine, images and caches stay.
     """
     transport = transports.connect(spec)
     try:
@@ -442,8 +442,8 @@ def _remove(transport: Transport, spec: DeviceSpec, workdir: str) -> tuple[tuple
     pairs = [line.partition("=")[::2] for line in done.text.splitlines()]
     if done.exit_code != 0:
         raise StepFailed(
-            f"{spec.name}: not all of {workdir} could be removed: {last_line(done.stderr)}",
-            "Remove the folder there as the user who owns it (a container's root?).",
+            f"{spec.name}: cannot remove all of {workdir}: {last_line(done.stderr)}",
+            "Remove the folder on the device as its owner (perhaps a container's root).",
         )
     kib = next((number(value) for key, value in pairs if key == "kib"), None)
     return tuple(value for key, value in pairs if key == "removed"), int(kib or 0) * 1024

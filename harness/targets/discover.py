@@ -16,7 +16,7 @@ from ..records import DeviceSpec
 
 @dataclass(frozen=True)
 class Offer:
-    """A device that was found; `yaml` is empty where there is nothing to write."""
+    """A device that was found; `yaml` is empty if there is nothing to write."""
 
     serial: str
     address: str
@@ -30,7 +30,7 @@ class Offer:
 
 
 def discover(known: Mapping[str, DeviceSpec]) -> list[Offer]:
-    """Every device of the adb server. Raises DeviceLost when no server answers."""
+    """Every device of the adb server. Raises DeviceLost if no server answers."""
     from ..transports.adb_list import listed
     from ..transports.adb_states import advice
 
@@ -43,12 +43,12 @@ def discover(known: Mapping[str, DeviceSpec]) -> list[Offer]:
             continue
         name = _free(slug(seen.model or seen.serial), taken)
         if "/" in seen.address:
-            reason = "its serial has a '/', behind which an address names another server's device"
+            reason = "its serial has a '/', which separates another server in an address"
             offers.append(Offer(seen.serial, address, name, reason=reason))
             continue
         if seen.state != "device" or not seen.address:
-            reason = f"adb says: {seen.state}" if seen.state != "device" else "it has no serial"
-            hint = advice(seen.state) or "`adb devices -l` names no USB port either: replug it"
+            reason = f"adb state: {seen.state}" if seen.state != "device" else "no serial number"
+            hint = advice(seen.state) or "Unplug the device and plug it in again."
             offers.append(Offer(seen.serial, address, name, reason=reason, hint=hint))
             continue
         offers.append(_offer(seen.serial, address, name))
@@ -57,7 +57,7 @@ def discover(known: Mapping[str, DeviceSpec]) -> list[Offer]:
 
 
 def _known(serial: str, specs: Iterable[DeviceSpec]) -> str:
-    """The device file that leads to this serial: through a server, by USB, or by its own port."""
+    """The device file with this serial: through a server, by USB, or by TCP."""
     if not serial:
         return ""
     for spec in specs:
@@ -94,14 +94,14 @@ def text(address: str, about: str, emulated: bool = False) -> str:
         f"# {plain}\nkind: android\ntransport: adb\naddress: {_quoted(address)}\nlabels: [phone]\n"
         f"description: {_quoted(plain)}\n"
         + ("emulated: true\n" if emulated else "")
-        + "# trials wait until the hottest sensor is below this\ncool_below_c: 38\n"
-        "# what may hold it steady while it is measured; see docs/devices.md\n"
+        + "# trials wait until the hottest sensor is below this, °C\ncool_below_c: 38\n"
+        "# measures to reduce noise; see docs/devices.md\n"
         "steady: [stay_awake]\n"
     )
 
 
 def _quoted(text: str) -> str:
-    """One text of YAML, whatever a device is called."""
+    """A single-line string of YAML for any text."""
     return "'" + one_line(printable(text)).replace("'", "''") + "'"
 
 
@@ -113,12 +113,12 @@ def write(offer: Offer, folder: Path) -> Path:
         with open(path, "x", encoding="utf-8") as file:
             file.write(offer.yaml)
     except FileExistsError:
-        raise UsageError(f"{path}: is there already", "remove or rename it first") from None
+        raise UsageError(f"{path}: already exists", "Rename or delete the existing file.") from None
     return path
 
 
 def slug(text: str) -> str:
-    """A device's name as its file may have it: `Pixel 7 Pro` -> `pixel-7-pro`."""
+    """A device name from a model name: `Pixel 7 Pro` -> `pixel-7-pro`."""
     found = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return found[:40].strip("-") or "phone"
 

@@ -25,7 +25,7 @@ MEMORY_BYTES, TIMEOUT_S = 4 * 10**9, 900.0
 
 
 class FirstRun:
-    """Both steps on one device; for `devices.check`, which holds its lease meanwhile."""
+    """Both steps on one device, for `check`, which holds the lease."""
 
     def __init__(self, engine: ContainerEngine, inventory: Inventory, cache: Path) -> None:
         self._engine, self._inventory, self._cache = engine, inventory, cache
@@ -34,7 +34,7 @@ class FirstRun:
         self._target: Target | None = None
 
     def runtime(self, transport: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
-        """The format's runner there. Raises CannotRun, StepFailed, DeviceLost."""
+        """Install the format's runner. Raises CannotRun, StepFailed, DeviceLost."""
         if spec.transport == "local":
             self._target = LocalTarget(spec, self._here)
         else:
@@ -45,14 +45,14 @@ class FirstRun:
         return f"{REGISTRY[FORMAT].SPEC.title} as {image.engine} {image.reference}"
 
     def infer(self, transport: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
-        """One picture of the first model that has some. Raises BenchError."""
+        """Run one image of the first model with a dataset. Raises BenchError."""
         assert self._target
         model, pictures = self._model()
         what = self._loadable(model, self._target)
         limits = JobLimits(self._target.all_cpus(), MEMORY_BYTES, TIMEOUT_S)
         with tempfile.TemporaryDirectory() as fresh:  # a result from before would prove nothing
             path, _ = infer(Path(fresh), "outputs", what, pictures, 1, limits)
-            return f"{model.spec.name} on one picture: {path.stat().st_size} bytes of outputs"
+            return f"{model.spec.name} on one image: {path.stat().st_size} bytes of outputs"
 
     def _here(self, image: str) -> Place:
         log = self._logs / f"image-{image}.log"
@@ -64,7 +64,7 @@ class FirstRun:
                 dataset = datasets.read(folder)
                 few = datasets.evenly(len(dataset.images), 1)
                 return model, datasets.pack(dataset, self._cache / "packs", few)
-        raise StepFailed("no model names a dataset, so there is no picture to infer on")
+        raise StepFailed("no model has a dataset, so there is no image to test with")
 
     def _loadable(self, model: Model, target: Target) -> LoadedArtifact:
         spec = REGISTRY[FORMAT].SPEC

@@ -1,7 +1,7 @@
-"""A device in a run: connected, leased, restored, its runtimes ready, its jobs run there.
+"""A device in a run: connected, leased, restored, with its runtimes and jobs.
 
-A job's read-only folders go into the device's content-addressed store, once; its own folder is
-pushed before it, pulled after it, and removed. Nothing of it is left running.
+A job's read-only folders are stored once, by content, on the device; its own folder is
+pushed before it, pulled after it, and removed. No process of it is left running.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ exit 0
 """
 
 
-#: which of the names `$2`… are in the folder `$1`
+#: which of the names `$2`… exist in the folder `$1`
 LEFT = """\
 cd "$1" || exit
 shift
@@ -58,7 +58,7 @@ for name in "$@"; do [ ! -e "$name" ] || printf '%s\\n' "$name"; done
 
 
 class RemoteTarget:
-    """Satisfies `target.Target`; a context manager that leaves the device as it was found."""
+    """Satisfies `target.Target`; a context manager that restores the device."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class RemoteTarget:
         self.kind: Kind = kinds.find(spec.kind)
 
     def connect(self) -> None:
-        """Connect, lease, restore what a crashed holder left. Raises like `transports.connect`."""
+        """Connect, lease, restore what a crashed run changed. Raises like `transports.connect`."""
         try:
             self.transport: Transport = transports.connect(self.spec)
             self._open.callback(self.transport.close)
@@ -93,7 +93,7 @@ class RemoteTarget:
             raise
 
     def adopt(self, transport: Transport, facts: DeviceFacts) -> None:
-        """Use a connection of the caller's, who holds the device's lease and closes it."""
+        """Use the connection of a caller who holds the lease and closes the connection."""
         self.transport, self.facts, self.workdir = transport, facts, facts.workdir
 
     def __enter__(self) -> RemoteTarget:
@@ -109,13 +109,13 @@ class RemoteTarget:
 
     @property
     def identity(self) -> str:
-        """Changes with anything that decides what a model computes there."""
+        """Changes with anything that affects a model's results there."""
         facts = self.facts
         known = (self.spec.name, facts.model, facts.soc, facts.arch, facts.build, facts.driver)
         return " ".join(part for part in known if part)
 
     def place(self, image: str) -> Place:
-        """See `target.Target`; the first of the kind's runtimes that the device can have."""
+        """See `target.Target`; the kind's first runtime that the device supports."""
         if image not in self._ready:
             ready = self._provide(image)
             runner = DeviceRunner(self.transport, self.spec, self.workdir, ready)
@@ -135,7 +135,7 @@ class RemoteTarget:
         return self.kind.steady(self.transport, self.spec.steady, self.workdir)
 
     def wait_until_back(self) -> None:
-        """After DeviceLost: until it answers again; restores what was held. Raises DeviceLost."""
+        """After DeviceLost: wait until it answers, then restore its settings. Raises DeviceLost."""
         until = time.monotonic() + RETURN_S
         while True:
             try:
@@ -146,12 +146,12 @@ class RemoteTarget:
                     raise
                 time.sleep(1.0)
         if self._lease:
-            self._lease.confirm()  # before anything there is touched: it may be another's by now
+            self._lease.confirm()  # before anything is changed: another run may hold it by now
         self.kill_jobs()
         self.kind.restore(self.transport, self.workdir)
 
     def claim(self, on_wait: Callable[[str], None]) -> None:
-        """See `target.Target`; it is ours since it was connected, and nobody is waited for."""
+        """See `target.Target`; held since connecting, so there is no wait."""
         if self._lease:
             self._lease.confirm()
 
@@ -160,7 +160,7 @@ class RemoteTarget:
         return self._lease.why_unsure(since) if self._lease else None
 
     def kill_jobs(self) -> None:
-        """End every job of ours that still runs there."""
+        """Kill every bench job that still runs there."""
         self.transport.run(["sh", "-c", KILL_JOBS, "sh", self.workdir], timeout_s=30.0)
 
     def _provide(self, image: str) -> InstalledRuntime:
@@ -224,7 +224,7 @@ class DeviceRunner:
         return done.exit_code, done.stdout + done.stderr
 
     def _pull(self, leaves: Sequence[Leaf], there: PurePosixPath, here: Path) -> None:
-        """What is wanted, by name; one that is not there is for others to miss."""
+        """Pull the wanted files by name; the caller reports missing ones."""
         names = [leaf.name for leaf in leaves]
         asked = self._transport.run(["sh", "-c", LEFT, "sh", str(there), *names], timeout_s=60.0)
         left = asked.text.split("\n")
@@ -251,9 +251,9 @@ class DeviceRunner:
         if exit_code in KILLED:
             limit = f"{job.memory_bytes / 1e6:.0f} MB"
             raise OutOfMemory(
-                f"the job on {self._spec.name} was killed (signal 9), most often by the memory "
-                f"killer; its limit is {limit}",
-                f"its output is in {job.log}",
+                f"the job on {self._spec.name} was killed (signal 9), probably out of memory "
+                f"(limit {limit})",
+                f"See the log {job.log}.",
             )
 
 

@@ -1,7 +1,7 @@
-"""Where the cells of a device run: this machine, or one at the other end of a transport.
+"""Where the cells of a device run: this machine, or a device behind a transport.
 
-A target gives a format's place, CPUs for a measured job, and the transport and kind through which
-its state is read. `remote` has the one behind a transport.
+A target provides a format's place, CPUs for a measured job, and the transport and kind to read its
+state. `remote` has the target behind a transport.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .this_machine import ThisMachine
 
 
 class Target(Protocol):
-    """One device, connected, for the length of a run."""
+    """A connected device, for the duration of a run."""
 
     @property
     def spec(self) -> DeviceSpec: ...
@@ -39,28 +39,28 @@ class Target(Protocol):
 
     @property
     def facts(self) -> DeviceFacts:
-        """What it is, as read at the start."""
+        """Its facts, as read at the start."""
         ...
 
     @property
     def restored(self) -> tuple[str, ...]:
-        """What an earlier holder had left changed, and is put back."""
+        """Settings of an earlier session that were restored."""
         ...
 
     def place(self, image: str) -> Place:
-        """A format's runtime there, ready. Raises CannotRun, StepFailed, DeviceLost."""
+        """Install a format's runtime. Raises CannotRun, StepFailed, DeviceLost."""
         ...
 
     def cpus(self, threads: int) -> tuple[int, ...]:
-        """CPUs of a measured job, at most so many."""
+        """CPUs of a measured job, at most `threads`."""
         ...
 
     def all_cpus(self) -> tuple[int, ...]:
-        """CPUs of a job that is not timed."""
+        """CPUs of an untimed job."""
         ...
 
     def steady(self) -> AbstractContextManager[tuple[str, ...]]:
-        """Held as the device's file allows, while the body runs."""
+        """Apply the device file's `steady` measures while the body runs."""
         ...
 
     def wait_until_back(self) -> None:
@@ -68,24 +68,28 @@ class Target(Protocol):
         ...
 
     def kill_jobs(self) -> None:
-        """End every job of ours that still runs there."""
+        """Kill every bench job that still runs there."""
         ...
 
     def claim(self, on_wait: Callable[[str], None]) -> None:
-        """Nobody else measures there from now on; `on_wait` is told who does, where that is waited
-        for. Raises StepFailed where it is not, DeviceLost."""
+        """Reserve the device for measuring; `on_wait` is called with the holder while waiting.
+
+        Raises StepFailed if the device cannot be waited for, DeviceLost.
+        """
         ...
 
     def why_unsure(self, since: float) -> str | None:
-        """Why another may have measured there after that moment of `lease.clock`; None: nobody
-        has. Raises DeviceLost."""
+        """Why another run may have measured after that moment of `lease.clock`; None if none did.
+
+        Raises DeviceLost.
+        """
         ...
 
 
 class LocalTarget:
     """This machine: jobs run in its own container engine.
 
-    A context manager, which gives back what `claim` took.
+    A context manager, which releases what `claim` acquired.
     """
 
     def __init__(self, spec: DeviceSpec, place: Callable[[str], Place], run_id: str = "") -> None:
@@ -112,7 +116,7 @@ class LocalTarget:
         return chosen(in_order(self.all_cpus(), self.facts), threads)
 
     def all_cpus(self) -> tuple[int, ...]:
-        """See `Target`; those that the facts leave under a quota."""
+        """See `Target`; respects CPU quotas."""
         ours = machine_cpus()
         return tuple(cpu for cpu in ours if cpu in self.facts.cpus) or ours
 
@@ -123,13 +127,13 @@ class LocalTarget:
         return self.kind.steady(self.transport, self.spec.steady, self.workdir)
 
     def wait_until_back(self) -> None:
-        """This machine is always there."""
+        """This machine is never lost."""
 
     def kill_jobs(self) -> None:
-        """The container engine ends its own."""
+        """The container engine stops its own jobs."""
 
     def claim(self, on_wait: Callable[[str], None]) -> None:
-        """See `Target`; others prepare meanwhile, and wait with their own trials."""
+        """See `Target`; other runs may prepare meanwhile, and wait before their trials."""
         self._machine.claim(self.transport, on_wait)
 
     def why_unsure(self, since: float) -> str | None:
@@ -152,10 +156,9 @@ def connected(
     holder: str,
     on_line: OnLine = lambda line: None,
 ) -> Iterator[Target]:
-    """The device, connected and leased to `holder` until the body ends; this machine once it is
-    measured.
+    """The device, connected and leased to `holder` in the body; this machine while it measures.
 
-    A connection that is lost at once is tried once more. Raises DeviceLost and what else
+    A connection that is lost immediately is retried once. Raises DeviceLost and what else
     connecting raises.
     """
     logs.mkdir(parents=True, exist_ok=True)
@@ -177,7 +180,7 @@ def connected(
 def images_here(
     engine: ContainerEngine, logs: Path, on_line: OnLine = lambda line: None
 ) -> Callable[[str], Place]:
-    """From an image's name to the image on this machine, built once if it is not there."""
+    """Maps an image's name to the local image, built once if missing."""
 
     @functools.cache
     def place(name: str) -> Place:
@@ -187,7 +190,7 @@ def images_here(
 
 
 def record(target: Target, held: tuple[str, ...] = (), set_aside: str = "") -> RunDevice:
-    """What a run keeps of its device; no address, since runs are sent around."""
+    """The run's record of its device, without the address, since runs are shared."""
     spec = target.spec
     return RunDevice(
         name=spec.name,
@@ -205,11 +208,11 @@ def record(target: Target, held: tuple[str, ...] = (), set_aside: str = "") -> R
 
 
 def in_order(cpus: Sequence[int], facts: DeviceFacts) -> tuple[int, ...]:
-    """`cpus` with the best ones last; unchanged where nothing is known of them."""
+    """`cpus` with the best ones last; unchanged if their order is unknown."""
     known = [cpu for cpu in facts.cpu_order or facts.big_cpus if cpu in cpus]
     return (*(cpu for cpu in cpus if cpu not in known), *known)
 
 
 def chosen(cpus: Sequence[int], threads: int) -> tuple[int, ...]:
-    """The last `threads` of them, the best ones."""
+    """The last `threads` CPUs, which are the best."""
     return tuple(cpus)[-threads:]

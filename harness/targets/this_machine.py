@@ -1,7 +1,7 @@
-"""This machine while it is measured: one bench at a time, whoever's, also those that come by SSH.
+"""This machine while it is measured: by one run at a time, of any user, also over SSH.
 
-Among the processes of this machine that is a lock file, which a crash gives back at once; for those
-of other machines it is a claim beside it, as on any device (`ondevice.lease`).
+Processes of this machine exclude each other with a lock file, which a crash releases at once; other
+machines are excluded by a claim next to it, as on any device (`ondevice.lease`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ..ondevice import lease
 from ..transports import Transport
 
 LOCK: Final = "machine.lock"
-#: all users may write, and each removes only what is their own
+#: all users may write, and each removes only files of its own
 SHARED_MODE: Final = 0o1777
-#: how often one looks again for whom another machine's lease is in the way
+#: how often another machine's lease is checked again
 LOOK_S: Final = 5.0
 
 
 class ThisMachine:
-    """The right to measure on this machine; taken when it is first needed, kept until released."""
+    """The right to measure on this machine; acquired on first use, held until released."""
 
     def __init__(self, run_id: str = "") -> None:
         self._run_id = run_id
@@ -36,7 +36,7 @@ class ThisMachine:
         self._lease: lease.Lease | None = None
 
     def claim(self, transport: Transport, on_wait: Callable[[str], None]) -> None:
-        """Wait until nobody else measures here. Raises BenchError where that cannot be known."""
+        """Wait until no other run measures here. Raises BenchError if that is unknown."""
         if self._lock and not self._lock.stands():
             self.release()
         if self._lease is None:
@@ -55,16 +55,16 @@ class ThisMachine:
         return self._lease.why_unsure(since) if self._lease else None
 
     def release(self) -> None:
-        """Others may measure; without a claim nothing happens."""
+        """Let other runs measure; does nothing without a claim."""
         self._lock = self._lease = None
         opened, self._open = self._open, ExitStack()
         try:
             opened.close()
         except StepFailed:
-            return  # it was lost before: `why_unsure` has told so of each trial
+            return  # lost before: `why_unsure` has reported it for each trial
 
     def _take(self, transport: Transport, on_wait: Callable[[str], None]) -> None:
-        """The lock first: its holder alone tries for the claim."""
+        """The lock first: only its holder tries for the claim."""
         doing = f"run {self._run_id}" if self._run_id else ""
         lock = locks.held(
             shared_folder() / LOCK, "this machine", doing, on_wait=on_wait, mode=0o666
@@ -90,9 +90,9 @@ class ThisMachine:
 
 
 def shared_folder() -> Path:
-    """Where locks and claims of all users of this machine lie, made where it is missing.
+    """The folder for locks and claims of all users of this machine, created if missing.
 
-    Raises BenchError for a folder in which one user could remove what another one has.
+    Raises BenchError for a folder in which users could remove each other's files.
     """
     folder = Path(os.environ.get("BENCH_LEASES") or LEASES)
     hint = "Set BENCH_LEASES to a folder of mode 1777 that all users of this machine use."
@@ -102,12 +102,12 @@ def shared_folder() -> Path:
     except OSError as error:
         raise BenchError(f"{folder}: {error.strerror}", hint) from None
     if mode & SHARED_MODE != SHARED_MODE:
-        raise BenchError(f"{folder}: is not a folder that all users may write", hint)
+        raise BenchError(f"{folder}: not a folder that all users may write to", hint)
     return folder
 
 
 def _mode_of(folder: Path) -> int:
-    """With all rights for all, where it is ours; never by a link to another folder of ours."""
+    """Give all users access if the folder is this user's own; never through a link."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(descriptor).st_uid == os.getuid():

@@ -1,4 +1,4 @@
-"""What a model's tensors mean: pictures in, findings out, once for every format and device.
+"""What a model's tensors mean: images in, predictions out, the same for every format and device.
 
 Runs where the model runs: numpy only, Python 3.8. A task is a module that satisfies `Task`.
 """
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Task(Protocol):
-    """Before and after a model: a module with these functions and the outputs it reads."""
+    """Pre- and postprocessing: a module with these functions and the outputs it reads."""
 
     #: name of the metric that scores it, see harness/metrics
     METRIC: str
@@ -38,11 +38,11 @@ class Task(Protocol):
     def preprocess(
         self, image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
     ) -> tuple[NDArray[np.float32], Geometry]:
-        """`image` (H, W, 3) uint8 RGB -> the model's input (1, 3, h, w), and how to map back."""
+        """`image` (H, W, 3) uint8 RGB -> the input (1, 3, h, w), and the inverse mapping."""
         ...
 
     def check(self, outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
-        """Raises ValueError for raw outputs that cannot mean what `postprocess` reads in them."""
+        """Raises ValueError for raw outputs that `postprocess` cannot interpret."""
         ...
 
     def postprocess(
@@ -53,11 +53,11 @@ class Task(Protocol):
         *,
         score_threshold: float,
     ) -> Detections:
-        """Raw outputs of one picture (batch axis 1) -> findings in pixels of the original."""
+        """Raw outputs of one image (batch axis 1) -> predictions in pixels of the original."""
         ...
 
     def pack(self, rows: Iterable[Row]) -> dict[str, NDArray[Any]]:
-        """Findings of many pictures -> the arrays of `predictions.npz`."""
+        """Predictions of many images -> the arrays of `predictions.npz`."""
         ...
 
 

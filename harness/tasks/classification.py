@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 METRIC = "topk"
 OUTPUTS: tuple[str, ...] = ()
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's training pictures, RGB in 0..1, as torchvision normalises."""
+"""Of ImageNet's training images, RGB in 0..1, as torchvision normalises."""
 
 
 def preprocess(
@@ -46,16 +46,16 @@ def preprocess(
 
 
 def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
-    """Raises ValueError for another number of classes: each label would be another class."""
+    """Raises ValueError for a wrong number of classes."""
     name, classes = spec.outputs[0], len(spec.classes)
     if outputs[name].size != classes:
         raise ValueError(
-            f"output {name} has {outputs[name].size} values, model.yaml names {classes} classes"
+            f"output {name} has {outputs[name].size} values, expected {classes} (model.yaml)"
         )
 
 
 def probabilities(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Softmax of logits (C,); what is a distribution already, if a rounded one, stays as it is."""
+    """Softmax of logits (C,); probabilities are returned unchanged."""
     if ((values >= 0) & (values <= 1.01)).all() and 0.5 < values.sum() < 1.5:
         return values.astype(np.float32)
     powers = np.exp(values - values.max())
@@ -69,7 +69,7 @@ def postprocess(
     *,
     score_threshold: float,
 ) -> Detections:
-    """The `top_k` classes and their probabilities; each box is the whole picture."""
+    """The `top_k` classes and their probabilities; each box is the whole image."""
     chances = probabilities(outputs[spec.outputs[0]].reshape(-1).astype(np.float64))
     best = np.argsort(-chances, kind="stable")[: max(1, int(number(spec, "top_k")))]
     sure = chances[best] >= score_threshold

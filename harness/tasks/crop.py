@@ -1,4 +1,4 @@
-"""What RIO is for: cut a card out of a picture and undo the perspective. Numpy only."""
+"""What RIO is for: cut a card out of an image and undo the perspective. Numpy only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def crop_card(
     """The card with corners `quad` (4, 2) xy of `image` (H, W, 3), seen from straight above.
 
     `size` is (longer, shorter) side in pixels; None takes the quad's own mean sides. The longer
-    side lies horizontal, or upright with `portrait`. What lies outside the picture repeats its
+    side is horizontal, or vertical with `portrait`. Pixels outside the image repeat its
     edge.
     """
     corners = ordered(np.asarray(quad, np.float64))

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 METRIC = "coco-map"
 OUTPUTS: tuple[str, ...] = ("boxes", "scores")
 SLACK = 0.01
-"""By so much may a score of low precision be outside of 0..1."""
+"""Tolerance for scores outside 0..1."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What NMS left: indices (n,) of locations, boxes in input pixels, scores and labels."""
+    """The result of NMS: indices (n,) of locations, boxes in input pixels, scores and labels."""
 
     locations: NDArray[np.intp]
     boxes: NDArray[np.float32]
@@ -46,7 +46,7 @@ def preprocess(
 
 
 def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
-    """Raises ValueError for other shapes, other classes than the model's, scores not in 0..1."""
+    """Raises ValueError for wrong shapes, a wrong number of classes, or scores outside 0..1."""
     boxes, scores = outputs["boxes"], outputs["scores"]
     if boxes.ndim != 3 or boxes.shape[0] != 1 or boxes.shape[2] != 4:
         raise ValueError(f"output boxes has shape {boxes.shape}, expected (1, N, 4)")
@@ -54,13 +54,13 @@ def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
     if scores.shape != wanted:
         raise ValueError(
             f"output scores has shape {scores.shape}, expected {wanted}: "
-            "one score for every class of model.yaml, none for the background"
+            "one score per class of model.yaml, without background"
         )
     finite = scores[np.isfinite(scores)]
     low, high = finite.min(initial=0.0), finite.max(initial=0.0)
     if low < -SLACK or high > 1 + SLACK:
         raise ValueError(
-            f"output scores reaches from {low:.3g} to {high:.3g}, expected 0 to 1: "
+            f"output scores ranges from {low:.3g} to {high:.3g}, expected 0 to 1: "
             "end forward() with a sigmoid"
         )
 
@@ -72,7 +72,7 @@ def postprocess(
     *,
     score_threshold: float,
 ) -> Detections:
-    """Detections of one picture from a model's raw outputs (batch axis 1)."""
+    """Detections of one image from a model's raw outputs (batch axis 1)."""
     found = select(outputs, spec, score_threshold)
     boxes = geometry.to_original(found.boxes)
     some = visible(boxes)
@@ -98,5 +98,5 @@ def select(
 
 
 def visible(boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which boxes (n, 4) xyxy have any area left inside the picture."""
+    """Which boxes (n, 4) xyxy have any area left inside the image."""
     return np.asarray((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))

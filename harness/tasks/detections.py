@@ -1,4 +1,4 @@
-"""What a model found in a picture, and its layout in `predictions.npz`. Numpy only."""
+"""A model's detections in an image, and their layout in `predictions.npz`. Numpy only."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Detections:
-    """The findings in one picture, best score first.
+    """The detections in one image, best score first.
 
-    `boxes` (n, 4) float32 xyxy in pixels of the original picture, `scores` (n,) float32, `labels`
+    `boxes` (n, 4) float32 xyxy in pixels of the original image, `scores` (n,) float32, `labels`
     (n,) int32 index into the model's classes; `masks`: n arrays of COCO run lengths, uint32,
-    column-major over the original picture, or None for a task without masks.
+    column-major over the original image, or None for a task without masks.
     """
 
     boxes: NDArray[np.float32]
@@ -29,12 +29,12 @@ class Detections:
         return len(self.scores)
 
 
-#: image id, (height, width) of the original picture, what was found there
+#: image id, (height, width) of the original image, what was found there
 Row = Tuple[int, Tuple[int, int], Detections]
 
 
 def pack(rows: Iterable[Row]) -> dict[str, NDArray[Any]]:
-    """Arrays of `predictions.npz`, sorted by image; `rle` and `rle_end` only where masks are."""
+    """Arrays of `predictions.npz`, sorted by image; `rle` and `rle_end` only with masks."""
     ordered = sorted(rows, key=lambda row: row[0])
     found = [detections for _, _, detections in ordered]
     counts = [len(detections) for detections in found]
@@ -57,12 +57,12 @@ def pack(rows: Iterable[Row]) -> dict[str, NDArray[Any]]:
 
 
 def joined(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    """All parts one after the other; also of none."""
+    """All parts concatenated; may be empty."""
     return np.concatenate([np.zeros(0, dtype), *(part.reshape(-1) for part in parts)]).astype(dtype)
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Row]:
-    """The inverse of `pack`; pictures without detections are there too."""
+    """The inverse of `pack`; includes images without detections."""
     image_ids, rows = arrays["image_id"], []
     for image_id, height, width in arrays["image_size"].tolist():
         first, last = np.searchsorted(image_ids, (image_id, image_id + 1)).tolist()
@@ -80,7 +80,7 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Row]:
 def unpacked_masks(
     arrays: Mapping[str, NDArray[Any]], first: int, last: int
 ) -> tuple[NDArray[np.uint32], ...] | None:
-    """Run lengths of detections first..last, or None where the task has no masks."""
+    """Run lengths of detections first..last, or None if the task has no masks."""
     if "rle" not in arrays:
         return None
     rle, ends = arrays["rle"], arrays["rle_end"]

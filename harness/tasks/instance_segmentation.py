@@ -25,7 +25,7 @@ OUTPUTS: tuple[str, ...] = (*detection.OUTPUTS, "coeffs", "protos")
 
 
 def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
-    """Raises ValueError as for detection, and for other shapes of coefficients and prototypes."""
+    """Raises ValueError as for detection, and for wrong shapes of coefficients and prototypes."""
     detection.check(outputs, spec)
     protos, locations = outputs["protos"], outputs["boxes"].shape[1]
     if protos.ndim != 4 or protos.shape[0] != 1:
@@ -42,7 +42,7 @@ def postprocess(
     *,
     score_threshold: float,
 ) -> Detections:
-    """Detections with masks of one picture from a model's raw outputs (batch axis 1)."""
+    """Detections with masks of one image from a model's raw outputs (batch axis 1)."""
     found = detection.select(outputs, spec, score_threshold)
     boxes = geometry.to_original(found.boxes)
     some = detection.visible(boxes)

@@ -1,4 +1,4 @@
-"""Where an image lies in a model's input, and bilinear resampling to put it there.
+"""Letterboxing: the placement of an image in a model's input, and bilinear resampling.
 
 Pixel centres are at half-integers: source coordinate = (target + 0.5) / scale - 0.5, as in OpenCV's
 INTER_LINEAR and PyTorch's `align_corners=False`. Numpy only; the tables of a geometry are cached.
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PAD = 114
-"""Grey that fills a letterboxed picture, in 0..255."""
+"""Grey that fills a letterboxed image, in 0..255."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture was put into the input: input = original * scale + (left, top), in pixels."""
+    """How an image was put into the input: input = original * scale + (left, top), in pixels."""
 
     height: int
     width: int
@@ -31,7 +31,7 @@ class Geometry:
     top: float
 
     def to_original(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Boxes (n, 4) xyxy in input pixels -> original pixels, clipped to the picture."""
+        """Boxes (n, 4) xyxy in input pixels -> original pixels, clipped to the image."""
         shift = np.array((self.left, self.top) * 2, np.float32)
         scale = np.array((self.scale_x, self.scale_y) * 2, np.float32)
         limit = np.array((self.width, self.height) * 2, np.float32)

@@ -1,4 +1,4 @@
-"""Masks from prototypes, at the original picture's resolution, inside the box only. Numpy only.
+"""Masks from prototypes, at the original image's resolution, inside the box only. Numpy only.
 
 After YOLACT (Bolya et al., 2019): mask = sigmoid(coefficients @ prototypes), cropped to the box.
 The logits are interpolated, so that sigmoid > 0.5 is logit > 0 and no sigmoid is needed.
@@ -25,7 +25,7 @@ def assemble(
     geometry: Geometry,
     size: Sequence[int],
 ) -> tuple[NDArray[np.uint32], ...]:
-    """Run lengths of n masks over the original picture.
+    """Run lengths of n masks over the original image.
 
     `boxes` (n, 4) xyxy in original pixels, `coeffs` (n, K), `protos` (K, h, w) over the whole
     input, whose height and width is `size`.

@@ -1,4 +1,4 @@
-"""Which boxes stay when several show the same object. Numpy only."""
+"""Non-maximum suppression. Numpy only."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def nms(
 ) -> NDArray[np.intp]:
     """Greedy, class-aware non-maximum suppression: at most `limit` indices, best score first.
 
-    A box falls if one of its own class with a higher score (of equals: an earlier one) that stays
-    overlaps it by more than `iou_threshold`. One vectorised sweep for each box that stays.
+    A box is dropped if a kept box of its class with a higher score (ties: an earlier one)
+    overlaps it by more than `iou_threshold`. One vectorised sweep per kept box.
     """
     left = np.argsort(-scores, kind="stable")
     keep: list[np.intp] = []

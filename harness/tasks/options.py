@@ -1,4 +1,4 @@
-"""Settings of the tasks that a model's `task_options` may change, with their defaults."""
+"""Task settings that a model's `task_options` may override, with their defaults."""
 
 from __future__ import annotations
 

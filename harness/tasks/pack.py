@@ -1,7 +1,7 @@
-"""Read a packed dataset where the model runs: decoded pictures, numpy only.
+"""Read a packed dataset where the model runs: decoded images, numpy only.
 
 A pack is a folder: `ids.npy` (n,) int64, `shapes.npy` (n, 3) int64 (height, width, 3), and
-`pixels.npy` uint8 RGB, (n, H, W, 3) when all pictures have one size, else all bytes flat.
+`pixels.npy` uint8 RGB, (n, H, W, 3) when all images have one size, else all bytes flat.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Pack:
     def __getitem__(
         self, index: int | slice
     ) -> tuple[int, NDArray[np.uint8]] | list[tuple[int, NDArray[np.uint8]]]:
-        """Picture `index`, or a list of those of a slice; IndexError past the end."""
+        """Image `index`, or a list of those of a slice; IndexError past the end."""
         at = range(len(self.ids))[index]
         if isinstance(at, range):
             return [self[one] for one in at]

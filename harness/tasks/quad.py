@@ -139,7 +139,7 @@ def removals(corners: list[Point]) -> list[tuple[float, int, Point]]:
 
 
 def on_frame(corners: list[Point], at: int, frame: tuple[float, float]) -> bool:
-    """Whether edge `at` runs along the border of the picture, to a pixel."""
+    """Whether edge `at` runs along the border of the image, to a pixel."""
     first, second = corners[at], corners[(at + 1) % len(corners)]
     return any(
         max(abs(first[axis] - side), abs(second[axis] - side)) <= 1

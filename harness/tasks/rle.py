@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def encode(
     mask: NDArray[np.bool_], size: tuple[int, int], at: tuple[int, int] = (0, 0)
 ) -> NDArray[np.uint32]:
-    """Runs of a picture of `size` (height, width): `mask` (h, w) put `at` (y, x), else 0."""
+    """Runs of an image of `size` (height, width): `mask` (h, w) put `at` (y, x), else 0."""
     height, width = size
     rows, columns = mask.shape
     padded = np.zeros((columns, rows + 2), np.bool_)

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..untrusted.budget import USUAL, Budget
 
 OnLine = Callable[[str], None]
-#: what is read of an answer; scripts of ours print far less
+#: maximum of an answer that is read; bench's scripts print far less
 TEXT_BYTES: Final = 4 << 20
 
 
@@ -32,13 +32,13 @@ class Completed:
 
     @property
     def text(self) -> str:
-        """Standard output as text, at most TEXT_BYTES; what is not UTF-8 shows as backslashes."""
+        """Standard output as text, at most TEXT_BYTES; invalid UTF-8 is shown with backslashes."""
         return self.stdout[:TEXT_BYTES].decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a push or pull really moved: nothing, where all of it was there already."""
+    """What a push or pull transferred: nothing if everything existed."""
 
     files: int
     sent_bytes: int
@@ -46,7 +46,7 @@ class Transfer:
 
 
 class Transport(Protocol):
-    """One device. Calls from several threads are fine; so many at once as the device can bear."""
+    """One device. Thread-safe; concurrency is limited by the device."""
 
     @property
     def name(self) -> str:
@@ -65,8 +65,8 @@ class Transport(Protocol):
     def pull(self, remote: PurePosixPath, local: Path, budget: Budget = USUAL) -> Transfer:
         """Make `local` the device's file or folder, whole or not at all.
 
-        Only regular files, and folders of them, within the budget. Raises StepFailed (anything
-        else; no such file, permission denied, disk full), JobTimeout, DeviceLost.
+        Only regular files, and folders of them, within the budget. Raises StepFailed (any other
+        type of file, missing, permission denied, disk full), JobTimeout, DeviceLost.
         """
         ...
 
@@ -124,10 +124,12 @@ REGISTRY: Final[dict[str, Callable[[], Connect]]] = {"local": _local, "ssh": _ss
 def connect(target: Addressed) -> Transport:
     """The device, connected and authorised.
 
-    Raises UsageError for an address or transport that is none, StepFailed for a key, password or
-    host key that is not accepted, DeviceLost when nobody answers.
+    Raises UsageError for an invalid address or transport, StepFailed for a key, password or
+    host key that is not accepted, DeviceLost without an answer.
     """
     if target.transport not in REGISTRY:
         known = ", ".join(REGISTRY)
-        raise UsageError(f"{target.name}: transport '{target.transport}' is not one of {known}")
+        raise UsageError(
+            f"{target.name}: unknown transport '{target.transport}', expected one of {known}"
+        )
     return REGISTRY[target.transport]()(target)

@@ -1,4 +1,4 @@
-"""Phones over ADB: by TCP or USB of our own, or through a running adb server."""
+"""Phones over ADB: directly by TCP or USB, or through a running adb server."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _addressing(name: str, address: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise UsageError(
-            f"devices/{name}.yaml: address: '{address}' is no address of an adb device: {error}",
+            f"devices/{name}.yaml: address: '{address}' is not an adb address: {error}",
             "Write host:port, usb:SERIAL, or server:SERIAL for a running adb server.",
         ) from error
 
@@ -58,7 +58,7 @@ def _of_its_own(text: str) -> tuple[str, int]:
     """Raises ValueError."""
     host, port = endpoint.split(text)
     if port is None:
-        raise ValueError("it has no port")
+        raise ValueError("missing port")
     endpoint.check_scope(host)
     return host, port
 

@@ -15,9 +15,9 @@ from .failures import lost
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = 0, 1, 2, 3, 4
 _PACKET = struct.Struct("<BI")
-#: no adbd puts more into one than into one message
+#: no adbd puts more into a packet than into a message
 LONGEST_PACKET = 1 << 20
-#: behind the marker of a command that is over: its exit code, and what a terminal adds
+#: after the marker of a finished command: its exit code, and what a terminal adds
 _LONGEST_TAIL = 16
 
 
@@ -64,18 +64,18 @@ class _AdbChannel:
         try:
             self._stream.send(data, STALL_S)
         except TimeoutError as error:
-            raise lost(self._name, "in the middle of a push", str(error)) from error
+            raise lost(self._name, "during a push", str(error)) from error
 
     def _ended(self) -> DeviceLost | StepFailed:
         """A stream that ended before its command did."""
         try:
-            self._way.check("in the middle of a command")
+            self._way.check("during a command")
         except DeviceLost as error:
             return error
-        return self._broken("it ended without a status")
+        return self._broken("no exit status")
 
     def _broken(self, why: str) -> DeviceLost:
-        return lost(self._name, "in the middle of a command", why)
+        return lost(self._name, "during a command", why)
 
 
 class ShellV2(_AdbChannel):
@@ -102,7 +102,7 @@ class ShellV2(_AdbChannel):
                 raise self._ended()
             self._buffer += data
             if time.monotonic() >= until:
-                return self._packet()  # of packets that say nothing there may be any number
+                return self._packet()  # there may be any number of empty packets
         return packet
 
     def _packet(self) -> CommandOutput | Exited | None:
@@ -110,14 +110,14 @@ class ShellV2(_AdbChannel):
         while len(self._buffer) >= _PACKET.size:
             kind, size = _PACKET.unpack_from(self._buffer)
             if size > LONGEST_PACKET:
-                raise self._broken(f"it sends a packet of {size:,} bytes")
+                raise self._broken(f"packet of {size:,} bytes")
             if len(self._buffer) < _PACKET.size + size:
                 return None
             data = bytes(memoryview(self._buffer)[_PACKET.size : _PACKET.size + size])
             del self._buffer[: _PACKET.size + size]
             if kind == _EXIT:
                 if not data:
-                    raise self._broken("it ended without a status")
+                    raise self._broken("no exit status")
                 return Exited(data[0])
             if data and kind in (_STDOUT, _STDERR):
                 return CommandOutput(data, is_error=kind == _STDERR)
@@ -152,7 +152,7 @@ class PlainExec(_AdbChannel):
             if output := self._certain():
                 return CommandOutput(output)
             if len(self._buffer) > len(self._marker) + _LONGEST_TAIL:
-                raise self._broken("it goes on after its end")
+                raise self._broken("more output after its end")
             if time.monotonic() >= until:
                 return None
         return self._last()

@@ -21,7 +21,7 @@ PHONE_PORT: Final = 5555
 CONNECT_S: Final = 3.0
 #: how long the server may take to answer, seconds
 ANSWER_S: Final = 30.0
-#: a device at a port, or of another kind of way; what follows a serial in a request is a command
+#: a device at a port, or with another kind of address; text after the serial would be a command
 _SERIAL: Final = re.compile(
     r"[^:\x00-\x1f]+(?::[0-9]{1,5})?|\[[0-9a-fA-F:.]+(?:%\w+)?\]:[0-9]{1,5}"
     r"|(?:usb|vsock|tcp|udp):[^:\x00-\x1f]+(?::[0-9]{1,5})?"
@@ -68,13 +68,13 @@ def request(server: Server, *services: str) -> socket.socket:
         for service in services:
             data = service.encode("utf-8", "surrogateescape")
             if len(data) > LONGEST_BYTES:
-                raise Refused(f"a request of {len(data):,} bytes is too long")
+                raise Refused(f"request too long: {len(data):,} bytes")
             made.sendall(b"%04x" % len(data) + data)
             status = _exactly(made, 4)
             if status == b"FAIL":
                 raise Refused(block(made))
             if status != b"OKAY":
-                raise ConnectionError(f"it answers {status!r}, which no adb server does")
+                raise ConnectionError(f"unexpected answer {status!r}: not an adb server")
     except BaseException:
         made.close()
         raise
@@ -91,7 +91,7 @@ def block(made: socket.socket) -> str:
     """Text with its length before it. Raises OSError."""
     size = _exactly(made, 4)
     if not re.fullmatch(rb"[0-9a-fA-F]{4}", size):
-        raise ConnectionError(f"it answers {size!r} for a length")
+        raise ConnectionError(f"invalid length {size!r}")
     return _exactly(made, int(size, 16)).decode("utf-8", "surrogateescape")
 
 
@@ -99,14 +99,14 @@ def _exactly(made: socket.socket, size: int) -> bytes:
     data, until = bytearray(), time.monotonic() + ANSWER_S
     while len(data) < size:
         if (left_s := until - time.monotonic()) <= 0:
-            raise TimeoutError(f"its answer is not whole after {ANSWER_S:g} s")
+            raise TimeoutError(f"incomplete answer after {ANSWER_S:g} s")
         made.settimeout(left_s)
         try:
             more = made.recv(size - len(data))
         except TimeoutError:
             continue
         if not more:
-            raise ConnectionError("it ended the connection without an answer")
+            raise ConnectionError("connection closed without an answer")
         data += more
     return bytes(data)
 
@@ -149,7 +149,7 @@ def _host(text: str | None) -> str:
     try:
         host, more = endpoint.split(text)
         if more is not None:
-            raise ValueError("the port is in ANDROID_ADB_SERVER_PORT")
+            raise ValueError("set the port in ANDROID_ADB_SERVER_PORT instead")
     except ValueError as error:
         raise UsageError(
             f"ANDROID_ADB_SERVER_ADDRESS={text}: {error}", "Set it to a host, or unset it."
@@ -165,7 +165,7 @@ def _of_socket(spec: str) -> Server:
     if kind == "localabstract" and place and sys.platform == "linux":
         return Server(path=f"\0{place}")
     if kind != "tcp":
-        raise ValueError("adb knows no such kind of socket here")
+        raise ValueError("unsupported socket type")
     if place.isascii() and place.isdigit():
         return Server(port=endpoint.number(place))
     host, number = endpoint.split(place)
@@ -176,9 +176,9 @@ def of_address(text: str) -> tuple[Server, str]:
     """`[host[:port]/]serial` -> server and serial. Raises ValueError, UsageError."""
     where, slash, serial = text.rpartition("/")
     if not serial or serial != serial.strip():
-        raise ValueError("it has no serial")
+        raise ValueError("missing serial number")
     if not _SERIAL.fullmatch(serial):
-        raise ValueError(f"'{serial}' is no serial")
+        raise ValueError(f"'{serial}' is not a serial number")
     if not slash:
         return default(), serial
     host, number = endpoint.split(where) if where else (LOCAL, None)

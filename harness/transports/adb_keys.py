@@ -1,4 +1,4 @@
-"""The RSA key that phones know us by: made once, kept in the cache, readable by its owner only."""
+"""The RSA key that identifies bench to phones: created once, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def signer() -> CryptographySigner:
         path.chmod(0o600)
         return CryptographySigner(str(path))
     except (OSError, ValueError, TypeError) as error:  # TypeError: it has a passphrase
-        raise StepFailed(f"the adb key {path}: {error}", f"remove {path} to get a new one") from (
-            error
-        )
+        raise StepFailed(
+            f"the adb key {path}: {error}", f"Delete {path} to create a new key."
+        ) from (error)
 
 
 def _make(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The devices that hang on a running adb server."""
+"""The devices of a running adb server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .adb_states import ADVICE
 
 #: what adb says where a device tells no serial, or where it may not ask for it
 NO_SERIAL = ("(no serial number)", "????????????")
-#: real ones have some hundred characters
+#: real ones have a few hundred characters
 LONGEST_LINE = 1024
 #: a serial may have blanks: `adb-2233fd19-9mU6UL (2)._adb-tls-connect._tcp`
 _LINE = re.compile(
@@ -50,7 +50,8 @@ def listed(server: Server | None = None) -> tuple[Listed, ...]:
         raise DeviceLost(f"the adb server at {asked.shown}: {error}") from error
     except OSError as error:
         raise DeviceLost(
-            f"no adb server answers at {asked.shown}: {error}", "`adb start-server`"
+            f"no answer from an adb server at {asked.shown}: {error}",
+            "Start the server with `adb start-server`.",
         ) from error
     return tuple(parse(line) for line in text.splitlines() if line.strip())
 

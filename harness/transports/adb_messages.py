@@ -21,7 +21,7 @@ VERSION = 0x01000001
 MAX_DATA = 1 << 20
 #: no device has ever taken less in one message
 SMALLEST = 1 << 12
-#: real ones have some hundred bytes
+#: real ones have a few hundred bytes
 LONGEST_BANNER = 1 << 14
 #: how long a device may take to answer while it is connected to, seconds
 ANSWER_S = 10.0
@@ -69,7 +69,7 @@ class Messages:
         head = self._pipe.read(_HEAD.size)
         command, first, second, size, _, check = _HEAD.unpack(head)
         if check != command ^ 0xFFFFFFFF or size > MAX_DATA:
-            raise ConnectionError(f"it sends {head[:12]!r}, which is no ADB message")
+            raise ConnectionError(f"invalid ADB message {head[:12]!r}")
         return command, first, second, self._pipe.read(size) if size else b""
 
     def close(self) -> None:
@@ -89,26 +89,25 @@ def shake_hands(name: str, messages: Messages) -> Greeting:
             answer = _authorise(name, messages, answer[3])
     except OSError as error:
         raise DeviceLost(
-            f"{name}: no answer to the ADB handshake: {error}", "is it an ADB port?"
+            f"{name}: no answer to the ADB handshake: {error}",
+            "Check that the address is an ADB port.",
         ) from error
     finally:
         guard.cancel()
     command, version, max_data, data = answer
     if command != CNXN:
         raise StepFailed(
-            f"{name}: answers, but not as an ADB device that we know",
-            "for Android's wireless debugging, `adb pair` and address: server:SERIAL",
+            f"{name}: unsupported ADB protocol",
+            "For wireless debugging, run `adb pair` and use the address server:SERIAL.",
         )
     messages.checksums = version < VERSION
     banner = data[:LONGEST_BANNER]
     greeting = Greeting(_state(banner), min(max_data, MAX_DATA), _features(banner))
     if greeting.state != "device":
-        raise StepFailed(
-            f"{name}: answers as a device in state {greeting.state}", advice(greeting.state)
-        )
+        raise StepFailed(f"{name}: device state is {greeting.state}", advice(greeting.state))
     if max_data < SMALLEST:
         raise StepFailed(
-            f"{name}: takes messages of {max_data:,} bytes, and ADB's have at least {SMALLEST:,}",
+            f"{name}: accepts messages of {max_data:,} bytes, but ADB requires {SMALLEST:,}",
             "Check that this is an ADB port, and restart USB debugging on the device.",
         )
     return greeting
@@ -152,13 +151,13 @@ def _signed(name: str, key: CryptographySigner, token: bytes) -> bytes:
         return bytes(key.Sign(token))
     except ValueError as error:
         raise StepFailed(
-            f"{name}: cannot sign a token of {len(token):,} bytes: adbd's have 20",
+            f"{name}: cannot sign the device's token of {len(token):,} bytes, expected 20",
             "Check that this is an ADB port.",
         ) from error
 
 
 def _not_accepted(name: str) -> StepFailed:
     return StepFailed(
-        f"{name}: the phone has not accepted our key within {ACCEPT_S:g} s",
-        "unlock it and say Allow to 'Allow USB debugging?' (and 'Always allow'), then again",
+        f"{name}: the phone did not accept bench's key within {ACCEPT_S:g} s",
+        "Unlock the phone, confirm 'Allow USB debugging?' with 'Always allow', and try again.",
     )

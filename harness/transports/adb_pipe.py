@@ -21,7 +21,7 @@ class Pipe(Protocol):
     """Bytes in both directions; one thread reads, any one at a time writes. Raises OSError."""
 
     def read(self, size: int) -> bytes:
-        """Exactly so many."""
+        """Exactly `size` bytes."""
         ...
 
     def write(self, head: bytes, data: bytes) -> None: ...
@@ -30,7 +30,7 @@ class Pipe(Protocol):
 
 
 class TcpPipe:
-    """A socket that notices within half a minute that nobody is there any more."""
+    """A socket that detects a dead peer within half a minute."""
 
     def __init__(self, name: str, host: str, port: int) -> None:
         try:
@@ -38,7 +38,7 @@ class TcpPipe:
         except OSError as error:
             raise DeviceLost(
                 f"{name}: {endpoint.joined(host, port)}: cannot connect: {error}",
-                "is the phone on, and adb over TCP (`adb tcpip 5555`) or wireless debugging too?",
+                "Check that the phone is on, with `adb tcpip 5555` or wireless debugging.",
             ) from error
         self._socket.settimeout(None)
         self._writable = select.poll()
@@ -56,7 +56,7 @@ class TcpPipe:
         while at < size:
             got = self._socket.recv_into(view[at:])
             if not got:
-                raise ConnectionResetError("the other side is gone")
+                raise ConnectionResetError("connection closed by the device")
             at += got
         return bytes(data)
 
@@ -69,11 +69,11 @@ class TcpPipe:
             self._send(data, until)
 
     def _send(self, data: bytes, until: float) -> None:
-        """All of it; a device that reads nothing any more would else hold us for ever."""
+        """Write everything; a device that stops reading would otherwise block forever."""
         left = memoryview(data)
         while left:
             if not self._writable.poll(max(0.0, until - time.monotonic()) * 1e3):
-                raise TimeoutError(f"it has not taken a message within {WRITE_S:g} s")
+                raise TimeoutError(f"did not accept a message within {WRITE_S:g} s")
             with contextlib.suppress(BlockingIOError):
                 left = left[self._socket.send(left, socket.MSG_DONTWAIT) :]
 
@@ -95,7 +95,8 @@ class UsbPipe:
             from adb_shell.transport.usb_transport import UsbTransport
         except (ImportError, OSError) as error:
             raise StepFailed(
-                f"{name}: USB cannot be used: {error}", "pip install 'adb-shell[usb]' (libusb)"
+                f"{name}: USB unavailable: {error}",
+                "Install libusb and `pip install 'adb-shell[usb]'`.",
             ) from error
 
         try:
@@ -103,12 +104,13 @@ class UsbPipe:
             self._usb.connect(CONNECT_S)
         except UsbDeviceNotFoundError as error:
             raise DeviceLost(
-                f"{name}: no USB device {serial}", "`adb devices` lists serials; is it plugged in?"
+                f"{name}: no USB device {serial}",
+                "Connect the device, and compare its serial number with `adb devices`.",
             ) from error
         except Exception as error:  # of libusb, and of adb-shell over what libusb says
             raise StepFailed(
                 f"{name}: USB device {serial}: {described(error)}",
-                "a running adb server holds it: `adb kill-server`, or use address: server:SERIAL",
+                "Stop the adb server with `adb kill-server`, or use the address server:SERIAL.",
             ) from error
         self._closed = False
 

@@ -1,4 +1,4 @@
-"""A device that hangs on a running adb server, as a farm's phones do."""
+"""A device of a running adb server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ServerStream:
         try:
             self._socket.sendall(data)
         except TimeoutError:
-            raise TimeoutError(f"stuck for {timeout_s:g} s") from None
+            raise TimeoutError(f"stalled for {timeout_s:g} s") from None
         except OSError as error:
             raise BrokenPipeError from error
 
@@ -41,7 +41,7 @@ class ServerStream:
         try:
             return self._socket.recv(1 << 18)
         except OSError as error:
-            raise lost(self._name, "in the middle of a command", str(error)) from error
+            raise lost(self._name, "during a command", str(error)) from error
 
     def close(self) -> None:
         self._socket.close()
@@ -64,7 +64,7 @@ class ServedDevice:
             raise self._translated(error) from error
         if state != "device":
             shown = one_line(state)
-            raise StepFailed(f"{name}: adb says that {serial} is in state {shown}", advice(state))
+            raise StepFailed(f"{name}: adb state of {serial} is {shown}", advice(state))
 
     def open(self, service: str, timeout_s: float) -> ServerStream:
         """Raises DeviceLost, StepFailed."""
@@ -83,7 +83,7 @@ class ServedDevice:
         except (Refused, OSError) as error:
             raise lost(self.name, doing, str(error)) from error
         if state != "device":
-            raise lost(self.name, doing, f"it is {state}")
+            raise lost(self.name, doing, f"adb state {state}")
 
     def _ask(self, question: str) -> str:
         return self._again_when_offline(
@@ -111,14 +111,17 @@ class ServedDevice:
         text = str(error) or type(error).__name__
         if "unauthorized" in text:
             return StepFailed(
-                f"{self.name}: the phone has not accepted the key of {self._where}",
-                "unlock it and say Allow to 'Allow USB debugging?', then try again",
+                f"{self.name}: the phone did not accept the key of {self._where}",
+                "Unlock the phone, confirm 'Allow USB debugging?', and try again.",
             )
         if isinstance(error, Refused):
-            first = one_line(next(iter(str(error).strip().splitlines()), "refused without a word"))
+            first = one_line(
+                next(iter(str(error).strip().splitlines()), "refused without a reason")
+            )
             return DeviceLost(
-                f"{self.name}: {self._where}: {first}", "`adb devices` shows what is there"
+                f"{self.name}: {self._where}: {first}", "Check the device with `adb devices`."
             )
         return DeviceLost(
-            f"{self.name}: {self._where} does not answer: {text}", "`adb start-server`"
+            f"{self.name}: {self._where} does not answer: {text}",
+            "Start the server with `adb start-server`.",
         )

@@ -7,18 +7,18 @@ from typing import Final
 #: only in `device` it takes commands as usual
 ADVICE: Final = {
     "device": "",
-    "offline": "unplug it and plug it in again, or restart it",
-    "unauthorized": "unlock it and say Allow to 'Allow USB debugging?'",
-    "authorizing": "unlock it and say Allow to 'Allow USB debugging?'",
-    "connecting": "wait until it is connected",
-    "no permissions": "this user may not use the USB port: adb's udev rules, or the group plugdev",
-    "recovery": "it is in recovery: restart it",
-    "rescue": "it is in rescue mode: restart it",
-    "sideload": "it waits for an update (sideload): restart it",
-    "bootloader": "it is in the bootloader: restart it",
-    "host": "this is an adb server, no device",
-    "detached": "attach it with `adb attach`",
-    "unknown": "`adb devices -l` has more",
+    "offline": "Unplug the device and plug it in again, or restart it.",
+    "unauthorized": "Unlock the phone and confirm 'Allow USB debugging?'.",
+    "authorizing": "Unlock the phone and confirm 'Allow USB debugging?'.",
+    "connecting": "Wait until the device is connected.",
+    "no permissions": "Install adb's udev rules, or add this user to the group plugdev.",
+    "recovery": "Restart the device to leave recovery mode.",
+    "rescue": "Restart the device to leave rescue mode.",
+    "sideload": "Restart the device to leave sideload mode.",
+    "bootloader": "Restart the device to leave the bootloader.",
+    "host": "Use the address of a device, not of an adb server.",
+    "detached": "Attach the device with `adb attach`.",
+    "unknown": "Check the device with `adb devices -l`.",
 }
 
 

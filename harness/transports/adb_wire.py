@@ -16,8 +16,8 @@ from .adb_messages import CLSE, OKAY, OPEN, WRTE, Messages, shake_hands
 from .adb_pipe import Pipe
 from .failures import described, lost
 
-#: what a device may send of a service before anybody takes it; it has to wait for our word after
-#: each message, so that real ones are never ahead by more than one
+#: unread output of a service; a device waits for an acknowledgement after each message, so that
+#: real ones are never ahead by more than one
 AHEAD_BYTES: Final = 16 << 20
 
 
@@ -44,7 +44,7 @@ class Stream:
         with self.changed:
             self.changed.wait_for(lambda: self.arrived or self.closed, timeout_s)
             if not self.arrived:
-                self._wire.check("in the middle of a command")
+                self._wire.check("during a command")
                 return b"" if self.closed else None
             data = bytes(self.arrived)
             self.arrived.clear()
@@ -60,14 +60,14 @@ class Stream:
                 self.changed.wait_for(
                     lambda: self.ready or self.closed or self.owed, until - time.monotonic()
                 )
-                self._wire.check("in the middle of a push")
+                self._wire.check("during a push")
                 if self.closed:
                     raise BrokenPipeError
                 if self.ready:
                     self.ready = False
                     return
             if not self._acknowledge() and time.monotonic() >= until:
-                raise TimeoutError(f"stuck for {timeout_s:g} s")
+                raise TimeoutError(f"stalled for {timeout_s:g} s")
 
     def _acknowledge(self) -> bool:
         """Let the device send more, if it waits for that."""
@@ -127,7 +127,7 @@ class Wire:
             self.forget(stream)
             if not closed:
                 raise lost(self.name, "while starting a command", f"no answer for {timeout_s:g} s")
-            raise StepFailed(f"{self.name}: the device does not know {service.split(':')[0]}:")
+            raise StepFailed(f"{self.name}: the device does not support {service.split(':')[0]}:")
         return stream
 
     def write(self, command: int, local: int, remote: int, data: bytes) -> None:
@@ -159,7 +159,7 @@ class Wire:
                     stream = self._streams.get(second)
                 if stream is not None:
                     _deliver(stream, command, first, data)
-        except Exception as error:  # whatever it is, nobody reads from here on
+        except Exception as error:  # after any error, nobody reads this connection
             why = described(error)
         finally:
             self._break(why)
@@ -176,13 +176,13 @@ class Wire:
 
 
 def _deliver(stream: Stream, command: int, remote: int, data: bytes) -> None:
-    """Raises ConnectionError for more than anybody takes."""
+    """Raises ConnectionError if there is too much unread output."""
     with stream.changed:
         if command == OKAY:
             stream.remote, stream.ready = remote, True
         elif command == WRTE:
             if len(stream.arrived) + len(data) > AHEAD_BYTES:
-                raise ConnectionError(f"it sends {AHEAD_BYTES >> 20} MB that nobody has asked for")
+                raise ConnectionError(f"sent {AHEAD_BYTES >> 20} MB that were not requested")
             stream.arrived += data
             stream.owed = True
         elif command == CLSE:

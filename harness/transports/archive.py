@@ -1,4 +1,4 @@
-"""A tar archive as a stream of blocks, made while it is sent; `untrusted.tar` takes them apart."""
+"""A tar archive as a stream of blocks, created while it is sent; `untrusted.tar` unpacks them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_exactly(path: Path, size: int) -> Iterator[bytes]:
             left -= len(data)
             yield data
         if left or file.read(1):
-            raise StepFailed(f"{path}: changed while it was sent", "push it again")
+            raise StepFailed(f"{path}: changed during the transfer", "Try again.")
 
 
 def _header(entry: FileEntry, now: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What ssh and adb have in common: a connection, and commands that run on it side by side."""
+"""Shared by ssh and adb: a connection with concurrent commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 #: a transfer that has not moved for so long is a lost device, seconds
 STALL_S = 30.0
-#: an answer that is not over by then is none, though more of it comes all the time, seconds
+#: deadline of a whole answer, even if parts of it keep arriving, seconds
 WHOLE_S = 600.0
 
 
@@ -59,7 +59,7 @@ class Connection(Protocol):
 
     @property
     def ends_input(self) -> bool:
-        """Whether a command can be told that its input is over."""
+        """Whether a command's input can be closed."""
         ...
 
     @property
@@ -85,9 +85,9 @@ class Connection(Protocol):
 def collect(
     channel: Channel, timeout_s: float = STALL_S, whole_s: float = WHOLE_S
 ) -> Iterator[CommandOutput | Exited]:
-    """Events up to and with the end.
+    """Events up to and including the end.
 
-    Raises TimeoutError after `timeout_s` without any, and when it goes on after `whole_s`.
+    Raises TimeoutError after `timeout_s` without an event, and if there is no end after `whole_s`.
     """
     until = time.monotonic() + whole_s
     while True:
@@ -98,4 +98,4 @@ def collect(
         if isinstance(event, Exited):
             return
         if time.monotonic() > until:
-            raise TimeoutError(f"its answer does not end within {whole_s:g} s")
+            raise TimeoutError(f"no end of its answer within {whole_s:g} s")

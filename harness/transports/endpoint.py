@@ -15,7 +15,7 @@ def split(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
         host, closed, rest = text[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
-            raise ValueError("the brackets of an IPv6 address do not match")
+            raise ValueError("unbalanced brackets in an IPv6 address")
         _check_v6(host)
         return host, number(rest[1:]) if rest else None
     if text.count(":") > 1:
@@ -36,14 +36,14 @@ def number(text: str) -> int:
 def check_host(host: str) -> None:
     """Raises ValueError for what cannot be the name of a host."""
     if not host:
-        raise ValueError("it has no host")
+        raise ValueError("missing host")
     if host.startswith("-"):
-        raise ValueError(f"host '{host}' begins with '-'")
+        raise ValueError(f"host '{host}' starts with '-'")
     if not host.isascii() and not host.isprintable():
-        raise ValueError("the host has characters that cannot be shown")
+        raise ValueError("the host contains characters that cannot be shown")
     if found := _ODD.search(host):
-        what = "a blank" if found[0].isspace() else f"'{found[0]}'"
-        raise ValueError(f"host '{host}' has {what} in it")
+        what = "a space" if found[0].isspace() else f"'{found[0]}'"
+        raise ValueError(f"host '{host}' contains {what}")
 
 
 def check_scope(host: str) -> None:
@@ -63,7 +63,7 @@ def connect(host: str, port: int, timeout_s: float) -> socket.socket:
     try:
         return socket.create_connection((host, port), timeout_s)
     except UnicodeError as error:  # a label that is empty, or longer than 63 characters
-        raise OSError(f"'{host}' cannot be the name of a host") from error
+        raise OSError(f"invalid host name '{host}'") from error
 
 
 def joined(host: str, port: int) -> str:
@@ -76,6 +76,6 @@ def _check_v6(host: str) -> None:
     try:
         ipaddress.IPv6Address(address)
     except ValueError:
-        raise ValueError(f"'{host}' is no IPv6 address, and a port comes once: host:port") from None
+        raise ValueError(f"'{host}' is not an IPv6 address; write host:port") from None
     if percent and not re.fullmatch(r"[\w.-]+", scope, re.ASCII):
         raise ValueError(f"'{host}' has no valid scope after '%'")

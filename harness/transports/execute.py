@@ -20,9 +20,9 @@ from .started import start
 KILL_S = 10.0
 #: by so much the device's own deadline is later than ours, seconds
 GRACE_S = 5
-#: the wrapper's first line has less, bytes
+#: maximum length of the wrapper's first line, bytes
 LONGEST_HEAD = 200
-#: what a script of ours answers at most: the manifest of 500,000 files, bytes
+#: maximum answer of one of bench's scripts: the manifest of 500,000 files, bytes
 ANSWER_BYTES = 64 << 20
 
 #: exit code, standard output, standard error
@@ -44,7 +44,7 @@ def execute(
         job.end()
     if code is None:
         raise JobTimeout(
-            f"{argv[0]} on {connection.name} ran past its deadline of {timeout_s:g} s "
+            f"{argv[0]} on {connection.name} exceeded its deadline of {timeout_s:g} s "
             "and was killed"
         )
     out, err = job.collected.finish()
@@ -125,13 +125,13 @@ def _kill(connection: Connection, group: str) -> None:
         for _ in collect(channel, KILL_S, KILL_S):
             pass
     except TimeoutError as error:
-        raise lost(connection.name, "while ending a command", str(error)) from error
+        raise lost(connection.name, "while stopping a command", str(error)) from error
     finally:
         channel.close()
 
 
 def ask(connection: Connection, script: str, *arguments: str) -> Answer:
-    """Exit code, standard output, standard error of a short script of ours. Raises DeviceLost."""
+    """Exit code, standard output, standard error of a short script. Raises DeviceLost."""
     with asking(connection, script, *arguments) as answer:
         return answer()
 
@@ -141,7 +141,7 @@ def asking(connection: Connection, script: str, *arguments: str) -> Iterator[Cal
     """`ask` in two halves: the device works on it until the inside wants the answer."""
     channel = start(connection, script, *arguments)
     try:
-        yield lambda: finish(connection, channel, "while asking what is there")
+        yield lambda: finish(connection, channel, "while querying files")
     finally:
         channel.close()
 
@@ -149,7 +149,7 @@ def asking(connection: Connection, script: str, *arguments: str) -> Iterator[Cal
 def finish(
     connection: Connection, channel: Channel, doing: str, patience_s: float = STALL_S
 ) -> Answer:
-    """What a command has printed, to its end. Raises DeviceLost, also when it never ends."""
+    """Everything that a command prints. Raises DeviceLost, also if it does not end."""
     out, err = bytearray(), bytearray()
     try:
         for event in collect(channel, patience_s):
@@ -157,7 +157,7 @@ def finish(
                 return event.code, bytes(out), err.decode("utf-8", "backslashreplace")
             (err if event.is_error else out).extend(event.data)
             if len(out) + len(err) > ANSWER_BYTES:
-                raise lost(connection.name, doing, f"it answers with over {ANSWER_BYTES >> 20} MB")
+                raise lost(connection.name, doing, f"answer of over {ANSWER_BYTES >> 20} MB")
     except TimeoutError as error:
         raise lost(connection.name, doing, str(error)) from error
     raise AssertionError("collect ends with the exit")

@@ -1,4 +1,4 @@
-"""Words for what went wrong on the other side; foreign texts become our errors here."""
+"""Translates errors of devices and their programs to bench's errors."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _KNOWN = (
     (
         ("no space left", "disk quota exceeded", "file too large", "enospc"),
         "no space left",
-        "free space there, or let bench work in another folder",
+        "Free some space, or let bench use another folder.",
     ),
     (
         ("permission denied", "operation not permitted", "eacces"),
         "permission denied",
-        "choose a folder that this user may use",
+        "Choose a folder that this user may access.",
     ),
-    (("read-only file system",), "read-only file system", "choose a folder that can be written"),
+    (("read-only file system",), "read-only file system", "Choose a writable folder."),
     (
         ("no such file", "nonexistent directory", "can't cd to"),
         "no such file or folder",
-        "check the path",
+        "Check the path.",
     ),
     (("is a directory", "not a directory", "cannot overwrite", "not empty"), "", ""),
 )
@@ -33,14 +33,14 @@ def refused(action: str, said: str, detail: str = "") -> StepFailed:
     for signs, meaning, hint in _KNOWN:
         if any(sign in lower for sign in signs):
             return StepFailed(f"{action}: {meaning or last_line(said)}{detail}", hint)
-    return StepFailed(f"{action}: {last_line(said) or 'failed without a word'}{detail}")
+    return StepFailed(f"{action}: {last_line(said) or 'failed without output'}{detail}")
 
 
 def lost(name: str, doing: str, why: str) -> DeviceLost:
     """The error for a connection that broke."""
     return DeviceLost(
-        f"{name}: the connection broke {doing}: {one_line(why)}",
-        "is the device on, awake and connected? The next call connects again",
+        f"{name}: connection lost {doing}: {one_line(why)}",
+        "Check that the device is on, awake and connected.",
     )
 
 

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from . import small_files
 
-#: ssh-keygen reads a file of any kind, and waits for it
+#: ssh-keygen would read any kind of file, and wait for a pipe
 ANSWER_S: Final = 10.0
 
 Verdict = Literal["known", "unknown", "changed", "revoked"]

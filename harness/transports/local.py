@@ -23,8 +23,8 @@ from .failures import refused
 from .output import Collected
 from .started import check
 
-#: how long what a command left in its pipes may take to be read; one that left its session, too,
-#: may hold them open
+#: how long the rest of a command's output may take to be read; a process that left its session may
+#: hold it open
 DRAIN_S = 2.0
 
 
@@ -73,7 +73,7 @@ class LocalTransport:
                 code = process.wait(max(0.0, began + timeout_s - time.monotonic()))
             except (TimeoutError, subprocess.TimeoutExpired):
                 raise JobTimeout(
-                    f"{argv[0]} on {self.name} ran past its deadline of {timeout_s:g} s "
+                    f"{argv[0]} on {self.name} exceeded its deadline of {timeout_s:g} s "
                     "and was killed"
                 ) from None
             finally:
@@ -131,7 +131,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def copy(source: Path, target: Path, action: str) -> Transfer:
-    """A file or folder of ours, with its links; StepFailed when refused."""
+    """Copy a file or folder of bench's own, with its links; raises StepFailed."""
 
     def take(part: Path) -> None:
         if source.is_dir():
@@ -143,7 +143,7 @@ def copy(source: Path, target: Path, action: str) -> Transfer:
 
 
 def _placed(take: Callable[[Path], None], target: Path, action: str) -> Transfer:
-    """What `take` makes, through a temporary name beside the target."""
+    """What `take` creates, through a temporary name next to the target."""
     began = time.monotonic()
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -172,7 +172,7 @@ def put_in_place(part: Path, target: Path) -> None:
     """Rename; into a folder that is there already, file by file."""
     if not (part.is_dir() and target.is_dir()):
         if target.is_dir():
-            raise StepFailed(f"{target}: is a folder, and a file was to take its place")
+            raise StepFailed(f"{target}: cannot replace a folder with a file")
         part.replace(target)
         return
     for child in part.iterdir():

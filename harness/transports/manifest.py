@@ -111,7 +111,7 @@ def _entry(root: Path, path: str, seen: os.stat_result, known: _Known) -> FileEn
         return FileEntry(path, root, mode, 0, "dir")
     if stat.S_ISLNK(mode):
         return FileEntry(path, root, 0o777, 0, f"link:{(root / path).readlink()}")
-    raise StepFailed(f"{root / path}: is no file, folder or link, and cannot be pushed")
+    raise StepFailed(f"{root / path}: not a file, folder or link")
 
 
 class _Known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import StepFailed
 from ..lines import Lines
 
-#: more than this is a file's business; the sampler of a machine of 256 CPUs prints it in 70 min
+#: more belongs into a file; the sampler of a machine with 256 CPUs prints as much in 70 min
 LIMIT_BYTES = 128 << 20
 
 
@@ -21,8 +21,8 @@ class Collected:
         """Some more bytes. Raises StepFailed over the limit."""
         if sum(map(len, self._kept)) + len(data) > LIMIT_BYTES:
             raise StepFailed(
-                f"{self._command}: printed more than {LIMIT_BYTES >> 20} MB and was ended",
-                "Let it write a file, and pull that.",
+                f"{self._command}: stopped after more than {LIMIT_BYTES >> 20} MB of output",
+                "Write the output to a file and pull that.",
             )
         self._kept[is_error].extend(data)
         self._lines[is_error].feed(data)

@@ -17,7 +17,7 @@ from .failures import lost, refused
 from .local import discard, measure, put_in_place
 from .started import start
 
-#: what a device says of an error is kept up to so many bytes
+#: maximum length of a device's error message
 SAID_BYTES = 1 << 16
 
 
@@ -81,7 +81,7 @@ class _Source:
             patience_s = min(STALL_S, self._left_s())
             event = self._channel.receive(patience_s)
             if event is None and patience_s == STALL_S:
-                raise lost(self._name, "in the middle of a pull", f"no answer for {STALL_S:g} s")
+                raise lost(self._name, "during a pull", f"no answer for {STALL_S:g} s")
             if event is None:
                 continue
             if isinstance(event, Exited):
@@ -94,7 +94,7 @@ class _Source:
         return b""
 
     def drain(self, head: bytes = b"") -> None:
-        """What follows, up to a limit: a device with one output says there what is wrong."""
+        """Read the rest, up to a limit: a device with a single output reports its error there."""
         self._said += head
         while len(self._said) < SAID_BYTES and (data := self.more()):
             self._said += data
@@ -127,8 +127,8 @@ def _receive(source: _Source, name: str, part: Path) -> None:
         else:
             _receive_file(source, name, part, int(header.split()[1], 8))
     except tar.Broken as error:
-        source.drain()  # what the device says of it is the better reason
-        what = f"{source.action}: the device's archive is broken: {error.message}"
+        source.drain()  # the device's own message is the better reason
+        what = f"{source.action}: damaged archive from the device: {error.message}"
         raise StepFailed(what) from None
     except NotTaken as error:
         raise StepFailed(f"{source.action}: {error.message}") from None

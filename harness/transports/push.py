@@ -20,7 +20,7 @@ from .started import start
 REMEMBERED_BYTES = 1 << 18
 #: how long a device may unpack after the last byte, seconds
 SETTLE_S = 120.0
-#: a device that takes less is not waited for, though it takes something all the time
+#: a device that accepts less is given up, even if it makes progress
 SLOWEST_BYTES_PER_S = 16 << 10
 
 
@@ -40,14 +40,14 @@ def push(connection: Connection, local: Path, remote: PurePosixPath) -> Transfer
 
 
 def record_of(remote: PurePosixPath) -> PurePosixPath:
-    """Where a device keeps what was pushed to `remote`: a hidden folder beside it."""
+    """The record of what was pushed to `remote`: a hidden folder next to it."""
     return remote.with_name(f".{remote.name}.pushed")
 
 
 def _shell_path(path: PurePosixPath) -> PurePosixPath:
     """No tool takes it for an option. Raises StepFailed for a path that names nothing."""
     if not path.name or "\0" in str(path):
-        raise StepFailed(f"'{path}' is no path that a file can have on a device")
+        raise StepFailed(f"'{path}' is not a valid path on a device")
     return path if path.is_absolute() else PurePosixPath("./") / path
 
 
@@ -104,8 +104,8 @@ def _one_by_one(
         if not entry.is_folder:
             if entry.source.is_dir():
                 raise StepFailed(
-                    f"{action}: {entry.path}: is a link to a folder, and the device has no tar",
-                    "Replace the link by the folder.",
+                    f"{action}: {entry.path}: link to a folder, and the device has no tar",
+                    "Replace the link with the folder.",
                 )
             real = manifest.read(entry.source.resolve()).entries[0]
             sent += _push_file(connection, real, remote / entry.path, action)[1]
@@ -152,23 +152,23 @@ def _send(
     channel = start(connection, script, source, *arguments)
     try:
         sent = _pour(channel, data)
-        code, out, err = finish(connection, channel, "in the middle of a push", SETTLE_S)
+        code, out, err = finish(connection, channel, "during a push", SETTLE_S)
     except TimeoutError as error:
-        raise lost(connection.name, "in the middle of a push", str(error)) from error
+        raise lost(connection.name, "during a push", str(error)) from error
     finally:
         channel.close()
     return code, err or out.decode("utf-8", "backslashreplace"), sent
 
 
 def _pour(channel: Channel, data: Iterator[bytes]) -> int:
-    """All of it, or as much as the command wants before it ends. Raises TimeoutError."""
+    """Send all, or as much as the command reads before it ends. Raises TimeoutError."""
     sent, began = 0, time.monotonic()
     try:
         for piece in data:
             channel.send(piece)
             sent += len(piece)
             if time.monotonic() - began > SETTLE_S + sent / SLOWEST_BYTES_PER_S:
-                raise TimeoutError(f"it takes less than {SLOWEST_BYTES_PER_S >> 10} KB/s")
+                raise TimeoutError(f"accepts less than {SLOWEST_BYTES_PER_S >> 10} KB/s")
         channel.end()
     except BrokenPipeError:
         pass  # it has ended, and its words say why

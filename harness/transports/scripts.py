@@ -1,6 +1,6 @@
 """The shell scripts that run on devices: POSIX sh, and no tool that toybox or busybox lacks.
 
-Arguments are always passed beside the script, never pasted into it.
+Arguments are always passed separately, never pasted into the script.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ fail() { rm -f "$part"; [ -z "$1" ] || echo "$1" >&2; exit 1; }
 mkdir -p "$parent" || fail
 rm -rf "$record"
 $input > "$part" || fail
-[ "$(wc -c < "$part")" -eq "$size" ] || fail "the transfer was cut short"
+[ "$(wc -c < "$part")" -eq "$size" ] || fail "incomplete transfer"
 chmod "$mode" "$part" && mv -f "$part" "$target" || fail
 [ -n "$hash" ] || exit 0
 mkdir "$record" || exit 0
@@ -91,7 +91,7 @@ mkdir -p "$parent" || fail
 rm -rf "$record"
 if [ -d "$target" ]; then into=$target; else into=$part; mkdir "$part" || fail; fi
 $input | tar xf - -C "$into" || fail
-[ -r "$into/$marker/files" ] || fail "the transfer was cut short"
+[ -r "$into/$marker/files" ] || fail "incomplete transfer"
 (cd "$into" && listing < "$marker/files" > "$marker/listing") || fail
 mv "$into/$marker" "$record" || fail
 [ "$into" = "$target" ] || mv "$part" "$target" || fail

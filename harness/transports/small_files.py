@@ -1,4 +1,4 @@
-"""Small files that an address names: it may name anything, also what never ends."""
+"""Reads small files that an address names: it may name anything, including endless ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_BYTES: Final = 16 << 20
 
 
 def read(path: Path) -> bytes:
-    """The content of a regular file; of `/dev/null`, nothing.
+    """The content of a regular file; empty for `/dev/null`.
 
     Raises OSError, also for a pipe or a device, and for a file that is too large.
     """

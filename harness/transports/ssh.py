@@ -57,8 +57,8 @@ class SshConnection:
                 except paramiko.ChannelException as error:
                     if urgent or not self._less_room():
                         raise StepFailed(
-                            f"{self.name}: the device lets in no more sessions: {error.text}",
-                            "Raise MaxSessions in its sshd_config.",
+                            f"{self.name}: the device accepts no more sessions: {error.text}",
+                            "Increase MaxSessions in the device's sshd_config.",
                         ) from error
         except BaseException:
             if room is not None:
@@ -144,7 +144,7 @@ class SshChannel:
         try:
             self._session.sendall(data)
         except TimeoutError as error:
-            raise lost(self._name, "in the middle of a push", f"stuck for {STALL_S:g} s") from error
+            raise lost(self._name, "during a push", f"stalled for {STALL_S:g} s") from error
         except (OSError, EOFError) as error:
             self._check_alive()
             raise BrokenPipeError from error
@@ -188,20 +188,18 @@ class SshChannel:
                 return CommandOutput(self._session.recv(_READ_BYTES))
             return CommandOutput(self._session.recv_stderr(_READ_BYTES), is_error=True)
         except (OSError, EOFError) as error:
-            raise lost(
-                self._name, "in the middle of a command", "the other side is gone"
-            ) from error
+            raise lost(self._name, "during a command", "connection closed by the device") from error
 
     def _exited(self) -> Exited:
         """Raises DeviceLost when the end came without a status: the connection broke."""
         if self._session.exit_status < 0:
-            raise lost(self._name, "in the middle of a command", "it ended without a status")
+            raise lost(self._name, "during a command", "no exit status")
         return Exited(self._session.exit_status)
 
     def _check_alive(self) -> None:
         transport = self._session.get_transport()
         if not transport.is_active():
-            raise lost(self._name, "in the middle of a push", "the other side is gone")
+            raise lost(self._name, "during a push", "connection closed by the device")
         if self._session.eof_received or self._session.closed:
             return
-        raise DeviceLost(f"{self._name}: the connection broke in the middle of a push")
+        raise DeviceLost(f"{self._name}: connection lost during a push")

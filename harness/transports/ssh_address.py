@@ -14,9 +14,7 @@ from ..errors import UsageError
 from . import endpoint, ssh_config, ssh_tokens
 from .ssh_config_copies import home
 
-FORM = (
-    "Write it as [user@]host[:port][?option=value], an IPv6 address with a port as [fd00::17]:22."
-)
+FORM = "Write [user@]host[:port][?option=value], with an IPv6 address and a port as [fd00::17]:22."
 SHARED = "/etc/ssh/ssh_known_hosts"
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 OWN_VARIABLES = "BENCH_"
@@ -97,7 +95,7 @@ def _place(text: str) -> _Place:
     is_url = text.startswith("ssh://")
     user, at, rest = text.removeprefix("ssh://").rstrip("/" if is_url else "").rpartition("@")
     if re.search(r"\s", text):
-        raise ValueError("it has blanks")
+        raise ValueError("contains spaces")
     user = unquote(user)
     if at:
         _check_user(user)
@@ -108,11 +106,11 @@ def _place(text: str) -> _Place:
 def _check_user(user: str) -> None:
     """Raises ValueError."""
     if not user or user.startswith("-") or _ODD.search(user) or not user.isprintable():
-        raise ValueError(f"'{user}' cannot be the name of a user")
+        raise ValueError(f"invalid user name '{user}'")
 
 
 def _check_host(host: str) -> None:
-    """As a config has it, who may say anything. Raises ValueError."""
+    """Of a config, which may contain anything. Raises ValueError."""
     endpoint.check_scope(host)
     if ":" not in host:
         endpoint.check_host(host)
@@ -140,12 +138,12 @@ def _completed(name: str, place: _Place, options: dict[str, str]) -> Address:
     command = "" if jump else unless_none(first("proxycommand"))
     if command and not ssh_config.is_own(config):
         raise UsageError(
-            f"devices/{name}.yaml: address: {config} has a ProxyCommand for {place.host}: it would "
-            "run a program that the device's file chooses",
+            f"devices/{name}.yaml: address: {config} has a ProxyCommand for {place.host}, which "
+            "would run a program that the device file chooses",
             "Read the command, and move the host into ~/.ssh/config if you want it.",
         )
     if command and first("proxyusefdpass") == "yes":
-        raise ValueError("its ssh config has ProxyUseFdpass, which bench cannot do")
+        raise ValueError("its ssh config has ProxyUseFdpass, which bench does not support")
     values = ssh_tokens.tokens(place.host, host, port, user, jump, alias)
     keys = found.get("identityfile", [])
     revoked = unless_none(first("revokedhostkeys"))
@@ -179,7 +177,7 @@ def _options(name: str, query: str) -> dict[str, str]:
         if option not in _OPTIONS:
             known = ", ".join(_OPTIONS)
             raise UsageError(
-                f"devices/{name}.yaml: address: option '{option}' is not one of {known}"
+                f"devices/{name}.yaml: address: unknown option '{option}', expected one of {known}"
             )
         if not value:
             raise UsageError(f"devices/{name}.yaml: address: option '{option}' has no value")
@@ -190,22 +188,22 @@ def _options(name: str, query: str) -> dict[str, str]:
 
 
 def _check_password(name: str, value: str) -> None:
-    """A device's file may come with a project, and is not to send any secret of this machine's."""
+    """A device file may be part of a project, and must not send secrets of this machine."""
     found = _ENV.fullmatch(value)
     if not found:
         raise _no_password(name)
     if not found[1].startswith(OWN_VARIABLES):
         raise UsageError(
-            f"devices/{name}.yaml: address: a password comes from a variable {OWN_VARIABLES}…, "
-            f"not from {found[1]}",
-            f"Set {OWN_VARIABLES}{found[1]}, and name that.",
+            f"devices/{name}.yaml: address: the variable {found[1]} cannot be a password, "
+            f"expected {OWN_VARIABLES}…",
+            f"Set {OWN_VARIABLES}{found[1]}, and use it in the address.",
         )
 
 
 def _no_password(name: str) -> UsageError:
     return UsageError(
-        f"{name}: a password does not belong in a file",
-        "Write user@host?password=${env:BENCH_NAME}, and set BENCH_NAME where bench runs.",
+        f"{name}: a password must not be in a file",
+        "Write user@host?password=${env:BENCH_NAME}, and set BENCH_NAME in bench's environment.",
     )
 
 
@@ -219,8 +217,8 @@ def expand(name: str, value: str) -> str:
     assert match is not None
     if (found := os.environ.get(match[1])) is None:
         raise UsageError(
-            f"devices/{name}.yaml: address: the environment has no {match[1]}",
-            f"Set it: export {match[1]}=…",
+            f"devices/{name}.yaml: address: environment variable {match[1]} is not set",
+            f"Set it with `export {match[1]}=…`.",
         )
     return found
 
@@ -230,7 +228,7 @@ def _me() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
-        raise ValueError("it has no user, and this machine's user has no name") from None
+        raise ValueError("no user given, and this machine's user has no name") from None
 
 
 def _agent(value: str) -> str:

@@ -22,7 +22,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 #: fast ones first
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-#: what paramiko would still offer, and OpenSSH's client has not offered for years
+#: still offered by paramiko, but no longer by OpenSSH's client
 WEAK_DIGESTS = ("hmac-md5", "hmac-md5-96", "hmac-sha1-96")
 
 Way = socket.socket | paramiko.Channel
@@ -65,7 +65,7 @@ class Attempt:
         if keys.locked and not tried:
             raise ssh_words.locked(self._where, keys.locked)
         if not self.transport.is_active():
-            notes.append("the device ended the connection")
+            notes.append("the device closed the connection")
         raise ssh_words.refused(self._where, self._address, tried, notes)
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Attempt:
         except OSError as error:
             raise StepFailed(
                 f"{self._where}: {error.filename}: {error.strerror}",
-                "Make the known_hosts file readable for you.",
+                "Make the known_hosts file readable.",
             ) from error
 
     def _check_host(self, known: HostKeys, kind: str, blob: bytes) -> None:
@@ -157,7 +157,7 @@ class Attempt:
 
 
 def _prepare(transport: paramiko.Transport, address: Address, known: HostKeys) -> None:
-    """Limits, ciphers, and the types of host keys in the order in which they can be checked."""
+    """Limits, ciphers, and host key types in the order in which they can be checked."""
     limit_packets(transport)
     transport.banner_timeout = address.patience_s or ssh_way.CONNECT_S
     transport.auth_timeout = SIGN_S + 5

@@ -1,8 +1,8 @@
 """The user's ssh config as OpenSSH itself reads it: `ssh -G`, and paramiko where there is no ssh.
 
-A config that a device's file names may come with a foreign project: nothing is run to read it, and
-no ProxyCommand of it either. What lies in ~/.ssh is the user's own, and is followed as ssh follows
-it, `Match exec` included.
+A config that a device file names may be part of an untrusted project: reading it runs nothing, and
+its ProxyCommand is not run either. Whatever is in ~/.ssh is the user's own, and is followed as ssh
+follows it, `Match exec` included.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def lookup(name: str, host: str, config: str, user: str = "", port: int | None =
 
 
 def is_own(config: str) -> bool:
-    """Whether nobody but the user can have written it; "" is what ssh reads without `config=`."""
+    """Whether only the user can have written it; "" is what ssh reads without `config=`."""
     folder = home(OWN).parent
     return not config or home(config).resolve().is_relative_to(folder.resolve())
 
@@ -75,13 +75,13 @@ def _ask_ssh(name: str, argv: list[str], copies: Copies) -> Options:
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE_S, check=False
         )
     except subprocess.TimeoutExpired as error:
-        what = f"{name}: `ssh -G {argv[-1]}` has not ended within {DEADLINE_S:g} s"
-        raise StepFailed(what, "Look at what your ssh config makes it wait for.") from error
+        what = f"{name}: `ssh -G {argv[-1]}` did not finish within {DEADLINE_S:g} s"
+        raise StepFailed(what, "Find the entry in your ssh config that waits.") from error
     text, said = (out.decode("utf-8", "surrogateescape") for out in (done.stdout, done.stderr))
     if done.returncode:
         raise UsageError(
             f"{name}: {copies.explained(said)}",
-            "Correct the config, or name another one in the address: ?config=FILE.",
+            "Correct the config, or name another one in the address with ?config=FILE.",
         )
     found: Options = {}
     for line in text.splitlines():
@@ -106,7 +106,7 @@ def _ask_paramiko(name: str, host: str, config: str) -> Options:
         found = paramiko.SSHConfig.from_text("\n".join(lines)).lookup(host)
     except Exception as error:  # it raises plain Exception, and ValueError by shlex
         raise UsageError(
-            f"{name}: {path}: {error}", "Install openssh-client, or correct it."
+            f"{name}: {path}: {error}", "Install openssh-client, or correct the config."
         ) from error
     return {key: value if isinstance(value, list) else [value] for key, value in found.items()}
 
@@ -117,16 +117,14 @@ def _check_line(where: str, line: str, *, foreign: bool) -> None:
     kinds = [kind.lstrip("!") for kind, _ in criteria(rest)] if keyword == "match" else []
     if "exec" in kinds and foreign:
         raise UsageError(
-            f"{where}: `Match exec` runs a program while the config is read",
-            "Move the host into a config without it.",
+            f"{where}: `Match exec` would run a program when the config is read",
+            "Move the host to a config without `Match exec`.",
         )
     if keyword == "include" or any(kind not in PARAMIKO_KNOWS for kind in kinds):
         shown = f"{(keyword or '').capitalize()} {rest}"
-        raise UsageError(
-            f"{where}: `{shown}` can only be followed by OpenSSH", "Install openssh-client."
-        )
+        raise UsageError(f"{where}: `{shown}` requires OpenSSH", "Install openssh-client.")
 
 
 def _unreadable(name: str, error: OSError) -> UsageError:
-    what = f"{name}: {error.filename}: the ssh config cannot be read: {error.strerror}"
+    what = f"{name}: {error.filename}: cannot read the ssh config: {error.strerror}"
     return UsageError(what, "Correct `config=` in the address.")

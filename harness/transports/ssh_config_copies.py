@@ -65,8 +65,8 @@ class Copies:
             if f"{_MARK}{number}" in sent:
                 raise self._mistake(
                     (path, line),
-                    "`Match exec` runs a program while the config is read",
-                    "Move the host into a config without it.",
+                    "`Match exec` would run a program when the config is read",
+                    "Move the host to a config without `Match exec`.",
                 )
 
     def explained(self, said: str) -> str:
@@ -79,7 +79,7 @@ class Copies:
                 return f"{path}:{number}: {'; '.join([found[3], *what])}"
             if "terminating" not in line and line.strip():
                 what.append(line.strip())
-        return what[0] if what else "ssh says nothing"
+        return what[0] if what else "no message from ssh"
 
     def _line(self, text: str, place: Place, base: Path) -> list[str]:
         keyword, rest = split_line(text)
@@ -90,14 +90,16 @@ class Copies:
         if keyword == "match":
             return self._match(rest, place)
         if keyword is None:
-            raise self._mistake(place, "this is no line of an ssh config")
+            raise self._mistake(place, "invalid line")
         return [f"{keyword} {rest}"]
 
     def _include(self, rest: str, place: Place, base: Path) -> str:
         found: list[str] = []
         for pattern in arguments(rest):
             if "%" in pattern or "$" in pattern:
-                raise self._mistake(place, f"bench does not expand '{pattern}' of an Include")
+                raise self._mistake(
+                    place, f"bench does not support the Include pattern '{pattern}'"
+                )
             wanted = base / home(pattern)
             self._check_below(wanted, place)
             paths = sorted(glob.glob(str(wanted)))  # noqa: PTH207  no hidden files
@@ -110,14 +112,14 @@ class Copies:
         return " ".join(["Include", *found]) if found else ""
 
     def _check_below(self, path: Path, place: Place) -> None:
-        """Raises UsageError where a project's config would read what is not the project's."""
+        """Raises UsageError if a project's config would read files outside of the project."""
         folder = place[0].parent.absolute()
         inside = any(path.is_relative_to(own) for own in (folder, folder.resolve()))
         if not self._trusted and (".." in path.parts or not inside):
             raise self._mistake(
                 place,
-                "it includes a file outside of its folder, and is a config that a device names",
-                f"Move what it includes below {folder}, or the host into ~/.ssh/config.",
+                "a config that a device file names includes a file outside of its folder",
+                f"Move the included file below {folder}, or the host into ~/.ssh/config.",
             )
 
     def _match(self, rest: str, place: Place) -> list[str]:
@@ -130,7 +132,7 @@ class Copies:
         programs = 0
         for kind, argument in wanted:
             if not re.fullmatch(r"!?[a-z0-9-]+", kind) or "\\" in argument:
-                raise self._mistake(place, f"bench cannot pass `Match {rest}` on to ssh")
+                raise self._mistake(place, f"bench does not support `Match {rest}`")
             if kind.lstrip("!") == "exec" and not self._trusted:
                 programs += 1
             elif kind.lstrip("!") == "localnetwork":

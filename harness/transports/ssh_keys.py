@@ -73,7 +73,7 @@ class Keys:
         if not Path(path).is_file():
             return None
         if public_blob(Path(path), beside=False) is not None:
-            self.notes.append(f"the agent does not have {path}")
+            self.notes.append(f"{path} is not in the agent")
             return None
         try:
             return load(Path(path), self.address.password)
@@ -99,7 +99,7 @@ def load(path: Path, passphrase: str | None) -> paramiko.PKey:
             continue
         except ValueError as error:
             if secret is None:
-                raise ValueError("no private key that can be read") from error
+                raise ValueError("not a readable private key") from error
     raise NeedsPassphrase
 
 
@@ -118,7 +118,7 @@ def _parsed(data: bytes, secret: bytes | None) -> paramiko.PKey:
     elif isinstance(loaded, ed25519.Ed25519PrivateKey):
         made = paramiko.Ed25519Key
     else:
-        raise UnsupportedAlgorithm(f"keys of the type {type(loaded).__name__} are not supported")
+        raise UnsupportedAlgorithm(f"unsupported key type {type(loaded).__name__}")
     plain = loaded.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.OpenSSH,
@@ -136,7 +136,7 @@ def _with_certificate(key: paramiko.PKey, path: Path) -> paramiko.PKey:
 
 
 def public_blob(path: Path, *, beside: bool = True) -> bytes | None:
-    """The public key in the file or, if `beside`, in the `.pub` beside it; None without one."""
+    """The public key in the file or, if `beside`, in the `.pub` next to it; None without one."""
     for file in (path, Path(f"{path}.pub")) if beside else (path,):
         try:
             words = small_files.read(file)[: 1 << 16].split(None, 2)

@@ -1,4 +1,4 @@
-"""Limits on what an SSH server can make us hold or wait for; paramiko has none of these."""
+"""Limits on what an SSH server can make bench store or wait for; paramiko has none of these."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from paramiko.buffered_pipe import BufferedPipe
 
 #: OpenSSH's own limit
 LONGEST_PACKET_BYTES: Final = 256 << 10
-#: of all lines up to `SSH-2.0-…`
+#: maximum of all lines up to `SSH-2.0-…`
 LONGEST_GREETING_BYTES: Final = 64 << 10
-#: so much of a channel's window is what a server may send that nobody has read; this is beyond it
+#: unread bytes that a server may send beyond a channel's window
 SPARE_BYTES: Final = 1 << 20
 
 
 def limit_packets(transport: paramiko.Transport) -> None:
-    """Before it starts. A longer packet or greeting then ends the connection."""
+    """Call before the transport starts. A longer packet or greeting ends the connection."""
     packetizer: Any = transport.packetizer
     read_all, read_some = packetizer.read_all, packetizer._read_timeout
     greeted = 0
 
     def limited_read_all(n: int, check_rekey: bool = False) -> bytes:
         if n > LONGEST_PACKET_BYTES:
-            raise paramiko.SSHException(f"it sends a packet of {n:,} bytes")
+            raise paramiko.SSHException(f"packet of {n:,} bytes")
         return bytes(read_all(n, check_rekey))
 
     def limited_read_some(timeout: float) -> bytes:
@@ -34,7 +34,7 @@ def limit_packets(transport: paramiko.Transport) -> None:
         data = bytes(read_some(timeout))
         greeted += len(data)
         if greeted > LONGEST_GREETING_BYTES:
-            raise paramiko.SSHException("it is no SSH server: its greeting does not end")
+            raise paramiko.SSHException("not an SSH server: its greeting does not end")
         return data
 
     packetizer.read_all = limited_read_all
@@ -48,7 +48,7 @@ def limit_output(session: paramiko.Channel, window_bytes: int) -> None:
 
 
 class _Bounded(BufferedPipe):  # type: ignore[type-arg]
-    """Raises SSHException, in paramiko's own thread, for more than fits."""
+    """Raises SSHException, in paramiko's thread, for more than fits."""
 
     def __init__(self, most_bytes: int) -> None:
         super().__init__()
@@ -56,13 +56,15 @@ class _Bounded(BufferedPipe):  # type: ignore[type-arg]
 
     def feed(self, data: bytes | str) -> None:
         if len(self) + len(data) > self._most_bytes:
-            raise paramiko.SSHException(f"it sends over {self._most_bytes >> 20} MB unasked")
+            raise paramiko.SSHException(
+                f"sent over {self._most_bytes >> 20} MB that were not requested"
+            )
         super().feed(data)
 
 
 @contextmanager
 def ended_after(seconds: float, end: Callable[[], object]) -> Iterator[None]:
-    """What paramiko would wait for without a limit: `end` is called when it takes too long."""
+    """For waits of paramiko without a limit: `end` is called when one takes too long."""
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()

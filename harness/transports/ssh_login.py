@@ -38,7 +38,7 @@ def _route(name: str, to: Address, depth: int = 0) -> list[Address]:
         return [to]
     if depth == DEEPEST:
         raise UsageError(
-            f"devices/{name}.yaml: address: the jump hosts lead in a circle at {hops[0].shown}",
+            f"devices/{name}.yaml: address: the jump hosts form a loop at {hops[0].shown}",
             "Set `ProxyJump none` for the jump host in your ssh config.",
         )
     return [*_route(name, hops[0], depth + 1), *hops[1:], to]

@@ -32,11 +32,11 @@ def tokens(given: str, host: str, port: int, user: str, jump: str, alias: str) -
 
 
 def expanded(text: str, values: Mapping[str, str]) -> str:
-    """Raises ValueError for a token that there is not."""
+    """Raises ValueError for an unknown token."""
 
     def value(found: re.Match[str]) -> str:
         if found[1] not in values:
-            raise ValueError(f"'%{found[1]}' in '{text}' is no token of ssh")
+            raise ValueError(f"unknown ssh token '%{found[1]}' in '{text}'")
         return values[found[1]]
 
     return _TOKEN.sub(value, text)
@@ -47,7 +47,7 @@ def path(text: str, values: Mapping[str, str]) -> str:
 
     def value(found: re.Match[str]) -> str:
         if found[1] not in os.environ:
-            raise ValueError(f"the environment has no {found[1]}, which '{text}' wants")
+            raise ValueError(f"environment variable {found[1]}, used in '{text}', is not set")
         return os.environ[found[1]]
 
     return str(home(expanded(_VARIABLE.sub(value, text), values)))

@@ -14,11 +14,11 @@ CONNECT_S = 15.0
 
 
 def tcp(host: str, port: int, family: int, patience_s: float) -> socket.socket:
-    """A connection that notices within half a minute that nobody is there any more.
+    """A connection that detects a dead peer within half a minute.
 
     Tries every address of the host. Raises OSError, UnicodeError for a name that none can have.
     """
-    failure = OSError(f"{host} has no address")
+    failure = OSError(f"no address found for {host}")
     for kind, way, protocol, _, address in socket.getaddrinfo(
         host, port, family, socket.SOCK_STREAM
     ):

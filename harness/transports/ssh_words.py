@@ -1,4 +1,4 @@
-"""What went wrong at a login, in words, with what to do about it."""
+"""Login errors, with what to do about them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from .host_keys import HostKeys
 from .ssh_address import Address
 
 _COMPARE = (
-    "on the device itself, `for k in /etc/ssh/ssh_host_*.pub; do ssh-keygen -lf $k; done` "
-    "must show this fingerprint; then, and only then, "
+    "Compare this fingerprint with that of "
+    "`for k in /etc/ssh/ssh_host_*.pub; do ssh-keygen -lf $k; done` on the device; "
+    "only if they are equal, run "
 )
 
 
@@ -28,10 +29,10 @@ def fingerprint(kind: str, blob: bytes) -> str:
 def unknown_host(where: str, address: Address, known: HostKeys, shown: str) -> StepFailed:
     """No line of known_hosts has the key of a server."""
     if known.has_authority:
-        what = f"{where}: its host key is not known, and bench checks no host certificates: {shown}"
+        what = f"{where}: unknown host key (bench does not support host certificates): {shown}"
     else:
-        what = f"{where}: its host key is not known: {shown}"
-    return StepFailed(what, _COMPARE + f"`{_scan(address)}`")
+        what = f"{where}: unknown host key: {shown}"
+    return StepFailed(what, _COMPARE + f"`{_scan(address)}`.")
 
 
 def changed_host(where: str, address: Address, known: HostKeys, shown: str) -> StepFailed:
@@ -41,25 +42,23 @@ def changed_host(where: str, address: Address, known: HostKeys, shown: str) -> S
     file = address.known_hosts[0] if before.path == address.known_hosts[0] else before.path
     removes = shlex.join(["ssh-keygen", "-R", _entry(address), "-f", str(file)])
     return StepFailed(
-        f"{where}: its host key has changed: {shown} now, {fingerprint(kind, before.blob)} before "
-        f"({before.path}:{before.line}); someone may be in between",
-        _COMPARE + f"`{removes}`, and ssh-keyscan",
+        f"{where}: host key has changed: {shown} now, {fingerprint(kind, before.blob)} before "
+        f"({before.path}:{before.line}); possible man-in-the-middle attack",
+        _COMPARE + f"`{removes}` and ssh-keyscan.",
     )
 
 
 def revoked_host(where: str, shown: str) -> StepFailed:
     """The key is one that must never be accepted again."""
-    return StepFailed(
-        f"{where}: its host key is revoked: {shown}", "Give the device a new host key."
-    )
+    return StepFailed(f"{where}: revoked host key: {shown}", "Create a new host key on the device.")
 
 
 def refused(where: str, address: Address, tried: list[str], notes: list[str]) -> StepFailed:
-    """The server takes none of what there is to offer."""
-    said = [f"it accepts none of {', '.join(tried)}"] if tried else ["there is no key to offer"]
+    """The server accepts none of the offered keys."""
+    said = [f"none accepted of {', '.join(tried)}"] if tried else ["no key to offer"]
     return StepFailed(
         f"{where}: login refused: {'; '.join([*said, *notes])}",
-        f"try `{_ssh(address)}`; ssh-copy-id puts your key there",
+        f"Test with `{_ssh(address)}`; ssh-copy-id installs your key.",
     )
 
 
@@ -77,7 +76,7 @@ def translated(where: str, address: Address, error: Exception, said: str = "") -
     if isinstance(error, (paramiko.SSHException, OSError, EOFError, UnicodeError)):
         return DeviceLost(
             f"{where}: cannot connect: {text}",
-            "is the device on, is its sshd running, is the address right?",
+            "Check that the device is on, its sshd is running, and the address is correct.",
         )
     return StepFailed(
         f"{where}: cannot log in: {type(error).__name__}: {text}",
@@ -92,7 +91,7 @@ def _scan(address: Address) -> str:
 
 
 def _ssh(address: Address, *options: str) -> str:
-    """For a person's shell: what an address or a config says is one word of it."""
+    """A command to paste into a shell: each value of an address or a config is one quoted word."""
     place = f"{address.user}@{address.host}"
     return shlex.join(["ssh", *options, "-p", str(address.port), place])
 

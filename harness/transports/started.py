@@ -1,7 +1,7 @@
-"""Scripts that run on a device, whatever its login shell says before or instead of them.
+"""Starts scripts on a device, whatever its login shell prints before or instead of them.
 
 A `.bashrc` or `config.fish` may print; so each script begins its outputs with a line of its own,
-and what comes before that is no output of ours.
+and earlier output is discarded.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def start(connection: Connection, script: str, *arguments: str, urgent: bool = F
     line = scripts.command(_marked(script, mark), *arguments)
     if len(line) > connection.longest_command:
         raise StepFailed(
-            f"{connection.name}: the command has {len(line):,} bytes, and at most "
-            f"{connection.longest_command:,} get through",
+            f"{connection.name}: the command has {len(line):,} bytes, at most "
+            f"{connection.longest_command:,} are supported",
             "Write the arguments to a file and push that.",
         )
     return _Started(connection, connection.open(line, urgent=urgent), mark)
@@ -44,8 +44,8 @@ def check(name: str, arguments: Sequence[str]) -> None:
             data = b"\0"
         if b"\0" in data:
             raise StepFailed(
-                f"{name}: no command line can have the argument {argument!r}",
-                "Pass such characters in a file.",
+                f"{name}: invalid argument {argument!r} for a command line",
+                "Pass it in a file.",
             )
 
 
@@ -102,7 +102,7 @@ class _Started:
             return
         said = last_line(self._before[True] + self._before[False])
         raise StepFailed(
-            f"{self._name}: its login shell does not run commands: "
-            f"{said or f'it exits with {end.code}'}",
-            "Give this user a POSIX login shell: chsh -s /bin/sh",
+            f"{self._name}: the login shell does not run commands: "
+            f"{said or f'exit code {end.code}'}",
+            "Set a POSIX login shell with `chsh -s /bin/sh`.",
         )

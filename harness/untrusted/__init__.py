@@ -1,5 +1,5 @@
-"""The only way back for what a job or a device made: every file of theirs is opened and read here.
+"""The only way back for what a job or a device made: its files are opened and read only here.
 
-What is taken over are named regular files, and folders of them, within a budget. Nothing is
-followed out of the folder that they were left in, and whatever is wrong is one StepFailed.
+Named regular files, and folders of them, are taken over within a budget. No link is followed out of
+the folder that contains them, and every problem is one StepFailed.
 """

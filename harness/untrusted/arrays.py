@@ -1,6 +1,6 @@
-"""The arrays of an `.npz` file as numpy writes it; claims are held against the bytes there are.
+"""Reads the arrays of an `.npz` file as numpy writes it; checks sizes against the actual bytes.
 
-Nothing of a file is evaluated or unpickled, and no memory is taken for more than it can hold.
+Nothing in a file is evaluated or unpickled, and no more memory is allocated than it can fill.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from ..errors import StepFailed
 from .files import inside
 
-#: of one file
+#: maximum size of a file
 LARGEST_BYTES: Final = 2 << 30
 MOST_MEMBERS: Final = 64
-#: what deflate can make of one byte, at best; and what it makes of what a runner writes
+#: best compression ratio of deflate, and the usual one for a runner's arrays
 DEFLATE: Final = 1032
 USUAL_DEFLATE: Final = 32
 #: so much of a file may be of any ratio
@@ -44,17 +44,17 @@ _SIDES: Final = 8
 
 @dataclass(frozen=True)
 class Column:
-    """What an array must be: numpy's kinds, and its sides, None where they may be any."""
+    """What an array must be: numpy's kinds, and its sides, None for any length."""
 
     kinds: str
-    #: None: of any shape but a single value
+    #: None: any shape but a single value
     shape: tuple[int | None, ...] | None = (None,)
     required: bool = True
     #: whether values may be NaN
     nan: bool = False
 
     def wrong(self, array: NDArray[Any]) -> str:
-        """Why an array is none of these; empty for one that is."""
+        """Why an array does not fit; empty if it does."""
         if array.dtype.kind not in self.kinds:
             return f"has values of type {array.dtype}"
         wanted = (None,) * max(1, array.ndim) if self.shape is None else self.shape
@@ -69,9 +69,9 @@ class Column:
 def read_arrays(
     path: Path, columns: Mapping[str, Column], root: Path | None = None, *, others: bool = False
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of a file, see `files.inside`, by name; each is as its column says.
+    """The arrays of a file (see `files.inside`) by name, each checked against its column.
 
-    `others`: arrays that are no column are passed over, not refused. Raises StepFailed.
+    `others`: additional arrays are skipped instead of rejected. Raises StepFailed.
     """
     with inside(path, root) as opened, _told(path), open(opened, "rb", closefd=False) as file:
         _check_end(file)
@@ -94,49 +94,49 @@ def _told(path: Path) -> Iterator[None]:
         raise
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise StepFailed(f"{path}: cannot be read: {reason}") from None
+        raise StepFailed(f"{path}: unreadable: {reason}") from None
 
 
 def _check_end(file: BinaryIO) -> None:
-    """A directory of more files than arrays is not even read."""
+    """Checked before a directory with too many entries is read."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 42))
     end = file.read()[-42:].rjust(42, b"\0")
     count, directory = struct.unpack("<HI", end[30:36])
     if end[20:24] != b"PK\5\6" or end[:4] == b"PK\6\7":
-        raise ValueError("it is no archive of arrays, or cut short")
+        raise ValueError("not an archive of arrays, or truncated")
     if size > LARGEST_BYTES or count > MOST_MEMBERS or directory > 1 << 16:
-        raise ValueError(f"{size:,} bytes in {count:,} arrays are too many")
+        raise ValueError(f"{count:,} arrays in {size:,} bytes exceed the limit")
     file.seek(0)
 
 
 def _check_members(members: Collection[zipfile.ZipInfo], entries: int) -> None:
     if len(members) != entries:
-        raise ValueError("an array comes twice")
+        raise ValueError("duplicate array")
     claimed = spare = 0
     for info in members:
         claimed += info.file_size
         stored = info.compress_type == zipfile.ZIP_STORED
         if not stored and info.compress_type != zipfile.ZIP_DEFLATED:
-            raise ValueError(f"compression {info.compress_type} is not one that numpy uses")
+            raise ValueError(f"unsupported compression {info.compress_type}")
         if info.file_size > info.compress_size * (1 if stored else DEFLATE):
             raise ValueError(
-                f"{info.compress_size:,} bytes cannot be the {info.file_size:,} that they claim"
+                f"{info.compress_size:,} bytes cannot expand to the claimed {info.file_size:,}"
             )
         spare += max(0, info.file_size - info.compress_size * USUAL_DEFLATE)
     if claimed > LARGEST_BYTES:
-        raise ValueError(f"its arrays would have {claimed:,} bytes")
+        raise ValueError(f"its arrays would take {claimed:,} bytes")
     if spare > SMALL_BYTES:
-        raise ValueError(f"its arrays would have {claimed:,} bytes, nearly all of them the same")
+        raise ValueError(f"its arrays would take {claimed:,} bytes, nearly all of them the same")
 
 
 def _check_names(found: Collection[str], columns: Mapping[str, Column], others: bool) -> None:
     lacking = [name for name, one in columns.items() if one.required and name not in found]
     if lacking:
-        raise ValueError(f"it lacks {', '.join(lacking)}")
+        raise ValueError(f"missing arrays: {', '.join(lacking)}")
     more = sorted(set(found) - set(columns))
     if more and not others:
-        raise ValueError(f"nobody asked for its array {ascii(more[0])[1:-1][:80]}")
+        raise ValueError(f"unexpected array {ascii(more[0])[1:-1][:80]}")
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
@@ -145,13 +145,13 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
         head = member.read(int.from_bytes(length, "little"))
         said = _HEADER.fullmatch(head)
         if magic != _MAGIC or said is None:
-            raise ValueError(f"{info.filename[:80]} is no array of plain numbers")
+            raise ValueError(f"{info.filename[:80]} is not an array of plain numbers")
         code, fortran, sides = (part.decode() for part in said.groups())
         shape = tuple(int(side) for side in sides.split(",") if side.strip())
         dtype = np.dtype(code.replace("b1", "u1")).newbyteorder("<")
         there = info.file_size - len(_MAGIC) - 2 - len(head)
         if len(shape) > _SIDES or math.prod(shape) * dtype.itemsize != there or _vast(shape):
-            raise ValueError(f"{info.filename[:80]} claims shape {shape} and has {there:,} bytes")
+            raise ValueError(f"{info.filename[:80]} claims shape {shape} but has {there:,} bytes")
         values = np.empty(math.prod(shape), dtype)
         _fill(member, values)
     array = values.reshape(shape, order="F" if fortran == "True" else "C")
@@ -159,7 +159,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
 
 
 def _vast(shape: tuple[int, ...]) -> bool:
-    """Also of nothing may there not be so much that somebody counts to its end."""
+    """An empty array may also claim a side that is too long to count."""
     return math.prod(max(1, side) for side in shape) > LARGEST_BYTES
 
 
@@ -169,6 +169,6 @@ def _fill(member: Any, values: NDArray[Any]) -> None:
     while left:
         data = member.read(min(len(left), 1 << 20))
         if not data:
-            raise EOFError("an array is cut short")
+            raise EOFError("truncated array")
         left[: len(data)] = data
         left = left[len(data) :]

@@ -1,4 +1,4 @@
-"""Files are opened below a handle of their folder; links are not followed, copies are new files."""
+"""Opens files relative to a handle of their folder; follows no links; copies are new files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .budget import DEEPEST, Allowance
 from .names import SETUID, NotTaken, kind, not_regular, shown
 
 CHUNK_BYTES: Final = 1 << 20
-#: a pipe that nobody writes to does not hold us
+#: does not wait for a writer of a pipe
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -21,9 +21,9 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 
 @contextmanager
 def handle(path: Path | str, below: int | None = None) -> Iterator[int]:
-    """An open folder; it stays the same one, whatever is put in its place. Raises OSError.
+    """An open folder; it stays the same one if its path is replaced. Raises OSError.
 
-    Below another handle a link is not followed; how a path of ours leads to its folder is ours.
+    With `below`, the handle of another folder, a link is not followed; else `path` is trusted.
     """
     opened = os.open(path, _FOLDER if below is None else _FOLDER | os.O_NOFOLLOW, dir_fd=below)
     try:
@@ -34,16 +34,16 @@ def handle(path: Path | str, below: int | None = None) -> Iterator[int]:
 
 @contextmanager
 def regular(name: str, below: int, path: Path | None = None) -> Iterator[int]:
-    """A regular file of the folder `below`, open to be read. Raises StepFailed for anything else.
+    """A regular file of the folder `below`, open for reading. Raises StepFailed for anything else.
 
-    `path` is that of one that lies where no job writes: it may have other names and any mode.
+    `path` is given for files where no job writes: they may have hard links and any mode.
     """
     said, ours = str(path or name), path is not None
     with _refused(said):
         _check(said, os.stat(name, dir_fd=below, follow_symlinks=False), ours)
         opened = os.open(name, _FILE, dir_fd=below)
     try:
-        _check(said, os.fstat(opened), ours)  # it may have been exchanged
+        _check(said, os.fstat(opened), ours)  # it may have been replaced
         yield opened
     finally:
         os.close(opened)
@@ -51,9 +51,9 @@ def regular(name: str, below: int, path: Path | None = None) -> Iterator[int]:
 
 @contextmanager
 def inside(path: Path, root: Path | None = None) -> Iterator[int]:
-    """A regular file, to which no link leads from `root` on, its folder or one above that.
+    """A regular file that no link below `root` (default: its folder) leads to, open for reading.
 
-    Raises StepFailed, also for a path that leads out of `root`.
+    Raises StepFailed, also for a path that leaves `root`.
     """
     root = root or path.parent
     parts = _parts(root, path)
@@ -66,7 +66,7 @@ def inside(path: Path, root: Path | None = None) -> Iterator[int]:
 
 
 def is_inside(path: Path, root: Path) -> bool:
-    """Whether it is there, and as `inside` wants it."""
+    """Whether `inside` would open it."""
     try:
         with inside(path, root):
             return True
@@ -75,10 +75,10 @@ def is_inside(path: Path, root: Path) -> bool:
 
 
 def read(path: Path, most: int, root: Path | None = None) -> bytes:
-    """All of a file, see `inside`. Raises StepFailed for one of more than `most` bytes, too."""
+    """All of a file, see `inside`. Raises StepFailed also for one of more than `most` bytes."""
     with inside(path, root) as file:
         if os.fstat(file).st_size > most:
-            raise NotTaken(f"{path}: has more than the {most:,} bytes that are read of it")
+            raise NotTaken(f"{path}: exceeds the limit of {most:,} bytes")
         with open(file, "rb", closefd=False) as stream:
             return stream.read(most)
 
@@ -86,9 +86,9 @@ def read(path: Path, most: int, root: Path | None = None) -> bytes:
 def copy(
     name: str, source: int, new: str, target: int, allowance: Allowance, depth: int = 0
 ) -> None:
-    """The regular file or the folder `name` of `source`, as `new` in `target`.
+    """Copy the regular file or folder `name` of `source` to `new` in `target`.
 
-    Raises StepFailed, and OSError for what `target` does not take.
+    Raises StepFailed, and OSError if `target` cannot be written.
     """
     allowance.entry(shown(name), depth)
     with _refused(name):
@@ -121,7 +121,7 @@ def check(path: Path, but: str = "") -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """A regular file as a new one. Raises StepFailed, and OSError for what cannot be written."""
+    """Copy a regular file. Raises StepFailed, and OSError if the target cannot be written."""
     with (
         inside(source) as file,
         handle(target.parent) as folder,
@@ -155,7 +155,7 @@ def put(root: Path, name: str, data: bytes) -> None:
 
 @contextmanager
 def created(name: str, mode: int, below: int) -> Iterator[int]:
-    """A new file of ours, open to be written, with a harmless mode. Raises OSError."""
+    """A new file, open for writing, with safe permissions. Raises OSError."""
     opened = os.open(name, _NEW, 0o600, dir_fd=below)
     try:
         yield opened
@@ -165,14 +165,14 @@ def created(name: str, mode: int, below: int) -> Iterator[int]:
 
 
 def write(file: int, data: bytes) -> None:
-    """All of `data`. Raises OSError."""
+    """Write all of `data`. Raises OSError."""
     left = memoryview(data)
     while left:
         left = left[os.write(file, left) :]
 
 
 def _pour(name: str, size: int, source: int, target: int, allowance: Allowance) -> None:
-    """A file that is longer than the `size` that it said is held to the budget all the same."""
+    """Counts a file that is longer than its initial `size` against the budget, too."""
     while data := os.read(source, CHUNK_BYTES):
         allowance.spend(shown(name), max(0, len(data) - size))
         size = max(0, size - len(data))
@@ -203,7 +203,7 @@ def _check(name: str, seen: os.stat_result, ours: bool) -> None:
 
 @contextmanager
 def _refused(name: str) -> Iterator[None]:
-    """Not to be had is StepFailed: what others have left is no fault of this machine."""
+    """Errors become StepFailed: they are in files of others, not of this machine."""
     try:
         yield
     except OSError as error:
@@ -213,11 +213,11 @@ def _refused(name: str) -> Iterator[None]:
 
 
 def _parts(root: Path, path: Path) -> tuple[str, ...]:
-    """Of `path` relative to `root`. Raises StepFailed for one that leads out of it."""
+    """The parts of `path` relative to `root`. Raises StepFailed for one that leaves it."""
     try:
         parts = PurePath(path).relative_to(root).parts
     except ValueError:
         parts = ()
     if not parts or ".." in parts:
-        raise NotTaken(f"{shown(str(path))}: lies outside of {root}")
+        raise NotTaken(f"{shown(str(path))}: outside of {root}")
     return parts

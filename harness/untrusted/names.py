@@ -1,4 +1,4 @@
-"""What is said of files that others have named."""
+"""How files of others are named in messages."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _LONGEST: Final = 300
 
 
 class NotTaken(StepFailed):
-    """What others have left or sent is none that is taken over."""
+    """A file of a job or a device that is not taken over."""
 
 
 def shown(name: str) -> str:
-    """`name` in one line, whatever is in it; the end of a long one."""
+    """`name` in one line; only the end of a long one."""
     text = name if name.isprintable() else ascii(name)[1:-1]
     return text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}"
 
 
 def kind(mode: int) -> str:
-    """What a file of this mode is, in words."""
-    return _KINDS.get(stat.S_IFMT(mode), "no regular file")
+    """The type of a file of this mode, in words."""
+    return _KINDS.get(stat.S_IFMT(mode), "not a regular file")
 
 
 def not_regular(name: str, what: str) -> NotTaken:
-    """The error for what is no plain file."""
+    """The error for anything but a regular file."""
     return NotTaken(f"{shown(name)}: is {what}; only regular files are taken over")

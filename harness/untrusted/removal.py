@@ -1,4 +1,4 @@
-"""Removes a folder that somebody else has filled: of any depth and any modes, following no link."""
+"""Removes a folder with arbitrary content: any depth, any permissions; follows no link."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Final
 from ..errors import StepFailed
 from .files import handle
 
-#: a process that goes on writing there is not waited for longer, seconds
+#: how long to keep trying while a process still writes there, seconds
 PATIENCE_S: Final = 60.0
-#: opens what may be neither read nor written; only Linux has it
+#: opens files without read or write permission; Linux only
 _ONLY_PATH: Final = getattr(os, "O_PATH", 0)
-#: what comes of a process that still works there
+#: errors caused by a process that still writes there
 _AGAIN: Final = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 def remove(path: Path) -> None:
-    """A file or folder is gone when this returns. Raises StepFailed for one that cannot be."""
+    """Remove a file or folder. Raises StepFailed if that is not possible."""
     until = time.monotonic() + PATIENCE_S
     while os.path.lexists(path):
         try:
@@ -31,7 +31,7 @@ def remove(path: Path) -> None:
         except OSError as error:
             if error.errno not in _AGAIN or time.monotonic() > until:
                 why = error.strerror or str(error)
-                raise StepFailed(f"{path}: cannot be removed: {why}") from None
+                raise StepFailed(f"{path}: cannot remove: {why}") from None
 
 
 def _remove(name: str, parent: int) -> None:
@@ -47,7 +47,7 @@ def _remove(name: str, parent: int) -> None:
 
 
 def _flatten(name: str, root: int) -> None:
-    """Remove a file of `root`; of a folder its files, while its folders move up beside it."""
+    """Remove a file of `root`; of a folder remove the files, and move its folders up to `root`."""
     if not _is_folder(name, root):
         os.unlink(name, dir_fd=root)
         return
@@ -67,7 +67,7 @@ def _is_folder(name: str, parent: int) -> bool:
 
 
 def _unlock(name: str, parent: int) -> None:
-    """Make a folder ours to open, without following what may have taken its place."""
+    """Give this user access to a folder, without following what may have replaced it."""
     if not _ONLY_PATH:
         os.chmod(name, 0o700, dir_fd=parent, follow_symlinks=False)
         return

@@ -1,4 +1,4 @@
-"""The files that jobs of each mode leave, read and checked."""
+"""Reads and checks the files that jobs of each mode write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Arrays = dict[str, NDArray[Any]]
 STAMPS: Final = ("latency_ns", "start_ns")
 _OTHERS: Final = ("scheduled_ns", "turn_ns", "warmup_ns", "pre_ns", "infer_ns", "post_ns", "e2e_ns")
 SAMPLES: Final = {name: Column("iu", required=name in STAMPS) for name in (*STAMPS, *_OTHERS)}
-#: what an older or a newer bench may have written
+#: of an older or a newer bench
 KNOWN_SAMPLES: Final = {name: Column("iu", required=name == STAMPS[0]) for name in SAMPLES}
 PREDICTIONS: Final = {
     "image_id": Column("i"),
@@ -28,7 +28,7 @@ PREDICTIONS: Final = {
     "rle": Column("u", required=False),
     "rle_end": Column("i", required=False),
 }
-#: pixels a side of a picture
+#: maximum pixels per side of an image
 LONGEST_SIDE: Final = 1 << 20
 
 
@@ -38,7 +38,7 @@ def read_samples(
     """Times of a trial, int64 ns, at least one. Raises StepFailed."""
     arrays = read_arrays(path, columns, root, others=columns is KNOWN_SAMPLES)
     if not len(arrays["latency_ns"]):
-        raise StepFailed(f"{path}: no samples in it")
+        raise StepFailed(f"{path}: no samples")
     for name, array in arrays.items():
         if array.dtype.kind == "u" and array.size and int(array.max()) >= 1 << 63:
             raise StepFailed(f"{path}: {name} has values beyond int64")
@@ -46,15 +46,15 @@ def read_samples(
 
 
 def check_samples(path: Path) -> None:
-    """Of a trial that has just ended: nothing is missing, and nothing else is there."""
+    """Check a trial that has just ended: no array is missing, and there are no others."""
     arrays = read_samples(path, columns=SAMPLES)
     lengths = {name: len(arrays[name]) for name in STAMPS}
     if len(set(lengths.values())) > 1:
-        raise StepFailed(f"{path}: columns differ in length: {lengths}")
+        raise StepFailed(f"{path}: arrays differ in length: {lengths}")
 
 
 def read_outputs(path: Path, names: Collection[str], rows: int) -> Arrays:
-    """Raw outputs by name, `rows` of each; they may be NaN. Raises StepFailed."""
+    """Raw outputs by name, `rows` of each; may contain NaN. Raises StepFailed."""
     arrays = read_arrays(path, dict.fromkeys(names, Column("biuf", None, nan=True)))
     for name, array in arrays.items():
         if len(array) != rows:
@@ -63,13 +63,13 @@ def read_outputs(path: Path, names: Collection[str], rows: int) -> Arrays:
 
 
 def read_predictions(path: Path, root: Path | None = None, *, images: int | None = None) -> Arrays:
-    """What was found on `images` pictures; see docs/reference/run-folder.md. Raises StepFailed."""
+    """Detections on `images` images; see docs/reference/run-folder.md. Raises StepFailed."""
     arrays = read_arrays(path, PREDICTIONS, root)
     lengths = {name: len(arrays[name]) for name in ("image_id", "box", "score", "label")}
     if "rle_end" in arrays:
         lengths["rle_end"] = len(arrays["rle_end"])
     if len(set(lengths.values())) > 1:
-        raise StepFailed(f"{path}: columns differ in length: {lengths}")
+        raise StepFailed(f"{path}: arrays differ in length: {lengths}")
     if wrong := _wrong_pictures(arrays, images) or _wrong_masks(arrays):
         raise StepFailed(f"{path}: {wrong}")
     return arrays
@@ -78,22 +78,22 @@ def read_predictions(path: Path, root: Path | None = None, *, images: int | None
 def _wrong_pictures(arrays: Arrays, images: int | None) -> str:
     ids, sizes = arrays["image_size"][:, 0], arrays["image_size"][:, 1:]
     if images is not None and len(ids) != images:
-        return f"is of {len(ids):,} pictures, expected {images:,}"
+        return f"{len(ids):,} images, expected {images:,}"
     if len(np.unique(ids)) != len(ids):
-        return "a picture comes twice"
+        return "duplicate image"
     if sizes.size and not (sizes.min() > 0 and sizes.max() <= LONGEST_SIDE):
-        return "a picture has no size"
+        return "an image has an invalid size"
     if (np.diff(arrays["image_id"]) < 0).any() or not np.isin(arrays["image_id"], ids).all():
-        return "detections are not in the order of their pictures"
+        return "detections are not in the order of their images"
     if arrays["label"].size and arrays["label"].min() < 0:
         return "a label is negative"
     return ""
 
 
 def _wrong_masks(arrays: Arrays) -> str:
-    """Runs of each mask cover its picture, to the pixel: a scorer in C counts on it."""
+    """The runs of each mask must cover its image exactly, which a scorer in C relies on."""
     if ("rle" in arrays) != ("rle_end" in arrays):
-        return "has masks without their ends"
+        return "masks without their ends"
     if "rle" not in arrays:
         return ""
     runs, ends = arrays["rle"], arrays["rle_end"]
@@ -104,6 +104,6 @@ def _wrong_masks(arrays: Arrays) -> str:
     rows = order[np.searchsorted(arrays["image_size"][order, 0], arrays["image_id"])]
     height, width = arrays["image_size"][rows, 1], arrays["image_size"][rows, 2]
     if runs.size and int(runs.max()) >= 1 << 31:
-        return "a mask is larger than its picture"
+        return "a mask is larger than its image"
     covered = np.diff(np.append(0, np.cumsum(runs, dtype=np.int64))[ends], prepend=0)
-    return "" if (covered == height * width).all() else "a mask does not cover its picture"
+    return "" if (covered == height * width).all() else "a mask does not cover its image"

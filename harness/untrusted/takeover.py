@@ -1,4 +1,4 @@
-"""What a job was run for leaves the folder that it wrote; nothing else does."""
+"""Takes over the files that a job was run for; nothing else leaves the folder that it wrote to."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .removal import remove
 
 
 def take_over(leaves: Sequence[Leaf], source: int, folder: Path) -> None:
-    """Copy what a job left in `source`, an open folder, into `folder`, all of it or nothing.
+    """Copy the files of `leaves` from `source`, an open folder, to `folder`: all or none.
 
-    Raises StepFailed for a leaf that is missing, or is what may not be taken over; OSError.
+    Raises StepFailed for a leaf that is missing or cannot be taken over; OSError.
     """
     made: list[Path] = []
     try:
@@ -31,11 +31,11 @@ def take_over(leaves: Sequence[Leaf], source: int, folder: Path) -> None:
 
 
 def _is_there(leaf: Leaf, source: int) -> bool:
-    """Raises StepFailed where it has to be."""
+    """Raises StepFailed if a required one is missing."""
     try:
         os.stat(leaf.name, dir_fd=source, follow_symlinks=False)
     except FileNotFoundError:
         if leaf.required:
-            raise NotTaken(f"the job left no {leaf.name}") from None
+            raise NotTaken(f"the job did not write {leaf.name}") from None
         return False
     return True

@@ -1,8 +1,8 @@
-"""A tar stream becomes files below a folder, member by member, each created by us.
+"""Unpacks a tar stream into a folder, member by member, creating each file itself.
 
-GNU and POSIX archives, as tar, busybox, toybox and bsdtar write them. Nothing of it is `tarfile`'s:
-its filters are missing in Python 3.11.2, can be bypassed up to 3.11.12, and it keeps headers of any
-size in memory.
+Supports GNU and POSIX archives, as tar, busybox, toybox and bsdtar write them. Does not use
+`tarfile`: its filters are missing in Python 3.11.2 and can be bypassed up to 3.11.12, and it keeps
+headers of any size in memory.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .files import CHUNK_BYTES, created, handle, write
 from .names import SETUID, NotTaken, not_regular, shown
 
 BLOCK: Final = 512
-#: a name in a header of its own, or all that POSIX says more of a member, bytes
+#: maximum length of a long name, or of a POSIX header of a member, bytes
 LONGEST_HEADER: Final = 1 << 16
-#: padding after the archive's end; tar fills up a record of 10 KB
+#: padding after the archive's end; tar fills a record of 10 KB
 LONGEST_END: Final = 1 << 20
 _TYPES: Final = {
     b"1": "a hard link to another file",
@@ -30,7 +30,7 @@ _TYPES: Final = {
     b"3": "a device",
     b"4": "a device",
     b"6": "a pipe",
-    b"S": "a file with holes",
+    b"S": "a sparse file",
 }
 _FOLDER: Final = b"5"
 _FILES: Final = (b"0", b"\0", b"7")
@@ -49,39 +49,39 @@ class Member:
 
 
 class Broken(NotTaken):
-    """What arrives is no archive, or not all of it."""
+    """The stream is not a complete archive."""
 
 
 class Stream:
-    """Exact reads of what comes in pieces; `more` gives b"" at the end."""
+    """Exact reads from a stream of pieces; `more` returns b"" at the end."""
 
     def __init__(self, more: Callable[[], bytes]) -> None:
         self._more, self._rest = more, b""
 
     def some(self, most: int) -> bytes:
-        """At least one byte, at most so many. Raises Broken at the end."""
+        """At least one byte, at most `most`. Raises Broken at the end."""
         data = self._rest or self._more()
         if not data:
-            raise Broken("the archive is cut short")
+            raise Broken("truncated")
         self._rest = data[most:]
         return data[:most]
 
     def exactly(self, size: int) -> bytes:
-        """So many bytes, for small numbers. Raises Broken."""
+        """Exactly so many bytes, for small sizes. Raises Broken."""
         data = bytearray()
         while len(data) < size:
             data += self.some(size - len(data))
         return bytes(data)
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """So many bytes, in pieces. Raises Broken."""
+        """Exactly so many bytes, in pieces. Raises Broken."""
         while size:
             data = self.some(min(size, CHUNK_BYTES))
             size -= len(data)
             yield data
 
     def finish(self, most: int) -> None:
-        """To the end, which is not far. Raises Broken."""
+        """Read to the end, which must be near. Raises Broken."""
         left = most - len(self._rest)
         while left >= 0 and (data := self._more()):
             left -= len(data)
@@ -90,10 +90,10 @@ class Stream:
 
 
 def unpack(more: Callable[[], bytes], folder: int, allowance: Allowance) -> None:
-    """Every member, as new files below the handle `folder`, where nothing is yet.
+    """Unpack every member into the empty folder of the handle `folder`.
 
-    Raises StepFailed for what is no archive, and for the first member that is neither a regular
-    file nor a folder, leads outside, comes twice or is too much; OSError for what our disk refuses.
+    Raises StepFailed for an invalid archive, and for the first member that is neither a regular
+    file nor a folder, leads outside, is a duplicate or exceeds the budget; OSError on disk errors.
     """
     stream = Stream(more)
     while (member := _next(stream)) is not None:
@@ -118,13 +118,13 @@ def _write(stream: Stream, member: Member, folder: int, parts: tuple[str, ...]) 
                 for data in stream.pieces(member.size):
                     write(file, data)
         except FileExistsError:
-            raise NotTaken(f"{shown(member.name)}: comes twice") from None
+            raise NotTaken(f"{shown(member.name)}: duplicate entry") from None
     stream.exactly(-member.size % BLOCK)
 
 
 @contextmanager
 def _folder(root: int, parts: tuple[str, ...], name: str) -> Iterator[int]:
-    """The folder of these parts below `root`, made where it is missing."""
+    """The folder of these parts below `root`, created if missing."""
     with ExitStack() as stack:
         opened = root
         for part in parts:
@@ -133,7 +133,7 @@ def _folder(root: int, parts: tuple[str, ...], name: str) -> Iterator[int]:
             try:
                 opened = stack.enter_context(handle(part, opened))
             except NotADirectoryError:
-                raise NotTaken(f"{shown(name)}: comes twice") from None
+                raise NotTaken(f"{shown(name)}: duplicate entry") from None
         yield opened
 
 
@@ -143,12 +143,12 @@ def _parts(name: str) -> tuple[str, ...]:
     if name.startswith("/") or ".." in parts or "\0" in name:
         raise NotTaken(f"{shown(name)}: leads out of the folder")
     if len(parts) > DEEPEST:
-        raise NotTaken(f"{shown(name)}: lies deeper than {DEEPEST} folders")
+        raise NotTaken(f"{shown(name)}: more than {DEEPEST} folders deep")
     return parts
 
 
 def _next(stream: Stream) -> Member | None:
-    """The next member with its whole name; None at the archive's end."""
+    """The next member with its complete name; None at the archive's end."""
     name, size = "", None
     while True:
         block = stream.exactly(BLOCK)
@@ -169,26 +169,26 @@ def _next(stream: Stream) -> Member | None:
 
 
 def _kind(name: str, member: Member) -> bytes:
-    """Old archives have folders as files whose name ends in a slash."""
+    """Old archives store folders as files whose name ends in a slash."""
     return _FOLDER if member.kind in _FILES and name.endswith("/") else member.kind
 
 
 def _extension(stream: Stream, member: Member) -> bytes:
     if member.size > LONGEST_HEADER:
-        raise Broken(f"a header has {member.size:,} bytes")
+        raise Broken(f"header of {member.size:,} bytes")
     text = stream.exactly(member.size)
     stream.exactly(-member.size % BLOCK)
     return text
 
 
 def _records(text: bytes) -> dict[bytes, bytes]:
-    """What a POSIX header says of the next member."""
+    """The values of a POSIX header for the next member."""
     found: dict[bytes, bytes] = {}
     while text:
         head = _RECORD.match(text)
         length = int(head[1]) if head else 0
         if head is None or not head.end() < length <= len(text) or text[length - 1] != 0x0A:
-            raise Broken("a header cannot be read")
+            raise Broken("invalid header")
         found[head[2]] = text[head.end() : length - 1]
         text = text[length:]
     return found
@@ -196,7 +196,7 @@ def _records(text: bytes) -> dict[bytes, bytes]:
 
 def _parsed(block: bytes) -> Member:
     if _number(block[148:156]) != sum(block) - sum(block[148:156]) + 8 * 0x20:
-        raise Broken("a header's checksum is wrong")
+        raise Broken("wrong checksum in a header")
     name = _text(block[:100])
     if block[257:262] == b"ustar" and block[257:265] != b"ustar  \0" and block[345]:
         name = _text(block[345:500]) + b"/" + name
@@ -212,16 +212,16 @@ def _text(field: bytes) -> bytes:
 
 
 def _number(field: bytes) -> int:
-    """Octal digits, or a whole number in base 256 behind a byte of 0x80. Raises Broken."""
+    """Octal digits, or an integer in base 256 after a byte of 0x80. Raises Broken."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0")
     if not re.fullmatch(rb"[0-7]*", digits):
-        raise Broken("a header cannot be read")
+        raise Broken("invalid header")
     return int(digits or b"0", 8)
 
 
 def _whole(value: bytes) -> int:
     if not re.fullmatch(rb"[0-9]{1,19}", value):
-        raise Broken("a header cannot be read")
+        raise Broken("invalid header")
     return int(value)

@@ -1,4 +1,4 @@
-"""JSON records and logs that others have written: bounded, and malformed in one way only."""
+"""Reads JSON records and logs of others: bounded, and malformed in one way only."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .files import inside, read
 
 Record = TypeVar("Record")
 
-#: of one record
+#: maximum size of a record
 RECORD_BYTES: Final = 4 << 20
-#: of a file with a record a line
+#: maximum size of a file with a record per line
 LINES_BYTES: Final = 256 << 20
 
 
 def read_record(kind: type[Record], path: Path, root: Path | None = None) -> Record:
-    """The record in a file, see `files.inside`. Raises StepFailed, in one line."""
+    """The record in a file, see `files.inside`. Raises StepFailed with one line."""
     data = read(path, RECORD_BYTES, root)
     try:
         return loads(kind, data, path.name)
@@ -29,7 +29,7 @@ def read_record(kind: type[Record], path: Path, root: Path | None = None) -> Rec
 
 
 def read_records(kind: type[Record], path: Path, root: Path | None = None) -> list[Record]:
-    """A list of records in a file. Raises StepFailed, in one line."""
+    """A list of records in a file. Raises StepFailed with one line."""
     data = read(path, RECORD_BYTES, root)
     try:
         found = parse(data, path.name)
@@ -41,7 +41,7 @@ def read_records(kind: type[Record], path: Path, root: Path | None = None) -> li
 
 
 def read_objects(path: Path, root: Path | None = None) -> Iterator[dict[str, Any]]:
-    """The JSON object of each line; lines that are none are passed over. Raises StepFailed."""
+    """The JSON object of each line; other lines are skipped. Raises StepFailed."""
     for line in read(path, LINES_BYTES, root).splitlines():
         try:
             found = parse(line, path.name)
@@ -52,7 +52,7 @@ def read_objects(path: Path, root: Path | None = None) -> Iterator[dict[str, Any
 
 
 def read_end(path: Path, most: int, root: Path | None = None) -> tuple[bytes, int]:
-    """The last bytes of a file, and how many it has. Raises StepFailed."""
+    """The last bytes of a file, and its size. Raises StepFailed."""
     with inside(path, root) as file:
         size = os.fstat(file).st_size
         os.lseek(file, max(0, size - most), os.SEEK_SET)

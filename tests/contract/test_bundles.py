@@ -208,7 +208,7 @@ def test_a_bundle_that_does_not_run_there_is_named_and_removed(tmp_path: Path, c
     with pytest.raises(StepFailed) as caught:
         bundle.provide(transport, wanted("tflite-runtime", "x86_64", cache))
     assert caught.value.message == (
-        "phone: the bundle of tflite-runtime does not run there: Exec format error"
+        "phone: the bundle of tflite-runtime does not run: Exec format error"
     )
     store = root / str(WORKDIR)[1:] / "store"
     assert [path.name for path in store.iterdir() if path.is_dir()] == []

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 SCRIPT = Path(__file__).with_name("checkpoints_in_torch.py")
 RIGHT = {"logits": ["float32", [[8.3, 17.96]]], "label": ["int64", [1.0]]}
 FORMATS = ("pytorch", "torchscript")
-ALONE = "save the state dict alone, torch.save(model.state_dict(), path)"
+ALONE = "save only the state dict: torch.save(model.state_dict(), path)"
 
 
 def in_torch(engine: ContainerEngine, folder: Path) -> dict[str, Any]:
@@ -68,16 +68,16 @@ def test_a_checkpoint_is_the_same_model_however_it_was_saved(
 @pytest.mark.parametrize(
     ("saved", "words"),
     [
-        ("list", "weights.pt has a list, not a state dict"),
-        ("nothing", f"weights.pt is a checkpoint with epoch: {ALONE}"),
+        ("list", "weights.pt contains a list, not a state dict"),
+        ("nothing", f"weights.pt contains epoch; {ALONE}"),
         (
             "another network",
-            "weights.pt does not fit build(): it also has weight, bias; it lacks "
+            "weights.pt does not fit build(): unexpected weight, bias; missing "
             "stem.conv.weight, stem.conv.bias, stem.bn.weight and 3 more",
         ),
         (
             "objects",
-            "weights.pt holds Python objects (network.Net), which are never loaded: " + ALONE,
+            "weights.pt contains Python objects (network.Net), which are never loaded; " + ALONE,
         ),
     ],
 )
@@ -106,11 +106,11 @@ def test_outputs_that_do_not_fit_are_told_before_a_tracer_sees_them(
     found: dict[str, Any], format: str
 ) -> None:
     assert found[f"{{'a': logits, 'b': label}}, {format}"] == (
-        "ValueError: the model returns a dict with a, b, model.yaml names logits, label"
+        "ValueError: the model returns a dict with a, b, expected logits, label (model.yaml)"
     )
     assert found[f"(logits, [label]), {format}"] == (
-        "ValueError: output label is a list, not a tensor: let forward() return one tensor for "
-        "each output"
+        "ValueError: output label is a list, not a tensor: return one tensor per output "
+        "from forward()"
     )
 
 

@@ -179,8 +179,8 @@ def test_an_unknown_image_is_named_with_its_neighbour(
 ) -> None:
     with pytest.raises(UsageError) as caught:
         engine.build("tini", tmp_path / "log.txt")
-    assert caught.value.message == "no image is called 'tini'"
-    assert caught.value.hint == "did you mean 'tiny'?"
+    assert caught.value.message == "unknown image 'tini'; did you mean 'tiny'?"
+    assert caught.value.hint == "Name one of tiny."
 
 
 # ---- running -----------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_a_job_past_its_deadline_is_ended_with_its_children(
     began = time.monotonic()
     with pytest.raises(JobTimeout) as caught:
         engine.run(image, replace(job(tmp_path, code), timeout_s=2))
-    assert caught.value.message == "the job ran past its deadline of 2 s and was ended"
+    assert caught.value.message == "the job exceeded its deadline of 2 s and was stopped"
     assert (tmp_path / "log.txt").read_text() == "begun\n"
     assert time.monotonic() - began < 30
     assert gone("71.25")
@@ -405,7 +405,7 @@ def test_a_job_that_fills_the_disk_is_ended_with_one_line(
     """
     with pytest.raises(StepFailed) as caught:
         engine.run(image, replace(job(tmp_path, code), mounts=(mount,), disk_bytes=20 * MB))
-    assert caught.value.message == "the job wrote more than 21 MB; it was ended"
+    assert caught.value.message == "the job wrote more than 21 MB; it was stopped"
 
 
 @confined_only

@@ -49,7 +49,7 @@ class Damaging(Tools):
 
 
 class Breaking(Tools):
-    """Lost in the middle of a push: half of a file is there."""
+    """Lost during a push: half of a file is there."""
 
     def push(self, local: Path, remote: PurePosixPath) -> Transfer:
         Path(remote).parent.mkdir(parents=True)
@@ -187,7 +187,7 @@ def test_what_the_run_uses_is_never_removed(workdir: PurePosixPath, tmp_path: Pa
     with pytest.raises(StepFailed) as caught:
         store.put(transport, workdir, tmp_path / "b", "b", MB + 4096)
     assert caught.value.message == (
-        "phone: no room for b: it needs 1 MB, and of the quota of 1 MB this run itself uses 1 MB"
+        "phone: not enough space for b: 1 MB required, 1 MB of the quota of 1 MB used by this run"
     )
     assert store.there(transport, workdir, ["a", "b"]) == {"a"}
 
@@ -198,7 +198,7 @@ def test_damage_on_the_way_is_seen_and_does_not_count(
     (tmp_path / "a").write_text("content")
     with pytest.raises(StepFailed) as caught:
         store.put(Damaging(), workdir, tmp_path / "a", "a", MB)
-    assert caught.value.message == "phone: a arrived damaged (sha256)"
+    assert caught.value.message == "phone: a was damaged in transfer (sha256 mismatch)"
     assert store.there(Tools(), workdir, ["a"]) == set()
     assert list(Path(workdir / "store").glob(".part*")) == []
 
@@ -229,11 +229,11 @@ def test_without_sha256sum_cksum_has_to_do_and_is_named(
     said: list[str] = []
     transport = Damaging(tools) if damaged else Tools(tools)
     if damaged:
-        with pytest.raises(StepFailed, match=r"arrived damaged \(cksum\)"):
+        with pytest.raises(StepFailed, match=r"damaged in transfer \(cksum mismatch\)"):
             store.put(transport, workdir, folder / "B.txt", "k", MB, said.append)
     else:
         store.put(transport, workdir, folder, "k", MB, said.append)
-        assert said[-1] == ("phone has no sha256sum: data set is verified by cksum (CRC-32) only")
+        assert said[-1] == ("phone has no sha256sum: verifying data set with cksum (CRC-32) only")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
@@ -249,7 +249,7 @@ def test_a_full_disk_says_what_is_needed_and_free(tmp_path: Path) -> None:
         with pytest.raises(StepFailed) as caught:
             store.put(transport, workdir, tmp_path / "big", "big", 100 * MB)
         assert caught.value.message.startswith(
-            "phone: no room for big: it needs 20 MB, and 15 MB are free at "
+            "phone: not enough space for big: 20 MB required, 15 MB free in "
         )
         store._IN_USE.pop(transport)  # another run: now the small one may go
         store.put(transport, workdir, tmp_path / "big", "big", 100 * MB)

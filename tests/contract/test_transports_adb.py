@@ -86,7 +86,7 @@ def test_a_unix_socket_without_a_server_is_named(
     monkeypatch.setenv("ADB_SERVER_SOCKET", f"localfilesystem:{tmp_path}/none")
     with pytest.raises(DeviceLost) as caught:
         adb_list.listed()
-    assert caught.value.message.startswith(f"no adb server answers at {tmp_path}/none: ")
+    assert caught.value.message.startswith(f"no answer from an adb server at {tmp_path}/none: ")
 
 
 # ---- what servers say --------------------------------------------------------------------------
@@ -182,9 +182,9 @@ def test_devices_are_discovered_whatever_their_serials_are(
     assert [(offer.name, offer.reason) for offer in offers] == [
         ("edge-40", ""),
         ("edge-40-2", ""),
-        ("adb-4c753791-ll2him-3-adb-tls-connect-tc", "adb says: offline"),
+        ("adb-4c753791-ll2him-3-adb-tls-connect-tc", "adb state: offline"),
         ("tab", ""),
-        ("phone", "adb says: no permissions"),
+        ("phone", "adb state: no permissions"),
     ]
     assert f"address: 'server:{serial}'\n" in offers[1].yaml
 
@@ -197,19 +197,19 @@ def test_a_device_in_another_state_is_told_so(serve: Callable[..., Served], stat
     server = serve(_blocks(answers, asked))
     with pytest.raises(StepFailed) as caught:
         dut(f"server:127.0.0.1:{server.port}/{serial}")
-    assert caught.value.message == f"dut: adb says that {serial} is in state {state}"
+    assert caught.value.message == f"dut: adb state of {serial} is {state}"
     assert asked == list(answers)
 
 
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        ("device unauthorized.\nThis adb server's keys", StepFailed, "has not accepted the key"),
+        ("device unauthorized.\nThis adb server's keys", StepFailed, "did not accept the key"),
         ("device offline", DeviceLost, ": device offline"),
         ("device still authorizing", DeviceLost, ": device still authorizing"),
         ("device '1' not found", DeviceLost, ": device '1' not found"),
         ("insufficient permissions for device", DeviceLost, ": insufficient permissions"),
-        ("", DeviceLost, ": refused without a word"),
+        ("", DeviceLost, ": refused without a reason"),
         ("\xff\xfe", DeviceLost, ": "),
     ],
 )
@@ -253,16 +253,19 @@ def message(command: bytes, first: int, second: int, data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("said", "match"),
     [
-        (b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", "which is no ADB message"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "which is no ADB message"),
-        (b"\xff" * 24, "which is no ADB message"),
-        (message(b"CNXN", 0x01000001, 1 << 20, b"sideload::"), "as a device in state sideload"),
+        (b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", "invalid ADB message"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "invalid ADB message"),
+        (b"\xff" * 24, "invalid ADB message"),
+        (message(b"CNXN", 0x01000001, 1 << 20, b"sideload::"), "device state is sideload"),
         (
             message(b"CNXN", 0x01000001, 0, b"device::"),
-            "takes messages of 0 bytes, and ADB's",
+            "accepts messages of 0 bytes, but ADB requires",
         ),
-        (message(b"AUTH", 1, 0, b"short"), "cannot sign a token of 5 bytes: adbd's have 20"),
-        (message(b"STLS", 1, 0, b""), "answers, but not as an ADB device that we know"),
+        (
+            message(b"AUTH", 1, 0, b"short"),
+            "cannot sign the device's token of 5 bytes, expected 20",
+        ),
+        (message(b"STLS", 1, 0, b""), "unsupported ADB protocol"),
     ],
 )
 def test_what_is_no_phone_is_one_line(

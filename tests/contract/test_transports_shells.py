@@ -92,7 +92,7 @@ def test_any_login_shell_ends_a_command_at_its_deadline(transport: Transport) ->
     ("sshd", "said"),
     [
         ("/usr/sbin/nologin", "This account is currently not available."),
-        ("/bin/false", "it exits with 1"),
+        ("/bin/false", "exit code 1"),
         ({"more": "ForceCommand echo welcome; echo only backups here"}, "only backups here"),
     ],
     indirect=["sshd"],
@@ -108,8 +108,8 @@ def test_a_login_shell_that_runs_no_commands_is_named(sshd: Sshd, said: str) -> 
         ):
             with pytest.raises(StepFailed) as caught:
                 call()
-            assert caught.value.message == f"dut: its login shell does not run commands: {said}"
-            assert caught.value.hint == "Give this user a POSIX login shell: chsh -s /bin/sh"
+            assert caught.value.message == f"dut: the login shell does not run commands: {said}"
+            assert caught.value.hint == "Set a POSIX login shell with `chsh -s /bin/sh`."
     finally:
         transport.close()
 
@@ -142,6 +142,6 @@ def test_without_a_second_session_the_device_ends_a_command_itself(
 def test_a_device_without_sessions_says_so(transport: Transport) -> None:
     with pytest.raises(StepFailed) as caught:
         transport.run(["true"], timeout_s=20)
-    assert caught.value.message == "dut: the device lets in no more sessions: Connect failed"
-    assert caught.value.hint == "Raise MaxSessions in its sshd_config."
+    assert caught.value.message == "dut: the device accepts no more sessions: Connect failed"
+    assert caught.value.hint == "Increase MaxSessions in the device's sshd_config."
     assert threading.active_count() < 10

@@ -46,14 +46,14 @@ def test_a_model_that_cannot_be_built_says_its_own_words(project: Project, tiny:
 def test_a_file_that_is_no_model_is_named(project: Project, tiny: Tiny) -> None:
     code, row, _ = run(project, tiny(weights=b"these are no weights"))
     assert (code, row["step"]) == (1, "convert")
-    said = "weights.pt is damaged, or no PyTorch checkpoint"
+    said = "weights.pt is damaged, or not a PyTorch checkpoint"
     assert str(row["reason"]).startswith(f"exit code 1: ValueError: {said}")
 
 
 def test_a_wrong_sha256_stops_before_anything_is_loaded(project: Project, tiny: Tiny) -> None:
     code, row, _ = run(project, tiny(sha="0" * 64))
     assert (code, row["step"]) == (1, "convert")
-    assert "model.yaml says 0000" in str(row["reason"])
+    assert "expected 0000" in str(row["reason"])
 
 
 def test_a_converter_that_hangs_is_ended(project: Project, tiny: Tiny) -> None:
@@ -141,7 +141,7 @@ def test_a_broken_gate_fails_the_exit_code(project: Project, tiny: Tiny) -> None
     scenario.write_text(scenario.read_text() + "gates: {p50_ms: 0.000001}\n")
     done = project.bench("run", path, "--engine", "docker", "--no-report")
     assert done.returncode == 1
-    assert "gate broken" in done.stdout
+    assert "gate failed" in done.stdout
     assert project.rows()[0]["status"] == "ok"
 
 

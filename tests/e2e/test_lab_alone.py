@@ -81,7 +81,7 @@ def test_what_up_starts_down_ends_and_the_machine_is_as_before(alone: Lab) -> No
     assert command_lines(alone.cache)
 
     down = alone.bench("down")
-    assert (down.returncode, down.stdout) == (0, "ended lab-phone\nended lab-host\n")
+    assert (down.returncode, down.stdout) == (0, "stopped lab-phone\nstopped lab-host\n")
     assert (mounts(alone.cache), rules()) == before
     assert command_lines(alone.cache) == []
     assert in_other_spaces(str(alone.cache)) == []
@@ -105,11 +105,11 @@ def test_up_twice_starts_nothing_twice_and_a_killed_device_comes_back(alone: Lab
 def test_names_that_are_none_are_usage_errors(alone: Lab) -> None:
     wrong = alone.bench("up", "tablet")
     assert wrong.returncode == 2
-    assert "the lab has no 'tablet'; it has phone, jetson, host" in wrong.stderr
+    assert "unknown lab device 'tablet'; known: phone, jetson, host" in wrong.stderr
     wrong = alone.bench("fault", "phone", "explode")
     assert wrong.returncode == 2
-    assert "no fault 'explode'; there are drop, reboot, hang" in wrong.stderr
+    assert "unknown fault 'explode'; known: drop, reboot, hang" in wrong.stderr
     down = alone.bench("fault", "phone", "drop")
     assert down.returncode == 1
-    assert "lab-phone does not run" in down.stderr
+    assert "lab-phone is not running" in down.stderr
     assert "bench lab up" in down.stderr

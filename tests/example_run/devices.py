@@ -27,7 +27,7 @@ from harness.records import (
 )
 from harness.serial import dumps
 
-THROTTLED: Final = "the clock fell to 918 of 1,479 MHz at 96.5 °C while it ran"
+THROTTLED: Final = "throttled: the clock of cpu0 fell from 1.48 GHz to 0.918 GHz (38 %) under load"
 _BEGAN: Final = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 _GIB: Final = 1 << 30
 _STATE: Final = DeviceState(
@@ -36,7 +36,7 @@ _STATE: Final = DeviceState(
 )  # fmt: skip
 _ABOUT: Final = {
     "local": RunDevice(
-        "local", "linux", "local", ("host", "x86"), "the machine at hand",
+        "local", "linux", "local", ("host", "x86"), "this machine",
         facts=DeviceFacts("linux", "x86_64", "Debian GNU/Linux 12", "Example board", None,
                           "6.1.0-28-amd64", None, (0, 1), (0, 1), 25 * _GIB, libc="glibc 2.36"),
     ),
@@ -47,18 +47,18 @@ _ABOUT: Final = {
         allowed=("governor", "affinity"), held=("governor performance", "CPUs 0-3"),
     ),
     "jetson": RunDevice(
-        "jetson", "jetson", "ssh", ("jetson", "arm64"), "an Orin Nano without its fan",
+        "jetson", "jetson", "ssh", ("jetson", "arm64"), "Orin Nano without a fan",
         facts=DeviceFacts("jetson", "aarch64", "Ubuntu 22.04", "Jetson Orin Nano", "T234",
                           "L4T 36.4.0", "CUDA 12.6", tuple(range(6)), tuple(range(6)), 8 * _GIB,
                           docker="27.1", nvidia_runtime=True),
-        allowed=("clocks", "power_mode"), held=("power_mode 15W", "clocks held by jetson_clocks"),
+        allowed=("clocks", "power_mode"), held=("power_mode 15W", "jetson_clocks=on"),
         restored=("power_mode MAXN_SUPER",),
     ),
     "phone-arm64": RunDevice(
         "phone-arm64", "android", "adb", ("phone", "arm64"), "an emulated telephone", True,
         DeviceFacts("android", "aarch64", "Android 14", "emulated arm64", "qemu",
                     "lab/arm64:14/BENCH", None, (0, 1), (0, 1), 4 * _GIB, libc="bionic"),
-        set_aside="phone-arm64 was set aside: it was lost 3 times in a row; the last time: "
+        set_aside="phone-arm64 was excluded: lost 3 times in a row; last error: "
         "no answer for 30 s",
     ),
 }  # fmt: skip
@@ -66,7 +66,7 @@ _ABOUT: Final = {
 
 def about(name: str) -> RunDevice:
     """What the run wrote of the device."""
-    return _ABOUT.get(name) or RunDevice(name, "linux", "ssh", description="a made-up host")
+    return _ABOUT.get(name) or RunDevice(name, "linux", "ssh", description="example host")
 
 
 def warmth_c(device: str, at_s: float) -> float:
@@ -149,7 +149,7 @@ def noise() -> dict[str, Noise]:
         0.64,
         {"quick": 1.12, "full": 0.78}, {"quick": 1.9, "full": 1.3}, 1.003, True, 0.1, 0.4,
         Machine("performance", False, False, True, 2), (),
-        ("Other guests share this machine: measure at night.",),
+        ("virtual machine, other guests are invisible: use one with pinned CPUs",),
     )  # fmt: skip
     loud = replace(
         quiet, device="jetson", cell_id="rio-onnx-fp32-jetson-t1-b1", profile="quick", trials=3,
@@ -158,7 +158,7 @@ def noise() -> dict[str, Noise]:
         between_percent=2.6, floor_percent={"quick": 7.4, "full": 5.1},
         detectable_percent={"quick": 11.0, "full": 7.2}, quick_ratio=None, quick_agrees=None,
         quick_between_percent=2.6,
-        flags=("trials disagree: medians 39.0, 40.5 and 42.4 ms",),
-        advice=("It slows down from 85 °C on: give it a fan, or set cool_below_c.",),
+        flags=("trials disagree by 8.4 % (limit 3.0 %); run more trials",),
+        advice=("throttles above 85 °C: improve cooling, or set cool_below_c",),
     )  # fmt: skip
     return {"local": quiet, "jetson": loud}

@@ -1,4 +1,4 @@
-"""A made-up run with every kind of entry, for looking at a page without measuring anything.
+"""A made-up run with every kind of entry, for the examination of a page without measuring anything.
 
 Its numbers come from a seed and mean nothing. Used by tests, the benchmark and authors of pages:
 `PYTHONPATH=tests python -m example_run.run OUT`.
@@ -87,7 +87,7 @@ def example(
         store = RunFolder(folder)
         for name in devices:
             store.write_device(example_devices.about(name))
-    plan = Plan(tuple(cells), tuple(skipped), ("label:watch matches no device.",))
+    plan = Plan(tuple(cells), tuple(skipped), ("label:watch: no device has this label",))
     return ExampleRun(folder, _info(), plan, tuple(results))
 
 
@@ -114,10 +114,11 @@ def _plan(
         for t in threads
     ]
     lacks = {("torchscript", "int8"), ("pytorch", "int8"), ("openvino", "int8")}
-    why = "{} has no int8 here: its quantiser needs calibration data"
+    why = "{} does not support int8: its quantiser needs calibration data"
     gone = [Skipped(c, why.format(c.format)) for c in every if (c.format, c.precision) in lacks]
     gone += [
-        Skipped(Cell("rio", "tensorrt", p, devices[0]), "not built yet") for p in PRECISIONS[:2]
+        Skipped(Cell("rio", "tensorrt", p, devices[0]), "not implemented yet")
+        for p in PRECISIONS[:2]
     ]
     return [c for c in every if (c.format, c.precision) not in lacks], gone
 
@@ -152,12 +153,14 @@ def _result(maker: Maker, cell: Cell) -> CellResult:
 
 
 def _throttled(made: CellResult) -> CellResult:
-    why = f"trial 2 was void 3 times: {example_devices.THROTTLED}"
+    why = f"trial 2: discarded 3 times; last reason: {example_devices.THROTTLED}"
     return replace(made, verdict="invalid", reasons=(why,))
 
 
 def _invalid(made: CellResult) -> CellResult:
-    why = "accuracy collapsed: mAP50–95 0.087 is 11 % of the fp32 reference's 0.812, limit 98 %"
+    why = (
+        "accuracy: map50_95 0.087 is 89.29 % below the fp32 reference 0.812 (limit for int8: 2.0 %)"
+    )
     return replace(made, verdict="invalid", reasons=(why,))
 
 
@@ -175,8 +178,8 @@ def _failed(made: CellResult) -> CellResult:
 def _suspect(made: CellResult) -> CellResult:
     assert made.summary is not None
     flags = (
-        "trials disagree: medians 12.4, 12.7 and 13.9 ms differ by 12 %; close other programs",
-        "coefficient of variation 4.1 % is over 2.5 %; a busy machine does this",
+        "trials disagree by 12.1 % (limit 3.0 %); run more trials",
+        "coefficient of variation 4.1 % (limit 2.5 %)",
     )
     return replace(made, verdict="suspect", summary=replace(made.summary, flags=flags))
 

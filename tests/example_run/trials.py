@@ -101,9 +101,11 @@ def _energy(cell: Cell, made: Samples) -> Energy | None:
     if cell.device == "local":
         return Energy(ms * 11.2, 3.1, 14.3, "on-board rail: RAPL package-0")
     if cell.device == "jetson":
-        return Energy(ms * 6.4, None, 6.4, "on-board rail: INA3221 VDD_IN", "idle was not steady")
+        return Energy(
+            ms * 6.4, None, 6.4, "on-board rail: INA3221 VDD_IN", "idle power not measured"
+        )
     if cell.device.startswith("phone"):
-        return Energy(note="the battery gauge does not change within a trial")
+        return Energy(note="the battery gauge did not change during the timed loop")
     return None
 
 

@@ -83,14 +83,14 @@ def test_a_token_of_another_length_is_not_signed(size: int) -> None:
         answers.append(peer.read()[0])
 
     said = failure(behave, StepFailed)
-    assert said == f"dut: cannot sign a token of {size:,} bytes: adbd's have 20"
+    assert said == f"dut: cannot sign the device's token of {size:,} bytes, expected 20"
     assert answers == []
 
 
 @pytest.mark.parametrize("kind", [0, 2, 3, 0xFFFFFFFF])
 def test_what_is_no_token_is_not_signed(kind: int) -> None:
     said = failure(lambda peer: (peer.read(), peer.write(b"AUTH", kind, 0, bytes(20))), StepFailed)
-    assert said == "dut: answers, but not as an ADB device that we know"
+    assert said == "dut: unsupported ADB protocol"
 
 
 def test_a_device_that_asks_for_ever_is_not_signed_for_ever() -> None:
@@ -101,14 +101,16 @@ def test_a_device_that_asks_for_ever_is_not_signed_for_ever() -> None:
             peer.read()
             peer.write(b"AUTH", 1, next(asked), bytes(20))
 
-    assert failure(behave, StepFailed).startswith("dut: the phone has not accepted our key within")
+    assert failure(behave, StepFailed).startswith(
+        "dut: the phone did not accept bench's key within"
+    )
     assert next(asked) == 3  # a token, and a refusal of the signature and of the key
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095])
 def test_messages_of_no_size_are_refused(size: int) -> None:
     said = failure(lambda peer: peer.greet(max_data=size), StepFailed)
-    assert said == f"dut: takes messages of {size:,} bytes, and ADB's have at least 4,096"
+    assert said == f"dut: accepts messages of {size:,} bytes, but ADB requires 4,096"
 
 
 @pytest.mark.parametrize("size", [(1 << 20) + 1, 2 << 30, (1 << 32) - 1])
@@ -116,7 +118,7 @@ def test_a_message_of_gigabytes_is_not_waited_for(size: int) -> None:
     number = int.from_bytes(b"CNXN", "little")
     head = HEAD.pack(number, 0x01000001, 1 << 20, size, 0, number ^ 0xFFFFFFFF)
     said = failure(lambda peer: (peer.read(), peer.socket.sendall(head)))
-    assert "which is no ADB message" in said
+    assert "invalid ADB message" in said
 
 
 def test_a_greeting_that_comes_byte_by_byte_is_not_waited_for() -> None:
@@ -138,7 +140,7 @@ def test_a_state_recolours_no_terminal() -> None:
 
     said = failure(behave, StepFailed)
     assert said.isprintable()
-    assert said.startswith("dut: answers as a device in state ")
+    assert said.startswith("dut: device state is ")
 
 
 # ---- messages of streams -----------------------------------------------------------------------
@@ -162,7 +164,7 @@ def test_garbage_in_the_middle_breaks_the_connection_and_the_next_call_makes_ano
 
     with lying(behave) as address, soon():
         device = dut(address)
-        with pytest.raises(DeviceLost, match="which is no ADB message"):
+        with pytest.raises(DeviceLost, match="invalid ADB message"):
             device.run(["true"], timeout_s=2.0)
         assert device.run(["true"], timeout_s=2.0).stdout == b"hello"
 
@@ -180,7 +182,7 @@ def test_a_reader_that_dies_of_anything_leaves_a_dead_connection(
             link.open("shell:true", 5.0)
         assert not link.alive
     assert one_line(caught.value) == (
-        "dut: the connection broke while starting a command: RuntimeError: a bug of ours"
+        "dut: connection lost while starting a command: RuntimeError: a bug of ours"
     )
 
 
@@ -231,7 +233,7 @@ def test_output_that_waits_for_nobody_is_not_kept() -> None:
             time.sleep(0.01)
         with pytest.raises(DeviceLost) as caught:
             drain(stream)
-    assert one_line(caught.value).endswith(": it sends 16 MB that nobody has asked for")
+    assert one_line(caught.value).endswith(": sent 16 MB that were not requested")
 
 
 def drain(stream: adb_wire.Stream) -> None:
@@ -250,9 +252,7 @@ def test_a_packet_of_gigabytes_is_not_waited_for(kind: int, size: int) -> None:
         number, _ = peer.opened()
         peer.say(number, PACKET.pack(kind, size) + b"some of it")
 
-    assert failure(behave) == (
-        f"dut: the connection broke in the middle of a command: it sends a packet of {size:,} bytes"
-    )
+    assert failure(behave) == (f"dut: connection lost during a command: packet of {size:,} bytes")
 
 
 def test_an_exit_without_a_code_is_a_lost_device() -> None:
@@ -261,7 +261,7 @@ def test_an_exit_without_a_code_is_a_lost_device() -> None:
         number, _ = peer.opened()
         peer.say(number, packet(EXIT, b""))
 
-    assert failure(behave).endswith("in the middle of a command: it ended without a status")
+    assert failure(behave).endswith("during a command: no exit status")
 
 
 def test_packets_that_say_nothing_do_not_outlast_the_deadline() -> None:
@@ -272,7 +272,7 @@ def test_packets_that_say_nothing_do_not_outlast_the_deadline() -> None:
             peer.say(number, packet(77, b"x") + packet(STDOUT, b""))
 
     assert failure(behave, JobTimeout) == (
-        "true on dut ran past its deadline of 2 s and was killed"
+        "true on dut exceeded its deadline of 2 s and was killed"
     )
 
 
@@ -283,7 +283,7 @@ def test_a_login_shell_that_prints_for_ever_does_not_outlast_the_deadline() -> N
         while True:
             peer.say(number, packet(STDOUT, b"Welcome! " * 10_000))
 
-    assert "ran past its deadline of 2 s" in failure(behave, JobTimeout)
+    assert "exceeded its deadline of 2 s" in failure(behave, JobTimeout)
 
 
 def test_a_command_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +296,7 @@ def test_a_command_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPa
         while True:
             peer.say(number, packet(STDOUT, bytes(1 << 19)))
 
-    assert failure(behave, StepFailed) == "true: printed more than 8 MB and was ended"
+    assert failure(behave, StepFailed) == "true: stopped after more than 8 MB of output"
 
 
 def test_an_answer_without_end_is_a_lost_device(
@@ -318,7 +318,7 @@ def test_an_answer_without_end_is_a_lost_device(
     with lying(behave) as address, soon(), pytest.raises(DeviceLost) as caught:
         dut(address).push(tmp_path / "folder", PurePosixPath("/data/x"))
     assert one_line(caught.value) == (
-        "dut: the connection broke while asking what is there: its answer does not end within 1 s"
+        "dut: connection lost while querying files: no end of its answer within 1 s"
     )
 
 
@@ -335,7 +335,7 @@ def pushed(tmp_path: Path, behave: Callable[[Peer], object]) -> str:
 
 def test_input_that_is_never_acknowledged_is_a_lost_device(tmp_path: Path) -> None:
     said = pushed(tmp_path, lambda peer: (peer.greet(max_data=4096), peer.opened()))
-    assert said == "dut: the connection broke in the middle of a push: stuck for 0.5 s"
+    assert said == "dut: connection lost during a push: stalled for 0.5 s"
 
 
 def test_output_that_never_ends_while_input_is_not_taken_is_a_lost_device(tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_output_that_never_ends_while_input_is_not_taken_is_a_lost_device(tmp_pa
             peer.write(b"WRTE", 7, number, bytes(1 << 20))
 
     said = pushed(tmp_path, behave)
-    assert said.endswith("it sends 16 MB that nobody has asked for")
+    assert said.endswith("sent 16 MB that were not requested")
 
 
 def test_a_device_that_reads_nothing_any_more_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,7 +365,7 @@ def test_a_device_that_reads_nothing_any_more_is_lost(monkeypatch: pytest.Monkey
         stream = link.open("shell:cat", 2.0)
         with pytest.raises(DeviceLost) as caught:
             stream.send(bytes(32 << 20), 2.0)
-    assert one_line(caught.value).endswith("it has not taken a message within 0.5 s")
+    assert one_line(caught.value).endswith("did not accept a message within 0.5 s")
 
 
 # ---- without shell v2 --------------------------------------------------------------------------
@@ -380,7 +380,7 @@ def test_an_exit_code_that_is_none_is_a_lost_device(code: bytes) -> None:
         peer.say(number, marks(service) * 2 + b"hello" + tail + b" " + code)
         peer.write(b"CLSE", 7, number)
 
-    assert failure(behave).startswith("dut: the connection broke in the middle of a command: it ")
+    assert failure(behave).startswith("dut: connection lost during a command: ")
 
 
 def test_output_after_the_end_is_not_kept() -> None:
@@ -391,7 +391,7 @@ def test_output_after_the_end_is_not_kept() -> None:
         while True:
             peer.say(number, tail + b" " + b"0" * 100_000)
 
-    assert failure(behave).endswith("in the middle of a command: it goes on after its end")
+    assert failure(behave).endswith("during a command: more output after its end")
 
 
 # ---- an adb server that lies -------------------------------------------------------------------
@@ -411,13 +411,13 @@ def asked(said: bytes, each_s: float = 0.0) -> str:
 
 @pytest.mark.parametrize("length", [b"-001", b"+001", b"0x1f", b" 1_0", b"\0\0\0\0"])
 def test_a_servers_length_that_is_none_is_named(length: bytes) -> None:
-    assert f"it answers {length!r} for a length" in asked(b"OKAY" + length + b"x" * 40)
+    assert f"invalid length {length!r}" in asked(b"OKAY" + length + b"x" * 40)
 
 
 def test_a_server_that_dribbles_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adb_client, "ANSWER_S", 0.5)
     said = asked(b"OKAYffff" + b"x" * 100, each_s=0.05)
-    assert said.endswith("does not answer: its answer is not whole after 0.5 s")
+    assert said.endswith("does not answer: incomplete answer after 0.5 s")
 
 
 def test_what_a_server_refuses_with_is_one_short_line() -> None:

@@ -119,14 +119,14 @@ ARCHIVES: dict[str, list[tuple[tarfile.TarInfo, bytes]]] = {
     f"null: is a device; {TAKEN}": [member("null", type=DEVICE, devmajor=1, devminor=3)],
     f"s: is a program that runs as another user (setuid); {TAKEN}": [member("s", b"", mode=0o4755)],
     f"odd: is of an unknown type; {TAKEN}": [member("odd", type=b"Z")],
-    f"holes: is a file with holes; {TAKEN}": [member("holes", type=tarfile.GNUTYPE_SPARSE)],
+    f"holes: is a sparse file; {TAKEN}": [member("holes", type=tarfile.GNUTYPE_SPARSE)],
     "../.profile: leads out of the folder": [member("../.profile", b"evil")],
     "a/../../.profile: leads out of the folder": [member("a/../../.profile", b"evil")],
     "/tmp/evil: leads out of the folder": [member("/tmp/evil", b"evil")],
-    "a: comes twice": [member("a", b"1"), member("a", b"2")],
-    "a/b: comes twice": [member("a", b"1"), member("a/b", b"2")],
-    "a: comes twice ": [member("a/b", b"1"), member("a", b"2")],
-    "d/" * 32 + "d…: lies deeper than 32 folders": [member("d/" * 40 + "x", b"")],
+    "a: duplicate entry": [member("a", b"1"), member("a", b"2")],
+    "a/b: duplicate entry": [member("a", b"1"), member("a/b", b"2")],
+    "a: duplicate entry ": [member("a/b", b"1"), member("a", b"2")],
+    "d/" * 32 + "d…: more than 32 folders deep": [member("d/" * 40 + "x", b"")],
 }
 
 
@@ -139,7 +139,7 @@ def test_an_archive_with_anything_but_files_in_its_folder_is_refused(
         get(host, sent(folder(*ARCHIVES[message], format=format)))
     said = one_line(caught.value).removeprefix(f"pull phone:/data/out to {host.run / 'out'}: ")
     if "…" in message:
-        assert said.endswith("lies deeper than 32 folders")
+        assert said.endswith("more than 32 folders deep")
     else:
         assert said == message.strip()
     assert list(host.run.iterdir()) == []
@@ -188,10 +188,10 @@ def test_folders_and_files_of_every_kind_of_tar_arrive(host: Host) -> None:
 
 CUT = folder(member("a", b"x" * 5000))
 BROKEN: dict[str, bytes] = {
-    "the archive is cut short": CUT[:3000],
-    "the archive is cut short ": CUT[:5900],
-    "a header's checksum is wrong": CUT[:10] + b"\x01" + CUT[11:],
-    "a header cannot be read": b"D\n" + b"\xff" * 512,
+    "truncated": CUT[:3000],
+    "truncated ": CUT[:5900],
+    "wrong checksum in a header": CUT[:10] + b"\x01" + CUT[11:],
+    "invalid header": b"D\n" + b"\xff" * 512,
     "more than 1,048,576 bytes follow the archive's end": CUT + bytes(3 << 20),
 }
 
@@ -200,7 +200,7 @@ BROKEN: dict[str, bytes] = {
 def test_an_archive_that_is_none_is_refused(host: Host, message: str) -> None:
     with pytest.raises(StepFailed) as caught:
         get(host, sent(BROKEN[message]))
-    assert one_line(caught.value).endswith(f": the device's archive is broken: {message.strip()}")
+    assert one_line(caught.value).endswith(f": damaged archive from the device: {message.strip()}")
     assert list(host.run.iterdir()) == []
 
 
@@ -208,7 +208,7 @@ def test_a_header_that_says_it_has_a_gigabyte_is_not_kept_in_memory(host: Host) 
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 30
     data = chain(sent_forever(b"D\n" + info.tobuf(tarfile.GNU_FORMAT)))
-    with pytest.raises(StepFailed, match=r"broken: a header has 1,073,741,824 bytes$"):
+    with pytest.raises(StepFailed, match=r"device: header of 1,073,741,824 bytes$"):
         get(host, data)
 
 
@@ -223,8 +223,11 @@ SMALL = Budget(1 << 20, files=10)
 @pytest.mark.parametrize(
     ("begin", "message"),
     [
-        (b"F 644\n", r": out: is more than the 1,048,576 bytes that are taken over$"),
-        (folder(member("a"))[:514].replace(b"00000000000", b"77777777777"), "checksum is wrong"),
+        (b"F 644\n", r": out: exceeds the limit of 1,048,576 bytes$"),
+        (
+            folder(member("a"))[:514].replace(b"00000000000", b"77777777777"),
+            "wrong checksum in a header",
+        ),
         (b"no file, ", ": the device sent no file$"),
     ],
 )
@@ -239,13 +242,13 @@ def test_a_device_that_sends_without_end_is_cut_off(host: Host, begin: bytes, me
 def test_a_file_that_says_it_is_huge_is_refused_before_it_is_written(host: Host) -> None:
     info = tarfile.TarInfo("a")
     info.size = 1 << 40
-    with pytest.raises(StepFailed, match=": a: is more than the 1,048,576 bytes that are taken"):
+    with pytest.raises(StepFailed, match=": a: exceeds the limit of 1,048,576 bytes"):
         get(host, sent_forever(b"D\n" + info.tobuf(tarfile.GNU_FORMAT)), SMALL)
 
 
 def test_more_files_than_were_asked_for_are_refused(host: Host) -> None:
     data = folder(*(member(f"{n}") for n in range(50)))
-    with pytest.raises(StepFailed, match=": 10: is more than the 10 files that are taken over$"):
+    with pytest.raises(StepFailed, match=": 10: exceeds the limit of 10 files$"):
         get(host, sent(data), SMALL)
     assert list(host.run.iterdir()) == []
 
@@ -262,7 +265,7 @@ def test_a_byte_now_and_then_does_not_start_the_deadline_again(
             yield CommandOutput(b"x")
 
     began = time.monotonic()
-    with pytest.raises(JobTimeout, match=r"^pull phone:/data/out to .*: it took longer than 1 s$"):
+    with pytest.raises(JobTimeout, match=r"^pull phone:/data/out to .*: took longer than 1 s$"):
         get(host, dripping(), SMALL)
     assert time.monotonic() - began < 3
     assert list(host.run.iterdir()) == []
@@ -270,7 +273,7 @@ def test_a_byte_now_and_then_does_not_start_the_deadline_again(
 
 def test_a_device_that_is_silent_is_lost(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.transports.pull.STALL_S", 0.01)
-    with pytest.raises(DeviceLost, match=r"in the middle of a pull: no answer for 0\.01 s$"):
+    with pytest.raises(DeviceLost, match=r"during a pull: no answer for 0\.01 s$"):
         get(host, [CommandOutput(b"D\n"), None])
 
 
@@ -348,7 +351,10 @@ def test_only_what_is_wanted_of_a_job_s_folder_comes_back(host: Host) -> None:
     ("attack", "message"),
     [
         (lambda f, h: (f / "result.json").symlink_to(h.private), "result.json: is a symbolic link"),
-        (lambda f, h: (f / "result.json").write_text("x" * 2000), "more than the 1,000 bytes"),
+        (
+            lambda f, h: (f / "result.json").write_text("x" * 2000),
+            "exceeds the limit of 1,000 bytes",
+        ),
         (lambda f, h: os.mkfifo(f / "result.json"), "result.json: is a pipe"),
         (lambda f, h: (f / "result.json").mkdir(), "result.json: is a folder"),
         (lambda f, h: (f / "tree").symlink_to(h.private.parent), "tree: is a symbolic link"),

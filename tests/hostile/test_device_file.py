@@ -62,8 +62,8 @@ def test_a_proxy_command_of_a_project_is_not_run(project: Path, config: str) -> 
     (project / "config").write_text(config.format(ran=ran) + "\n")
     address = f"x?config={project / 'config'}"
     assert refused(address) == (
-        f"devices/orin.yaml: address: {project / 'config'} has a ProxyCommand for x: it would run "
-        "a program that the device's file chooses"
+        f"devices/orin.yaml: address: {project / 'config'} has a ProxyCommand for x, which would "
+        "run a program that the device file chooses"
     )
     with pytest.raises(UsageError):
         connect(DeviceSpec("orin", "linux", "ssh", address))
@@ -126,8 +126,8 @@ def test_a_config_of_a_project_includes_nothing_of_others(
     (project / "config").write_text(f"Include {named}\n")
     said = refused(f"x?config={project / 'config'}")
     assert said == (
-        f"orin: {project / 'config'}:1: it includes a file outside of its folder, and is a config "
-        "that a device names"
+        f"orin: {project / 'config'}:1: a config that a device file names "
+        "includes a file outside of its folder"
     )
 
 
@@ -146,7 +146,7 @@ def test_a_list_of_revoked_keys_that_never_ends_is_not_waited_for(
 def test_what_is_no_config_is_not_quoted(home: Path) -> None:
     (home / ".pgpass").write_text("localhost:5432:db:me:s3cret\n")
     said = refused(f"x?config={home}/.pgpass")
-    assert said == f"orin: {home}/.pgpass:1: this is no line of an ssh config"
+    assert said == f"orin: {home}/.pgpass:1: invalid line"
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "{pipe}", "/", "{large}"])
@@ -156,7 +156,7 @@ def test_what_never_ends_is_not_read(project: Path, path: str) -> None:
         file.truncate(1 << 34)
     named = path.format(pipe=project / "pipe", large=project / "large")
     began = time.monotonic()
-    with pytest.raises(BenchError, match="the ssh config cannot be read"):
+    with pytest.raises(BenchError, match="cannot read the ssh config"):
         ssh_address.read("orin", f"x?config={named}")
     found = ssh_address.read("orin", f"x?config=none&key={named}&known_hosts={named}")
     with Keys(found) as keys:
@@ -177,7 +177,7 @@ def test_no_secret_of_the_environment_is_sent_as_a_password(
     monkeypatch.setenv(name, "s3cret")
     said = refused(f"me@evil.example?config=none&password=${{env:{name}}}")
     assert said == (
-        f"devices/orin.yaml: address: a password comes from a variable BENCH_…, not from {name}"
+        f"devices/orin.yaml: address: the variable {name} cannot be a password, expected BENCH_…"
     )
 
 
@@ -201,7 +201,7 @@ def test_no_traceback_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_serial_is_no_command_for_an_adb_server(serial: str) -> None:
-    with pytest.raises(UsageError, match="is no address of an adb device: "):
+    with pytest.raises(UsageError, match="is not an adb address: "):
         connect(DeviceSpec("phone", "android", "adb", f"server:127.0.0.1:9/{serial}"))
 
 

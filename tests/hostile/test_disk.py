@@ -36,8 +36,8 @@ def test_many_files_end_the_job(image: Image, tmp_path: Path) -> None:
     """
     with pytest.raises(StepFailed) as raised:
         run(image, tmp_path, code, disk_bytes=20 * MB)
-    assert raised.value.message == "the job wrote more than 21 MB; it was ended"
-    assert raised.value.hint == f"its output is in {tmp_path / 'log.txt'}"
+    assert raised.value.message == "the job wrote more than 21 MB; it was stopped"
+    assert raised.value.hint == f"See the log {tmp_path / 'log.txt'}."
 
 
 @pytest.mark.parametrize("name", ["job/one", "/tmp/one"])
@@ -52,8 +52,8 @@ def test_one_file_ends_at_its_limit_whatever_the_watch_sees(
         with pytest.raises(StepFailed) as raised:
             run(image, tmp_path, code, disk_bytes=20 * MB)
         assert raised.value.message in (
-            "the job wrote a larger file than it may",
-            "the job wrote more than 21 MB; it was ended",
+            "the job exceeded the file size limit",
+            "the job wrote more than 21 MB; it was stopped",
         )
         assert not path.exists() or path.stat().st_size <= 20 * MB
     finally:
@@ -85,10 +85,10 @@ def test_a_nearly_full_disk_ends_the_job_and_leaves_room_for_results(
 ) -> None:
     left = SimpleNamespace(f_bavail=100, f_frsize=MB, f_files=10**6, f_favail=10**6)
     monkeypatch.setattr(os, "statvfs", lambda path: left)
-    assert watch_over(tmp_path, 10**12).look() == f"the disk of {tmp_path} is full: 105 MB are left"
+    assert watch_over(tmp_path, 10**12).look() == f"the disk of {tmp_path} is full: 105 MB left"
     left.f_bavail, left.f_favail = 10**6, 9_999
     assert watch_over(tmp_path, 10**12).look() == (
-        f"the disk of {tmp_path} is full: 9,999 files can be made"
+        f"the disk of {tmp_path} is full: room for 9,999 more files"
     )
     left.f_files = 0
     assert watch_over(tmp_path, 10**12).look() == ""
@@ -125,7 +125,7 @@ def test_empty_files_without_end_are_counted(
         (tmp_path / str(number)).touch()
     assert watch_over(tmp_path, 10**12).look() == ""
     (tmp_path / "one more").mkdir()
-    assert watch_over(tmp_path, 10**12).look() == "the job made more than 50 files"
+    assert watch_over(tmp_path, 10**12).look() == "the job created more than 50 files"
 
 
 def test_names_links_and_holes_are_not_what_counts(tmp_path: Path) -> None:

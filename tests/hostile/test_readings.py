@@ -186,7 +186,7 @@ def test_a_list_of_cpus_without_end_is_none() -> None:
 def test_an_answer_of_megabytes_is_refused() -> None:
     with pytest.raises(StepFailed) as caught:
         kinds.find("linux").read_facts(Liar(b"x=1\n" * (2 << 20)))  # type: ignore[arg-type]
-    assert one_line(caught.value) == "dut: it answers with 8 MB where a few KB are asked for"
+    assert one_line(caught.value) == "dut: printed 8 MB, expected a few KB"
 
 
 @pytest.mark.parametrize("workdir", ["", "relative", "/a\x1b[2Jb", "/" + "a" * 2000, "-rf", "~"])
@@ -213,7 +213,7 @@ def test_what_a_device_holds_or_cannot_hold_is_one_line() -> None:
     said = b"cannot=governor \x1b]52;c;ZXZpbA==\x07no\n" + b"restored=x y z\n" * 3
     with pytest.raises(StepFailed) as caught:
         hold._take(Liar(said), kinds.find("linux").SPEC, "/x", ["governor"], 60.0)  # type: ignore[arg-type]
-    assert one_line(caught.value).startswith("dut cannot be held by governor: no")
+    assert one_line(caught.value).startswith("dut: cannot apply governor: no")
     assert hold.restore(Liar(b"restored=\nrestored= \nholder=\n=\n"), "/x") == (": ",)  # type: ignore[arg-type]
 
 
@@ -225,7 +225,7 @@ def test_a_heartbeat_outlives_whatever_the_device_answers() -> None:
             self, argv: Sequence[str], *, timeout_s: float, on_line: OnLine | None = None
         ) -> Completed:
             asked.append(time.monotonic())
-            raise StepFailed("dut: printed more than 128 MB and was ended")
+            raise StepFailed("dut: stopped after more than 128 MB of output")
 
     beat = hold._Beat(Refuses(b""), "/x", 0.02)  # type: ignore[arg-type]
     with beat:
@@ -378,8 +378,7 @@ def test_a_parser_that_breaks_costs_the_state_and_not_the_trial(
     monkeypatch.setattr(Parser, "feed", broken)
     notes = watched_by(Liar(b"T 1.0 - - - |\n")).notes
     assert notes == (
-        "the sampler was lost: bug: ZeroDivisionError: a bug of ours; state is unknown from "
-        "there on",
+        "lost the sampler: bug: ZeroDivisionError: a bug of ours; state unknown from then on",
     )
 
 
@@ -388,8 +387,8 @@ def test_a_sampler_that_prints_anything_is_a_note(tmp_path: Path) -> None:
     found = watched_by(liar)
     assert [reading.at_s for reading in found.readings] == [1.0]
     assert found.notes == (
-        "1 lines of the sampler were damaged",
-        "the sampler ended with code 77: T 1.0 - - - |",
+        "1 damaged lines from the sampler",
+        "the sampler failed with exit code 77: T 1.0 - - - |",
     )
     state_file.write(tmp_path / "state.jsonl", found)
     assert state_file.read(tmp_path / "state.jsonl") == found

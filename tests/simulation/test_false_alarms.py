@@ -43,7 +43,7 @@ def test_a_slow_start_is_found() -> None:
     cells = draw("log-normal", (100, 3, 662), 0.003, 0.01, seed=14).astype(float)
     cells[:, 0, :66] *= 1.05
     flags = [sample_flags(list(cell.astype(np.int64))) for cell in cells]
-    assert np.mean([any(f.startswith("not steady") for f in found) for found in flags]) >= 0.95
+    assert np.mean([any(f.startswith("unsteady start") for f in found) for found in flags]) >= 0.95
 
 
 def test_autocorrelated_samples_are_found() -> None:

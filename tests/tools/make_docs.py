@@ -30,7 +30,7 @@ MEANINGS = {
     "threads": "threads of the runtime",
     "batch": "batch size",
     "status": "`ok`, `failed` or `skipped`",
-    "verdict": "`valid`, `suspect` or `invalid`; empty if nothing was measured",
+    "verdict": "`valid`, `suspect` or `invalid`; empty if not measured",
     "reason": "why the cell failed, was skipped, or is suspect or invalid",
     "p50_ms": "median latency",
     "p50_low_ms": "lower end of its 95 % confidence interval",
@@ -41,7 +41,7 @@ MEANINGS = {
     "load_ms": "time to load the model",
     "first_ms": "time of the first inference",
     "pre_ms": "preprocessing",
-    "infer_ms": "inference with copying in and out",
+    "infer_ms": "inference, including input and output copies",
     "post_ms": "postprocessing: decode, NMS, masks",
     "e2e_ms": "all three stages, end to end",
     "size_bytes": "size of the converted model",
@@ -53,15 +53,15 @@ MEANINGS = {
     "top1": "top-1 accuracy",
     "parity_max_abs": "largest absolute difference from the fp32 reference's outputs",
     "parity_ok": "whether the parity check passed",
-    "engine": "what the cell ran in: `docker`, `venv`, or the device's runtime",
-    "confinement": "what kept its jobs from the rest of the machine: `docker`, `bubblewrap` or `none`",
-    "image_digest": "exact identity of the image, bundle or environment",
+    "engine": "engine that the cell ran in: `docker`, `venv`, or the device's runtime",
+    "confinement": "what isolated its jobs from the rest of the machine: `docker`, `bubblewrap` or `none`",
+    "image_digest": "digest of the image, bundle or environment",
     "runtime_version": "version that the runtime reports",
     "artifact_sha256": "hash of the converted model",
     "started_at": "start of the cell, UTC",
     "trials": "number of trials",
     "compute": "arithmetic that the format computes with",
-    "emulated": "whether the device is emulated: its latency does not represent hardware",
+    "emulated": "whether the device is emulated (latency is not representative of hardware)",
     "step": "step at which the cell failed",
     "hint": "what to do about the failure",
 }
@@ -79,26 +79,26 @@ def pages() -> dict[str, str]:
 
 
 _CLI = """\
-Results go to stdout, progress and logs to stderr. Exit codes: 0 success · 1 a cell failed, a number
-is invalid or a gate broke · 2 a mistake in a file or in the command · 130 interrupted; `--resume`
+Results go to stdout, progress and logs to stderr. Exit codes: 0 success · 1 a cell failed or
+is invalid, or a gate failed · 2 a mistake in a file or in the command · 130 interrupted; `--resume`
 continues.
 """
 _SCENARIO = """\
-`scenarios/NAME.yaml` says what to run: a matrix of model × format × precision × device. A key that is
-not listed is an error. `bench schema` prints the same as a JSON schema for your editor.
+`scenarios/NAME.yaml` defines what to run: a matrix of model × format × precision × device. Other keys are
+errors. `bench schema` prints the same as a JSON schema for your editor.
 """
 _MODEL = """\
-`models/NAME/model.yaml` describes a model. Paths are relative to its folder. A key that is not listed
-is an error.
+`models/NAME/model.yaml` describes a model. Paths are relative to its folder. Other keys
+are errors.
 """
 _DEVICE = """\
-`devices/NAME.yaml` describes a machine. A key that is not listed is an error.
+`devices/NAME.yaml` describes a machine. Other keys are errors.
 [Devices](../devices.md) explains the settings.
 """
 _EXPORT = """\
-`bench export RUN --format csv|json|parquet|markdown|junit` writes one row for each cell. Columns keep
-their names and their order for good; new ones are added at the end. An unknown value is empty, never 0.
-In CSV, a text that a spreadsheet would take for a formula has an apostrophe before it.
+`bench export RUN --format csv|json|parquet|markdown|junit` writes one row per cell. Columns never
+change name or order; new ones are appended. Unknown values are empty, never 0.
+In CSV, text that a spreadsheet would evaluate as a formula has an apostrophe before it.
 """
 
 

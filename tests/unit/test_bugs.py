@@ -85,7 +85,7 @@ def test_an_error_whose_text_raises_is_still_told() -> None:
             raise ZeroDivisionError
 
     report = bug_report(raised(Odd()), "x")
-    assert report.line == "bug: Odd: its text cannot be read: ZeroDivisionError"
+    assert report.line == "bug: Odd: message unreadable: ZeroDivisionError"
     assert "Odd: <exception str() failed>" in report.text
 
 

@@ -41,7 +41,7 @@ def test_a_subset_has_pins_and_hashes_only() -> None:
 def test_why_there_is_no_bundle() -> None:
     assert bundles.why_not("tflite", "aarch64") is None
     assert bundles.why_not("tflite", "armv7l") == (
-        "no bundle for armv7l: there are aarch64 and x86_64"
+        "no bundle for armv7l, only for aarch64 and x86_64"
     )
     assert bundles.why_not("pytorch", "aarch64") == (
         "no bundle for aarch64: the lock's torch is a CPU build that is there for x86-64 only"
@@ -58,15 +58,15 @@ def test_why_there_is_no_bundle() -> None:
         ({"python": "3.13.0", "libc": "glibc"}, None),
         (
             {"python": "3.8.10"},
-            "the lock of tflite is for Python 3.11, 3.12, 3.13, 3.14, and the device has 3.8",
+            "the lock of tflite requires Python 3.11, 3.12, 3.13, 3.14; the device has 3.8",
         ),
         (
             {"python": "3.11.2", "libc": "musl"},
-            "the wheels of the lock need glibc, and the device has musl",
+            "the locked wheels require glibc; the device has musl",
         ),
         (
             {"kind": "android"},
-            "environments are for hosts with a Python of their own, and this is android",
+            "environments require a host with Python; this is android",
         ),
     ],
 )
@@ -118,13 +118,13 @@ def test_a_wheel_with_a_path_that_leads_out_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StepFailed) as caught:
         wheels.unpack((tmp_path / "bad-1-py3-none-any.whl",), tmp_path / "site")
     assert caught.value.message == (
-        "bad-1-py3-none-any.whl has a file outside of itself: ../out.py"
+        "bad-1-py3-none-any.whl contains a path outside of the wheel: ../out.py"
     )
 
 
 def test_a_machine_without_the_release_is_told(tmp_path: Path) -> None:
     (tmp_path / "sources.list").write_text("# deb x bookworm main\ndeb http://x jammy main\n")
-    with pytest.raises(StepFailed, match="apt has no source of Debian bookworm here"):
+    with pytest.raises(StepFailed, match="no apt source of Debian bookworm"):
         debian.sources(tmp_path)
     (tmp_path / "sources.list").write_text("deb http://x bookworm main\n")
     assert debian.sources(tmp_path) == (tmp_path / "sources.list",)

@@ -28,11 +28,11 @@ def test_it_is_made_once(tmp_path: Path) -> None:
 def test_a_failure_leaves_no_entry_but_its_files_for_reading(tmp_path: Path) -> None:
     def make(part: Path) -> None:
         (part / "log.txt").write_text("why")
-        raise StepFailed("broken", f"All that it printed: {part / 'log.txt'}")
+        raise StepFailed("broken", f"See the log {part / 'log.txt'}.")
 
     with pytest.raises(StepFailed) as raised:
         get_or_create(tmp_path, "kind", "key", make)
-    assert Path(raised.value.hint.split(": ")[1]).read_text() == "why"
+    assert Path(raised.value.hint.removeprefix("See the log ").rstrip(".")).read_text() == "why"
     assert not (tmp_path / "kind" / "key").exists()
     assert (tmp_path / "failed" / "kind-key" / "log.txt").read_text() == "why"
 
@@ -94,7 +94,7 @@ def test_an_entry_has_one_maker_and_who_waits_for_it_is_told_which(tmp_path: Pat
     assert was_there
     assert (folder / "whole").read_text() == "1"
     assert len(said) == 1
-    assert said[0].startswith("waiting: kind/key of the cache is in use by ")
+    assert said[0].startswith("waiting: cache entry kind/key is in use by ")
     assert f"pid {other.pid}" in said[0]
     assert list((tmp_path / "locks").iterdir()) == []
 

@@ -71,51 +71,52 @@ def test_a_typo_in_a_scenario_is_a_line_a_mistake_and_exit_2(
         ("replay x --trials 0",
          "error: invalid value for '--trials': Input should be greater than or equal to 1\n"
          "→ See `bench replay --help`.\n"),
-        ("replay x", "error: x: no such folder\n→ Name the folder runs/RUN/cells/CELL.\n"),
+        ("replay x", "error: x: no such folder\n→ Name a folder runs/RUN/cells/CELL.\n"),
         ("plan nope.yaml", "error: nope.yaml: No such file or directory\n"
-                           "→ Name a scenario's YAML file.\n"),
-        ("plan .", "error: .: Is a directory\n→ Name a scenario's YAML file.\n"),
+                           "→ Name a scenario file.\n"),
+        ("plan .", "error: .: Is a directory\n→ Name a scenario file.\n"),
         ("init file", "error: file: File exists\n"
-                      "→ Give `bench init` a folder that can be made and written.\n"),
+                      "→ Name a writable folder.\n"),
         ("init file/x", "error: file/x: Not a directory\n"
-                        "→ Give `bench init` a folder that can be made and written.\n"),
+                        "→ Name a writable folder.\n"),
         ("report --out file", "error: --out file: not a folder\n"
                               "→ Name a new or an existing folder.\n"),
         ("report --out file/x", "error: --out file/x: not a folder\n"
                                 "→ Name a new or an existing folder.\n"),
-        ("compare a", "error: compare: 1 run; two are compared\n"
-                      "→ Name two runs, or one with --cells A B.\n"),
+        ("compare a", "error: compare: expected two runs, got 1\n"
+                      "→ Name two runs, or one run and --cells A B.\n"),
         ("export -f xls", "error: --format xls: not an export format\n"
                           "→ Choose one of csv, json, parquet, markdown, junit.\n"),
         ("--project nope runs", "error: --project nope: no such folder\n"
-                                "→ Name a project's folder.\n"),
-        ("prune runs", "error: prune runs: which runs?\n"
+                                "→ Name an existing project folder.\n"),
+        ("prune runs", "error: prune runs: no runs selected\n"
                        "→ Pass --older-than AGE or --keep-last N.\n"),
-        ("prune x", "error: prune x: nothing is called so\n"
-                    "→ Name runs, images or cache, or nothing for all three.\n"),
-        ("prune --older-than soon", "error: --older-than soon: no age\n"
+        ("prune x", "error: prune x: unknown kind\n"
+                    "→ Name runs, images or cache, or omit the argument for all three.\n"),
+        ("prune --older-than soon", "error: --older-than soon: not an age\n"
                                     "→ Write it as 12h, 30d or 4w.\n"),
-        ("check-noise --profile x", "error: --profile x: no such profile\n"
+        ("check-noise --profile x", "error: --profile x: unknown profile\n"
                                     "→ Choose one of quick, full.\n"),
         ("schema -o no/x.json", "error: no/x.json: No such file or directory\n"
-                                "→ Name a file in a folder that can be written.\n"),
-        ("lab fault pone x", "error: the lab has no 'pone'; it has phone, jetson, host\n"
+                                "→ Name a file in a writable folder.\n"),
+        ("lab fault pone x", "error: unknown lab device 'pone'; known: phone, jetson, host\n"
                              "→ See `bench lab fault --help`.\n"),
-        ("images bundle onnx --arch arm", "error: --arch arm: no such architecture\n"
+        ("images bundle onnx --arch arm", "error: --arch arm: unknown architecture\n"
                                           "→ Choose one of aarch64, x86_64.\n"),
-        ("devices check pone", "error: no device 'pone'; known: local\n"
-                               "→ Name a file of devices/, as `bench devices` lists them.\n"),
-        ("convert rioo -f onnx -o x", "error: no model 'rioo'; did you mean 'rio'?\n"
-                                      "→ Name a folder of models/.\n"),
-        ("convert rio -f onx -o x", "error: no format 'onx'; did you mean 'onnx'?\n"
+        ("devices check pone", "error: unknown device 'pone'; known: local\n"
+                               "→ Name a device that `bench devices` lists.\n"),
+        ("convert rioo -f onnx -o x", "error: unknown model 'rioo'; did you mean 'rio'?\n"
+                                      "→ Name a folder in models/.\n"),
+        ("convert rio -f onx -o x", "error: unknown format 'onx'; did you mean 'onnx'?\n"
                                     "→ Name a format that `bench doctor` lists.\n"),
-        ("convert rio -f onnx -p fp8 -o x", "error: no precision 'fp8'; known: fp32, fp16, int8\n"
-                                            "→ Choose one of fp32, fp16, int8.\n"),
+        ("convert rio -f onnx -p fp8 -o x",
+         "error: unknown precision 'fp8'; known: fp32, fp16, int8\n"
+         "→ Choose one of fp32, fp16, int8.\n"),
         ("convert rio -f pytorch -p int8 -o x",
-         "error: pytorch has no int8: eager PyTorch has no dynamic int8 convolution\n"
+         "error: pytorch does not support int8: eager PyTorch has no dynamic int8 convolution\n"
          "→ Choose one of fp32, fp16.\n"),
         ("convert rio -f tensorrt -o x",
-         "error: tensorrt: not built yet: bench has no TensorRT format so far\n"
+         "error: tensorrt: bench does not support TensorRT yet\n"
          "→ Choose another format.\n"),
     ],
 )  # fmt: skip
@@ -129,16 +130,17 @@ def test_a_mistake_on_the_command_line_is_one_line_and_one_hint(
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("check-noise --device pone", "error: no device 'pone'; known: local\n"
-                                      "→ Give --device one that there is.\n"),
+        ("check-noise --device pone", "error: unknown device 'pone'; known: local\n"
+                                      "→ Name an existing device with --device.\n"),
         (f"run {RIO} --engine podman",
-         "error: --engine podman: is not one of auto, docker, venv\n→ See `bench run --help`.\n"),
+         "error: --engine podman: unknown engine, expected auto, docker or venv\n"
+         "→ See `bench run --help`.\n"),
         ("plan s.yaml --only nothing",
          "error: s.yaml:1: the matrix is empty after --only nothing\n"
          "→ Name cells that `bench plan --cells` lists.\n"),
         (f"run {RIO} --resume --only *-onnx-fp16-*",
          f"error: nothing to resume: no unfinished run of this scenario in {ROOT}/runs\n"
-         "→ Start one without --resume; a changed scenario or --only makes another plan.\n"),
+         "→ Start a new run without --resume.\n"),
     ],
 )  # fmt: skip
 def test_a_mistake_that_needs_a_project_names_it(
@@ -154,8 +156,8 @@ def test_where_no_runs_can_be_a_command_says_how_to_name_a_project(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str
 ) -> None:
     error = (
-        f"error: no project: no bench.toml in {tmp_path} or above it, and no runs/ in it\n"
-        "→ Change to a project's folder, or name it with --project DIR.\n"
+        f"error: no project: no bench.toml in {tmp_path} or a parent folder, and no runs/\n"
+        "→ Change to a project folder, or pass --project DIR.\n"
     )
     assert bench(capsys, *line.split()) == (2, "", error)
 
@@ -168,7 +170,7 @@ def test_an_unknown_run_is_named_with_its_project(
     assert (code, out) == (2, "")
     assert err == (
         f"project: {tmp_path}\nerror: no run 'nope' in {tmp_path}/runs\n"
-        "→ Name one of r1; `bench runs` lists all.\n"
+        "→ Name one of r1, or another that `bench runs` lists.\n"
     )
 
 
@@ -184,7 +186,7 @@ def test_an_unexpected_exception_is_one_line_and_a_file_for_an_issue(
     (path,) = (tmp_path / "cache" / "logs").iterdir()
     first, hint, rest = err.split("\n")
     assert first == "bug: ZeroDivisionError: no way"
-    assert hint == f"→ Report it with the text in {path}."
+    assert hint == f"→ Report it with the contents of {path}."
     assert rest == ""
     assert "unexpected ZeroDivisionError in bench doctor" in path.read_text()
     assert "Traceback (most recent call last)" in path.read_text()
@@ -198,7 +200,7 @@ def test_a_bug_is_told_also_where_the_cache_cannot_be_written(
     monkeypatch.setattr("harness.cli.checks.examine", lambda: 1 / 0)
     code, _, err = bench(capsys, "doctor")
     assert (code, "bug: ZeroDivisionError: division by zero" in err) == (1, True)
-    assert Path(err.split("text in ")[1].strip().rstrip(".")).is_file()
+    assert Path(err.split("contents of ")[1].strip().rstrip(".")).is_file()
 
 
 def test_ctrl_c_is_one_word_and_exit_130(
@@ -252,7 +254,7 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     code, out, err = bench(capsys)
     assert (code, err) == (0, "")
     assert out == bench(capsys, "--help")[1]
-    assert "bench plan scenarios/rio.yaml        what would run, and how long\n" in out
+    assert "bench plan scenarios/rio.yaml        show what would run\n" in out
 
 
 @pytest.mark.parametrize("words", ["-q export r1", "export r1 -q", "export -q r1"])
@@ -277,7 +279,9 @@ def test_the_project_is_taken_before_and_after_the_command(
 def test_colours_are_for_terminals_and_for_who_asks_for_them(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = "error: compare: 1 run; two are compared\n→ Name two runs, or one with --cells A B.\n"
+    plain = (
+        "error: compare: expected two runs, got 1\n→ Name two runs, or one run and --cells A B.\n"
+    )
     assert bench(capsys, "compare", "a")[2] == plain
     monkeypatch.setenv("FORCE_COLOR", "1")
     coloured = bench(capsys, "compare", "a")[2]
@@ -330,7 +334,7 @@ def test_init_writes_a_project_that_plans_but_for_the_weights(
     assert bench(capsys, "init", "mine")[0] == 0
     code, _, err = bench(capsys, "plan", "mine/scenarios/mine.yaml")
     assert code == 2
-    assert "mine/models/mine/model.yaml:3: module: no file mine/models/mine/network.py" in err
+    assert "mine/models/mine/model.yaml:3: module: no such file: mine/models/mine/network.py" in err
     for name in ("network.py", "weights.pt"):
         Path("mine/models/mine", name).write_text("")
     code, _, err = bench(capsys, "plan", "mine/scenarios/mine.yaml")
@@ -359,8 +363,8 @@ def test_doctor_names_what_it_looked_at_and_ends_with_what_to_do(
     code, out, _ = bench(capsys, "doctor")
     assert (code, out.splitlines()[-1]) == (
         1,
-        "not ready: util-linux: no taskset, prlimit; install it with `apt-get install util-linux`, "
-        "then run `bench doctor` again",
+        "not ready: util-linux: taskset, prlimit not found; install it with "
+        "`apt-get install util-linux`, then run `bench doctor` again",
     )
 
 

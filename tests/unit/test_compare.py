@@ -95,22 +95,26 @@ def test_truncated_samples_leave_their_cell_out(tmp_path: Path) -> None:
     path = tmp_path / "new" / new.results[0].trials[2].folder / "samples.npz"
     path.write_bytes(path.read_bytes()[:100])
     left_out = compare_runs(old, new).pairs[0].left_out
-    assert left_out.startswith(f"{path}: cannot be read: ")
+    assert left_out.startswith(f"{path}: unreadable: ")
 
 
 def test_samples_of_a_clock_that_went_backwards_are_not_compared(tmp_path: Path) -> None:
     old, new = write(tmp_path / "old", {OK: 10.0}), write(tmp_path / "new", {OK: 10.0})
     path = tmp_path / "new" / new.results[0].trials[0].folder / "samples.npz"
     np.savez(path, latency_ns=np.array([10, -10, 10]))
-    assert compare_runs(old, new).pairs[0].left_out.startswith("1 of 1803 samples took no time")
+    assert (
+        compare_runs(old, new)
+        .pairs[0]
+        .left_out.startswith("1 of 1803 samples are zero or negative")
+    )
 
 
 @pytest.mark.parametrize(
     ("arrays", "why"),
     [
-        ({"latency_ns": np.array([], np.int64)}, "no samples in it"),
-        ({}, "cannot be read: it lacks latency_ns"),
-        ({"latency_ns": np.array([[1, 2]])}, "cannot be read: latency_ns has shape (1, 2)"),
+        ({"latency_ns": np.array([], np.int64)}, "no samples"),
+        ({}, "unreadable: missing arrays: latency_ns"),
+        ({"latency_ns": np.array([[1, 2]])}, "unreadable: latency_ns has shape (1, 2)"),
     ],
 )
 def test_a_file_without_samples_leaves_its_cell_out(
@@ -147,7 +151,7 @@ def test_a_run_that_is_cut_off_in_its_first_file_is_named(tmp_path: Path) -> Non
     path.write_text(path.read_text()[:60])
     with pytest.raises(BenchError, match=r"run\.json") as caught:
         read_run(old.folder)
-    assert caught.value.hint == "Restore the file, or use the bench that wrote it."
+    assert caught.value.hint == "Restore the file, or use the version of bench that wrote it."
 
 
 def test_two_cells_of_one_run_by_part_of_their_names(tmp_path: Path) -> None:
@@ -193,7 +197,7 @@ def test_one_trial_each_cannot_tell(tmp_path: Path) -> None:
     comparison = compare_runs(*runs).pairs[0].comparison
     assert comparison
     assert comparison.outcome == "inconclusive"
-    assert comparison.reason.startswith("a single trial says nothing")
+    assert comparison.reason.startswith("a single trial does not show")
 
 
 def test_the_command_fails_on_request_when_something_is_slower(
@@ -221,7 +225,7 @@ def test_a_ratio_that_is_not_that_of_the_numbers_beside_it_says_why(tmp_path: Pa
         path = new.folder / one.folder / "samples.npz"
         np.savez(path, latency_ns=3 * np.load(path)["latency_ns"])
     notes = comparison_text.comparison_notes(compare_runs(old, new))
-    assert notes[0].startswith(f"{OK.id}: trials disagree: the ratio is that of their medians; ")
+    assert notes[0].startswith(f"{OK.id}: trials disagree: the ratio is of trial medians; ")
 
 
 def test_notes_of_many_pairs_are_counted_not_repeated(tmp_path: Path) -> None:
@@ -230,7 +234,7 @@ def test_notes_of_many_pairs_are_counted_not_repeated(tmp_path: Path) -> None:
     doubted = tuple(replace(r, verdict="suspect", reasons=("noisy",)) for r in new.results[:4])
     compared = compare_runs(old, replace(new, results=(*doubted, new.results[4])))
     assert comparison_text.comparison_notes(compared)[0] == (
-        "4 of 5 cells: suspect in one run or both; `--cells A B` shows why"
+        "4 of 5 cells: suspect in one or both runs; use `--cells A B` for the reasons"
     )
     few = replace(compared, pairs=compared.pairs[:3])
     assert comparison_text.comparison_notes(few)[0] == (
@@ -284,7 +288,7 @@ def test_samples_that_are_not_those_of_the_result_leave_the_cell_out(tmp_path: P
     path = tmp_path / "new" / new.results[0].trials[0].folder / "samples.npz"
     np.savez(path, latency_ns=np.load(path)["latency_ns"][:2])
     assert compare_runs(old, new).pairs[0].left_out == (
-        f"{OK.id}: 802 samples are there, its result is of 1000"
+        f"{OK.id}: 802 samples on disk, but the result has 1000"
     )
 
 
@@ -310,8 +314,8 @@ def arriving(made: Run, **options: Any) -> Run:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ({"pattern": "camera", "rate_hz": 30.0}, "camera, 30 a second"),
-        ({"pattern": "server", "bound_ms": 50.0}, "server, p99 under 50 ms"),
+        ({"pattern": "camera", "rate_hz": 30.0}, "camera, 30/s"),
+        ({"pattern": "server", "bound_ms": 50.0}, "server, p99 below 50 ms"),
         ({"pattern": "offline"}, "offline"),
     ],
 )
@@ -322,7 +326,7 @@ def test_samples_that_arrived_another_way_are_no_regression(
     new = arriving(write(tmp_path / "new", {OK: 14.0}), **other)
     pair = compare_runs(old, new).pairs[0]
     assert pair.comparison is None
-    assert pair.left_out.startswith(f"samples arrived another way: single → {said}; ")
+    assert pair.left_out.startswith(f"different arrival patterns: single → {said}; ")
     asked = compare_named(old, new, (OK.id, OK.id)).pairs[0]
     assert asked.comparison
     assert asked.differences == (Difference("arrivals", "single", said),)
@@ -372,7 +376,7 @@ def test_a_run_of_another_version_is_named(
     results = tmp_path / "runs/b/results.jsonl"
     results.write_text(results.read_text().replace('"summary": {"n"', '"summary": {"count"'))
     assert run(["compare", "a", "b"]) == 1
-    assert "use the bench that wrote it" in capsys.readouterr().err
+    assert "use the version of bench that wrote it" in capsys.readouterr().err
 
 
 def run(arguments: list[str]) -> int:

@@ -74,13 +74,13 @@ def test_the_config_is_in_the_users_home(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("host", [None, 5, ["unix:///x"]])
 def test_a_context_without_a_host_is_named(tmp_path: Path, host: object) -> None:
     env = {**context(tmp_path, "odd", host), "DOCKER_CONTEXT": "odd"}
-    assert daemon.unreachable(env) == "the context 'odd' cannot be read: unset DOCKER_CONTEXT"
+    assert daemon.unreachable(env) == "the context 'odd' is unreadable: unset DOCKER_CONTEXT"
 
 
 def test_a_context_that_is_gone_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"currentContext": "gone"}')
     assert daemon.unreachable({"DOCKER_CONFIG": str(tmp_path)}) == (
-        "the context 'gone' cannot be read: docker context use default"
+        "the context 'gone' is unreadable: docker context use default"
     )
 
 
@@ -99,13 +99,13 @@ def test_a_contexts_certificates_are_found(tmp_path: Path) -> None:
     ("env", "why"),
     [
         ({"DOCKER_HOST": "ssh://me@far"},
-         "the daemon of DOCKER_HOST (ssh://me@far) does not see this machine's folders: "
+         "the daemon of DOCKER_HOST (ssh://me@far) cannot access this machine's folders: "
          "unset DOCKER_HOST"),
         ({"DOCKER_CONTEXT": "far"},
-         "the daemon of the context 'far' (ssh://me@far) does not see this machine's folders: "
+         "the daemon of the context 'far' (ssh://me@far) cannot access this machine's folders: "
          "unset DOCKER_CONTEXT"),
         ({"DOCKER_HOST": "unix:///nonexistent.sock"},
-         "no daemon answers at unix:///nonexistent.sock (DOCKER_HOST): start it as this user, "
+         "no daemon running at unix:///nonexistent.sock (DOCKER_HOST): start it as this user, "
          "or unset DOCKER_HOST"),
         ({"DOCKER_HOST": "tcp://127.0.0.1:1"}, None),  # only the network knows
     ],
@@ -120,7 +120,7 @@ def test_the_contexts_socket_is_the_one_that_is_probed(tmp_path: Path) -> None:
     path = tmp_path / "d.sock"
     env = {**context(tmp_path / "c", "alt", f"unix://{path}"), "DOCKER_CONTEXT": "alt"}
     assert daemon.unreachable(env) == (
-        f"no daemon answers at unix://{path} (the context 'alt'): start it as this user, "
+        f"no daemon running at unix://{path} (the context 'alt'): start it as this user, "
         "or unset DOCKER_CONTEXT"
     )
     with socket.socket(socket.AF_UNIX) as server:
@@ -192,7 +192,7 @@ def test_a_daemon_that_does_not_see_our_folders_is_refused(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BENCH_CACHE", str(cache))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    undo = "export DOCKER_HOST=unix://… of a daemon on this machine"
+    undo = "export DOCKER_HOST=unix://… of a local daemon"
     if named == "DOCKER_HOST":
         monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
         undo = "unset DOCKER_HOST"
@@ -203,13 +203,13 @@ def test_a_daemon_that_does_not_see_our_folders_is_refused(
     else:
         monkeypatch.setattr(daemon, "DEFAULT", f"unix://{path}")
     whose = f"of {named} " if named else ""
-    why = f"the daemon {whose}(unix://{path}) does not see {cache}: {undo}"
+    why = f"the daemon {whose}(unix://{path}) cannot access {cache}: {undo}"
     with served(path, remote) as asked:
         assert docker_available() == (why if remote else None)
         if remote:
             with pytest.raises(StepFailed) as raised:
                 choose("docker")
-            assert raised.value.message == f"Docker cannot be used: {why}"
+            assert raised.value.message == f"Docker unavailable: {why}"
     assert asked[0].startswith(f"{cache}/docker-sees-")
     assert list(cache.iterdir()) == []
 

@@ -16,7 +16,7 @@ from harness.errors import ConfigError
 from harness.steps import datasets
 from harness.tasks.pack import open_pack
 
-HINT = "Copy the dataset again, or write its manifest anew if the change is meant."
+HINT = "Copy the dataset again, or regenerate its manifest if you changed it."
 
 
 def write_manifest(folder: Path) -> None:
@@ -84,9 +84,9 @@ def test_missing_and_changed_files_are_all_named(tmp_path: Path) -> None:
     error = refused(folder)
     seen = hashlib.sha256(b"something else").hexdigest()[:12]
     assert error.mistakes == [
-        f"{folder}/images/0.png: no such file, but the manifest names it",
+        f"{folder}/images/0.png: no such file; listed in the manifest",
         f"{folder}/images/2.png: sha256 is {seen}…, "
-        f"the manifest has {wanted['images/2.png'][:12]}…",
+        f"expected {wanted['images/2.png'][:12]}… (manifest)",
     ]
     assert error.hint == HINT
 
@@ -110,7 +110,7 @@ def test_mistakes_in_annotations_stand_beside_those_in_files(tmp_path: Path) -> 
     (folder / "images" / "0.png").unlink()
     path = folder / "annotations.json"
     assert refused(folder).mistakes == [
-        f"{folder}/images/0.png: no such file, but the manifest names it",
+        f"{folder}/images/0.png: no such file; listed in the manifest",
         f"{path}: annotations[0] (id 0).bbox: expected [x, y, width, height], got [1, 2]",
     ]
 
@@ -119,7 +119,7 @@ def test_missing_annotations_are_named_once(tmp_path: Path) -> None:
     folder = make(tmp_path / "toy", [(6, 8)])
     (folder / "annotations.json").unlink()
     assert refused(folder).mistakes == [
-        f"{folder}/annotations.json: no such file, but the manifest names it"
+        f"{folder}/annotations.json: no such file; listed in the manifest"
     ]
 
 
@@ -128,7 +128,7 @@ def test_annotated_pictures_must_be_in_the_manifest(tmp_path: Path) -> None:
     files = json.loads((folder / "manifest.json").read_text())["files"]
     edit(folder / "manifest.json", files={"annotations.json": files["annotations.json"]})
     assert refused(folder).mistakes == [
-        f"{folder}/images/0.png: annotated (image id 10), but not in the manifest"
+        f"{folder}/images/0.png: not in the manifest; annotated as image id 10"
     ]
 
 
@@ -160,7 +160,7 @@ def test_a_dataset_needs_no_manifest_and_changes_its_key_with_its_files(tmp_path
     folder = make(tmp_path / "toy", [(6, 8)] * 2)
     (folder / "manifest.json").unlink()
     assert datasets.read_annotations(folder)[1] == (
-        "no manifest.json, so a damaged image file is not noticed",
+        "no manifest.json: damaged image files cannot be detected",
     )
     before = datasets.read(folder)
     assert (before.name, len(before.images)) == ("toy", 2)
@@ -169,7 +169,7 @@ def test_a_dataset_needs_no_manifest_and_changes_its_key_with_its_files(tmp_path
     assert datasets.read(folder).sha256 != before.sha256
     (folder / "images" / "0.png").unlink()
     assert refused(folder).mistakes == [
-        f"{folder}/images/0.png: no such file, but it is annotated (image id 10)"
+        f"{folder}/images/0.png: no such file; annotated as image id 10"
     ]
 
 
@@ -192,7 +192,7 @@ def test_annotations_are_checked_without_reading_images(tmp_path: Path) -> None:
         datasets.read_annotations(folder)
     changed, gone = caught.value.mistakes
     assert changed.startswith(f"{folder}/annotations.json: sha256 is ")
-    assert gone == f"{folder}/images/1.png: no such file, but the manifest names it"
+    assert gone == f"{folder}/images/1.png: no such file; listed in the manifest"
 
 
 # ---- which file a name means --------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_a_file_is_found_however_its_name_is_written(tmp_path: Path, name: str, 
 def test_a_file_of_another_folder_is_another_file(tmp_path: Path) -> None:
     folder = renamed(tmp_path / "toy", "train/0.png", "val/0.png")
     assert refused(folder).mistakes == [
-        f"{folder}/images/train/0.png: no such file, but it is annotated (image id 10)"
+        f"{folder}/images/train/0.png: no such file; annotated as image id 10"
     ]
 
 
@@ -247,7 +247,7 @@ def test_a_name_that_may_be_two_files_is_a_mistake(tmp_path: Path) -> None:
     (folder / "images/b/0.png").write_bytes((folder / "images/a/0.png").read_bytes())
     assert refused(folder).mistakes == [
         f'{folder}/annotations.json: image id 10, file_name "0.png": '
-        "may be images/a/0.png or images/b/0.png"
+        "ambiguous: images/a/0.png or images/b/0.png"
     ]
 
 
@@ -259,8 +259,7 @@ def test_two_names_of_one_file_are_a_mistake(tmp_path: Path) -> None:
     (folder / "annotations.json").write_text(json.dumps(content))
     (folder / "manifest.json").unlink()
     assert refused(folder).mistakes == [
-        f'{folder}/annotations.json: image id 11, file_name "val/0.png": '
-        'is the file of "train/0.png", too'
+        f'{folder}/annotations.json: image id 11, file_name "val/0.png": same file as "train/0.png"'
     ]
 
 
@@ -326,7 +325,7 @@ def test_damaged_pictures_are_all_named_and_leave_nothing(tmp_path: Path) -> Non
     start = f"{folder}/images/0.jpg: cannot be decoded: image file is truncated"
     assert truncated.startswith(start)
     unknown = unknown.removesuffix("(JPEG, PNG, WebP, TIFF, BMP, GIF, PPM)")
-    assert unknown == f"{folder}/images/1.jpg: not an image that can be read "
+    assert unknown == f"{folder}/images/1.jpg: not a supported image "
     assert small == f"{folder}/images/2.jpg: 8 x 6 pixels, annotated as 80 x 60 (image id 12)"
     assert caught.value.hint == HINT
     assert list((tmp_path / "packs").iterdir()) == []

@@ -68,8 +68,8 @@ def test_the_list_says_what_is_there_and_why_not() -> None:
 
 def test_a_device_of_another_kind_is_unfit() -> None:
     (seen,) = devices.look_at_all([DeviceSpec("x", "jetson", "local")])
-    assert (seen.state, seen.hint) == ("unfit", "kind: linux")
-    assert device_text.why_not(seen).startswith("x: no Jetson: it has no /etc/nv_tegra_release")
+    assert (seen.state, seen.hint) == ("unfit", "Set `kind: linux`.")
+    assert device_text.why_not(seen).startswith("x: not a Jetson: no /etc/nv_tegra_release")
 
 
 def test_one_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_one_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None
     over.set()
     assert time.monotonic() - began < 30
     assert (slow_one.state, slow_one.reason) == (
-        "unreachable", "it has not answered within 15 s",
+        "unreachable", "no answer within 15 s",
     )  # fmt: skip
     assert fast.state == "ready"
 
@@ -106,8 +106,8 @@ def test_a_bug_with_one_device_costs_no_other_its_entry(
     first, second = devices.look_at_all([wrong, right])
     assert (first.state, first.reason) == ("failed", "bug: ZeroDivisionError: division by zero")
     path = tmp_path / "logs/bug-wrong.txt"
-    assert first.hint == f"Report it with the text in {path}."
-    assert "unexpected ZeroDivisionError in looking at wrong" in path.read_text()
+    assert first.hint == f"Report it with the contents of {path}."
+    assert "unexpected ZeroDivisionError in the examination of wrong" in path.read_text()
     assert second.state == "ready"
 
 
@@ -157,14 +157,14 @@ FACTS = DeviceFacts("android", "aarch64", "Android 14", workdir="/data/local/tmp
     [
         ({}, {}, None),
         ({}, {"battery_percent": 30.0}, None),
-        ({}, {"battery_percent": 12.4}, "battery at 12 %, min_battery_percent is 30: charge it"),
+        ({}, {"battery_percent": 12.4}, "battery at 12 %, below min_battery_percent 30 %"),
         (
             {"free_bytes": 120_000_000}, {},
-            "120 MB free in /data/local/tmp/bench, at least 300 MB are needed: free some",
+            "120 MB free in /data/local/tmp/bench, at least 300 MB required",
         ),
         (
             {"arch": "armv7l"}, {},
-            "no compatible runtime: bundle: bundles are for aarch64, x86_64, not armv7l",
+            "no compatible runtime: bundle: bundles support aarch64, x86_64, not armv7l",
         ),
     ],
 )  # fmt: skip
@@ -214,7 +214,7 @@ def test_what_comes_after_a_failed_step_is_skipped() -> None:
         "!! runtime    the bundle does not fit",
         "   → free some space",
     ]
-    assert done[-1].seen == "not looked at after `runtime`"
+    assert done[-1].seen == "skipped after failed step `runtime`"
 
 
 @pytest.mark.parametrize("step", ["connect", "kind", "steady", "runtime"])
@@ -235,7 +235,7 @@ def test_a_bug_in_a_step_fails_that_step_and_skips_the_rest(
     at = devices.STEPS.index(step)
     assert [check.step for check in done] == list(devices.STEPS)
     assert (done[at].outcome, done[at].seen) == ("failed", "bug: KeyError: 'cpus'")
-    assert done[at].hint.startswith("Report it with the text in ")
+    assert done[at].hint.startswith("Report it with the contents of ")
     assert {check.outcome for check in done[:at]} <= {"ok"}
     assert {check.outcome for check in done[at + 1 :]} <= {"skipped"}
 
@@ -286,8 +286,7 @@ def test_the_walk_tries_the_steady_measures() -> None:
     else:
         assert (step.outcome, step.seen) == (
             "failed",
-            "here cannot be held by governor: there is no cpufreq here, "
-            "as in most virtual machines",
+            "here: cannot apply governor: no cpufreq (virtual machine?)",
         )
 
 
@@ -304,9 +303,7 @@ def test_cleaning_removes_all_of_ours_and_nothing_else(here: Path) -> None:
     ]  # fmt: skip
     assert done.bytes >= 15000
     assert [path.name for path in here.parent.iterdir()] == ["other"]
-    assert device_text.cleaned_lines(devices.Cleaned("p", (), (), 0)) == [
-        "p: nothing of ours was there"
-    ]
+    assert device_text.cleaned_lines(devices.Cleaned("p", (), (), 0)) == ["p: nothing to remove"]
 
 
 def test_a_device_in_use_is_not_cleaned(here: Path) -> None:
@@ -322,7 +319,7 @@ def test_a_folder_of_another_name_is_not_removed(
 ) -> None:
     (tmp_path / "home").mkdir()
     monkeypatch.setattr(devices, "workdir_of", lambda spec, facts: str(tmp_path / "home"))
-    with pytest.raises(StepFailed, match="not ours: "):
+    with pytest.raises(StepFailed, match="not a bench folder: "):
         devices.clean(LOCAL)
     assert (tmp_path / "home").is_dir()
 
@@ -361,13 +358,13 @@ def test_offers_are_files_that_bench_reads(monkeypatch: pytest.MonkeyPatch) -> N
     known = {"desk": DeviceSpec("desk", "android", "adb", "usb:R5CT4")}
     first, second, locked, had = discover.discover(known)
     assert (first.name, second.name, had.known_as) == ("pixel-7", "pixel-7-2", "desk")
-    assert (locked.yaml, locked.reason) == ("", "adb says: unauthorized")
+    assert (locked.yaml, locked.reason) == ("", "adb state: unauthorized")
     assert "Allow USB debugging" in locked.hint
     path = discover.write(first, Path("devices"))
     spec = read_device(path)
     assert (spec.name, spec.kind, spec.address) == ("pixel-7", "android", "server:R5CT1")
     assert (spec.steady, spec.labels, spec.cool_below_c) == (("stay_awake",), ("phone",), 38.0)
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         discover.write(first, Path("devices"))
 
 
@@ -380,9 +377,9 @@ def test_a_steady_measure_that_the_kind_lacks_is_named_with_its_line() -> None:
     with pytest.raises(ConfigError) as raised:
         read_device(path)
     assert raised.value.mistakes == [
-        "devices/p.yaml:4: steady[0]: android has no measure 'stay_awak'; "
+        "devices/p.yaml:4: steady[0]: unknown measure 'stay_awak' for android; "
         "did you mean 'stay_awake'?",
-        "devices/p.yaml:5: steady[1]: android has no measure 'nvpmodel'; "
+        "devices/p.yaml:5: steady[1]: unknown measure 'nvpmodel' for android; "
         "known: fixed_performance, stay_awake, governor",
     ]
     path.write_text("kind: jetson\ntransport: ssh\nsteady: [nvpmodel, jetson_clocks, governor]\n")
@@ -408,8 +405,8 @@ def test_a_secret_that_is_not_set_names_the_file() -> None:
     seen = devices.look_at(spec)
     assert (seen.state, seen.reason, seen.hint) == (
         "unreachable",
-        "devices/nas.yaml: address: the environment has no BENCH_NO_SUCH",
-        "Set it: export BENCH_NO_SUCH=…",
+        "devices/nas.yaml: address: environment variable BENCH_NO_SUCH is not set",
+        "Set it with `export BENCH_NO_SUCH=…`.",
     )
 
 
@@ -425,7 +422,7 @@ def test_the_commands(capsys: pytest.CaptureFixture[str], here: Path) -> None:
     code, out, _ = bench(capsys, "devices", "check", "orin", "--json")
     assert (code, json.loads(out.splitlines()[0])["step"]) == (1, "connect")
     code, _, err = bench(capsys, "devices", "clean", "orni")
-    assert (code, "no device 'orni'; did you mean 'orin'?" in err) == (2, True)
+    assert (code, "unknown device 'orni'; did you mean 'orin'?" in err) == (2, True)
     (here / "store").mkdir(parents=True)
     code, out, _ = bench(capsys, "devices", "clean", "local")
     assert (code, f"local: removed {here}" in out) == (0, True)
@@ -437,5 +434,5 @@ def test_without_an_adb_server_discover_says_how_to_start_one(
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")
     code, out, err = bench(capsys, "devices", "discover")
     assert (code, out) == (1, "")
-    assert "no adb server answers at 127.0.0.1:1" in err
+    assert "no answer from an adb server at 127.0.0.1:1" in err
     assert "adb start-server" in err

@@ -15,7 +15,7 @@ def test_a_cache_that_is_a_file_is_no_cache(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "file"))
     found = checks._cache()
-    assert (found.state, found.seen) == ("missing", f"{tmp_path}/file cannot be written")
+    assert (found.state, found.seen) == ("missing", f"{tmp_path}/file is not writable")
 
 
 def test_a_cache_that_is_not_there_yet_is_made_where_there_is_room(

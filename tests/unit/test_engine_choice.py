@@ -37,10 +37,8 @@ def test_without_any_sandbox_models_are_refused(
     """`replay` asks for nothing, and the run that it repeats was of environments."""
     with pytest.raises(UsageError) as raised:
         containers.choose_for_models(asked, recorded)
-    whys = [] if recorded == "venv" else [f"Docker cannot be used: {NO_DOCKER}"]
-    assert raised.value.message == "; ".join(
-        ["no sandbox for the code of models", *whys, bubblewrap.MISSING]
-    )
+    whys = [] if recorded == "venv" else [f"Docker unavailable: {NO_DOCKER}"]
+    assert raised.value.message == "; ".join(["no sandbox for models", *whys, bubblewrap.MISSING])
     assert raised.value.hint == (
         "Install bubblewrap, or pass --engine venv to run models without a sandbox."
     )
@@ -58,7 +56,7 @@ def test_environments_are_confined_where_that_works(sandbox: None, asked: str) -
 
 
 def test_who_asks_for_docker_gets_nothing_else(sandbox: None) -> None:
-    with pytest.raises(StepFailed, match="Docker cannot be used"):
+    with pytest.raises(StepFailed, match="Docker unavailable"):
         containers.choose_for_models("docker")
 
 
@@ -89,7 +87,7 @@ def test_every_command_that_runs_models_refuses(
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    assert "error: no sandbox for the code of models" in capsys.readouterr().err
+    assert "error: no sandbox for models" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

@@ -76,7 +76,7 @@ def test_the_runtime_and_one_inference_are_told(start: Start) -> None:
     first, engine, transport = start()
     facts: Any = None  # this machine's own are read by its site
     assert first.runtime(transport, LOCAL, facts) == "TFLite (LiteRT) as docker bench/tflite:1"
-    assert first.infer(transport, LOCAL, facts) == "m on one picture: 276 bytes of outputs"
+    assert first.infer(transport, LOCAL, facts) == "m on one image: 276 bytes of outputs"
     assert [(job.mode, job.images) for job in engine.jobs] == [("convert", 0), ("outputs", 1)]
 
 
@@ -93,5 +93,5 @@ def test_without_a_dataset_there_is_nothing_to_infer_on(start: Start) -> None:
     first, _, transport = start(with_dataset=False)
     facts: Any = None
     first.runtime(transport, LOCAL, facts)
-    with pytest.raises(StepFailed, match="no model names a dataset, so there is no picture"):
+    with pytest.raises(StepFailed, match="no model has a dataset, so there is no image"):
         first.infer(transport, LOCAL, facts)

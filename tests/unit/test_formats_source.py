@@ -35,48 +35,48 @@ def state(prefix: str = "", **more: Any) -> dict[str, Any]:
         (OrderedDict(state()), ""),
         (
             {"state_dict": state(), "epoch": 3},
-            "w.pt: a checkpoint with state_dict, epoch; took 'state_dict'\n",
+            "w.pt: contains state_dict, epoch; using 'state_dict'\n",
         ),
         (
             {"epoch": 3, "model": state("module."), "optimizer": {"lr": 1}},
-            "w.pt: a checkpoint with epoch, model, optimizer; took 'model'\n"
-            "w.pt: left out 'module.' before each name\n",
+            "w.pt: contains epoch, model, optimizer; using 'model'\n"
+            "w.pt: removed the prefix 'module.'\n",
         ),
-        (state("module."), "w.pt: left out 'module.' before each name\n"),
+        (state("module."), "w.pt: removed the prefix 'module.'\n"),
         (
             {"epoch": 1, "model": state("module."), "ema": {"module": state(), "updates": 7}},
-            "w.pt: a checkpoint with epoch, model, ema; took 'model', not 'ema.module'\n"
-            "w.pt: left out 'module.' before each name\n",
+            "w.pt: contains epoch, model, ema; using 'model', not 'ema.module'\n"
+            "w.pt: removed the prefix 'module.'\n",
         ),
         (
             {"ema": {"decay": 0.9, "shadow": state()}},
-            "w.pt: a checkpoint with ema; took 'ema.shadow'\n",
+            "w.pt: contains ema; using 'ema.shadow'\n",
         ),
         (
             {"netG": state(), "iterations": 5},
-            "w.pt: a checkpoint with netG, iterations; took 'netG'\n",
+            "w.pt: contains netG, iterations; using 'netG'\n",
         ),
         (
             state("_orig_mod.module."),
-            "w.pt: left out '_orig_mod.module.' before each name\n",
+            "w.pt: removed the prefix '_orig_mod.module.'\n",
         ),
         (
             {**state("model."), "criterion.weight": np.zeros(3)},
-            "w.pt: left out 'model.' before each name; left out criterion.weight\n",
+            "w.pt: removed the prefix 'model.'; ignored criterion.weight\n",
         ),
         (
             state(**{"conv.num_batches_tracked": np.zeros(())}),
-            "w.pt: left out 1 counters that nothing computes with: conv.num_batches_tracked\n",
+            "w.pt: ignored 1 unused counters: conv.num_batches_tracked\n",
         ),
-        (state("_orig_mod."), "w.pt: left out '_orig_mod.' before each name\n"),
+        (state("_orig_mod."), "w.pt: removed the prefix '_orig_mod.'\n"),
         (
             {"state_dict": state("model."), "pytorch-lightning_version": "2"},
-            "w.pt: a checkpoint with state_dict, pytorch-lightning_version; took 'state_dict'\n"
-            "w.pt: left out 'model.' before each name\n",
+            "w.pt: contains state_dict, pytorch-lightning_version; using 'state_dict'\n"
+            "w.pt: removed the prefix 'model.'\n",
         ),
         (
             state(**{"conv.total_ops": np.zeros(1), "total_params": np.zeros(1)}),
-            "w.pt: left out 2 counters that nothing computes with: conv.total_ops, total_params\n",
+            "w.pt: ignored 2 unused counters: conv.total_ops, total_params\n",
         ),
     ],
 )
@@ -104,19 +104,19 @@ def test_an_old_checkpoint_without_counters_has_all_that_is_computed_with(
                 "Weights only load failed. In PyTorch 2.6, we changed …\n\tUnsupported global: "
                 "GLOBAL ultralytics.nn.tasks.DetectionModel was not an allowed global by default."
             ),
-            "w.pt holds Python objects (ultralytics.nn.tasks.DetectionModel), which are never "
-            "loaded: save the state dict alone, torch.save(model.state_dict(), path)",
+            "w.pt contains Python objects (ultralytics.nn.tasks.DetectionModel), which are never "
+            "loaded; save only the state dict: torch.save(model.state_dict(), path)",
         ),
         (
             RuntimeError("Cannot use ``weights_only=True`` with TorchScript archives passed to …"),
-            "w.pt is a TorchScript archive, not a state dict: save the state dict alone, "
+            "w.pt is a TorchScript archive, not a state dict; save only the state dict: "
             "torch.save(model.state_dict(), path)",
         ),
         (
             pickle.UnpicklingError("Weights only load failed. In PyTorch 2.6, …"),
-            "w.pt is damaged, or no PyTorch checkpoint (UnpicklingError)",
+            "w.pt is damaged, or not a PyTorch checkpoint (UnpicklingError)",
         ),
-        (EOFError(), "w.pt is damaged, or no PyTorch checkpoint (EOFError)"),
+        (EOFError(), "w.pt is damaged, or not a PyTorch checkpoint (EOFError)"),
         (
             RuntimeError("PytorchStreamReader failed\nmore"),
             "w.pt cannot be read by torch.load: RuntimeError: PytorchStreamReader failed",
@@ -132,15 +132,15 @@ def test_a_file_that_torch_does_not_read_is_told_by_its_cause(error: Exception, 
     [
         (
             {**state("student."), **state("teacher.")},
-            "w.pt has the network's weights under each of student., teacher.: save one of them",
+            "w.pt has the network's weights under each of student., teacher.; save only one",
         ),
-        ([1], "w.pt has a list, not a state dict"),
+        ([1], "w.pt contains a list, not a state dict"),
         (
             {"epoch": 3, "optimizer": {}},
-            "w.pt is a checkpoint with epoch, optimizer: save the state dict alone, "
+            "w.pt contains epoch, optimizer; save only the state dict: "
             "torch.save(model.state_dict(), path)",
         ),
-        ({}, "w.pt is a checkpoint with nothing in it: save the state dict alone"),
+        ({}, "w.pt contains nothing; save only the state dict"),
     ],
 )
 def test_a_checkpoint_without_weights_says_what_it_has(content: Any, what: str) -> None:
@@ -153,9 +153,9 @@ def test_the_cause_is_never_hidden_behind_a_long_list() -> None:
     wanted = {f"block{n}.weight": np.zeros(1) for n in range(40)} | WANTED
     found = {**state(), "conv.bias": np.zeros(7), "epoch": np.zeros(1)}
     assert checkpoint.mistakes(found, wanted) == [
-        "it also has epoch",
-        "it lacks block0.weight, block1.weight, block2.weight and 37 more",
-        "another shape: conv.bias is (7,) and should be (2,)",
+        "unexpected epoch",
+        "missing block0.weight, block1.weight, block2.weight and 37 more",
+        "wrong shape: conv.bias (7,), expected (2,)",
     ]
 
 
@@ -197,18 +197,21 @@ def test_outputs_are_matched_by_name_where_they_have_names(outputs: Any, wanted:
 @pytest.mark.parametrize(
     ("outputs", "what"),
     [
-        ({"a": 1, "b": 2}, "the model returns a dict with a, b, model.yaml names boxes, scores"),
-        ((1, 2, 3), "the model returns 3 outputs, model.yaml names 2"),
+        (
+            {"a": 1, "b": 2},
+            "the model returns a dict with a, b, expected boxes, scores (model.yaml)",
+        ),
+        ((1, 2, 3), "the model returns 3 outputs, expected 2 (model.yaml)"),
         (
             ([1], 2),
-            "output boxes is a list, not a tensor: let forward() return one tensor for each output",
+            "output boxes is a list, not a tensor: return one tensor per output from forward()",
         ),
         (
             {"boxes": 1, "scores": None},
-            "output scores is a NoneType, not a tensor: let forward() "
-            "return one tensor for each output",
+            "output scores is a NoneType, not a tensor: "
+            "return one tensor per output from forward()",
         ),
-        (1, "the model returns 1 outputs, model.yaml names 2"),
+        (1, "the model returns 1 outputs, expected 2 (model.yaml)"),
     ],
 )
 def test_outputs_that_do_not_fit_are_named(outputs: Any, what: str) -> None:
@@ -245,7 +248,7 @@ def test_a_network_may_have_several_files_and_dataclasses(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("def make(): pass\n", "network.py has no build(), which model.yaml names"),
+        ("def make(): pass\n", "network.py has no function build() (see model.yaml)"),
         ("def build(): return (1, 2)\n", "build() returns a tuple, not a module"),
     ],
 )

@@ -74,7 +74,7 @@ def test_runs_are_listed_newest_first_with_cells_verdicts_and_size(
         "run", "scenario", "started", "age", "ok", "failed", "skipped", "verdicts", "size",
     ]  # fmt: skip
     assert new[:2] == ["20260210T000000-rio", "rio"]
-    assert " ".join(note) == "20260210T000000-rio: not finished, 0 cells to do"
+    assert " ".join(note) == "20260210T000000-rio: unfinished, 0 cells left"
     assert " ".join(new[4:-2]) == "3 d 1 1 1 1 valid"
     assert " ".join(old[4:-2]) == "40 d 1 1 1 1 valid"
     assert old[-1] == "kB"
@@ -109,7 +109,7 @@ def test_a_run_that_cannot_be_read_is_listed_with_the_reason(
     stored("r1")
     (stored("r2") / "run.json").write_text("{")
     code, out, _ = bench(capsys, "runs")
-    assert (code, "r2" in out, "r2: cannot be read: run.json:" in out, "r1" in out) == (
+    assert (code, "r2" in out, "r2: unreadable: run.json:" in out, "r1" in out) == (
         0,
         True,
         True,
@@ -131,7 +131,10 @@ def test_a_run_is_deleted_after_it_was_shown(
     code, out, err = bench(capsys, "runs", "rm", "r1")
     assert (code, err.splitlines()[1:]) == (
         2,
-        ["error: nobody can be asked: not a terminal", "→ Pass --yes to delete."],
+        [
+            "error: cannot ask for confirmation: not a terminal",
+            "→ Pass --yes to delete without asking.",
+        ],
     )
     assert names("runs") == ["r1", "r2"]
     code, out, err = bench(capsys, "runs", "rm", "r1", "--yes")
@@ -166,8 +169,8 @@ def test_an_unfinished_run_is_deleted_only_when_that_is_said(
     assert (code, err.splitlines()[1:]) == (
         2,
         [
-            "error: r1: not finished: interrupted, or still running",
-            "→ Resume it, or pass --unfinished to delete it.",
+            "error: r1: unfinished (interrupted or still running)",
+            "→ Resume the run, or delete it with --unfinished.",
         ],
     )
     assert bench(capsys, "runs", "rm", "r1", "--yes", "--unfinished")[0] == 0
@@ -182,7 +185,7 @@ def test_of_a_run_that_is_a_link_only_the_link_goes(
     Path("runs").mkdir()
     Path("runs/r1").symlink_to(there)
     code, out, _ = bench(capsys, "runs", "rm", "r1", "--yes")
-    assert (code, f"a link: {there} stays" in " ".join(out.split())) == (0, True)
+    assert (code, f"link; {there} is kept" in " ".join(out.split())) == (0, True)
     assert (names("runs"), (there / "run.json").is_file()) == ([], True)
 
 
@@ -207,7 +210,7 @@ def test_a_run_of_another_folder_is_not_deleted(
     os.chdir(tmp_path / "runs")
     argv = ("--project", str(tmp_path), "runs", "rm", name.format(tmp=tmp_path), "--yes")
     code, _, err = bench(capsys, *argv)
-    assert (code, f"not a run of {tmp_path}/runs" in err) == (2, True)
+    assert (code, f"not a run in {tmp_path}/runs" in err) == (2, True)
     assert (outside / "run.json").is_file()
 
 
@@ -216,7 +219,7 @@ def test_nothing_outside_of_a_folder_is_removed(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     with pytest.raises(BenchError) as caught:
         disk.remove(tmp_path / "a", tmp_path / "b")
-    assert caught.value.message == f"{tmp_path}/a: is not in {tmp_path}/b"
+    assert caught.value.message == f"{tmp_path}/a: not in {tmp_path}/b"
     assert (tmp_path / "a").is_dir()
 
 
@@ -286,13 +289,13 @@ def test_the_cache_gives_back_what_failed_and_what_was_not_used(tmp_path: Path) 
     found = cached.old_entries(cache, now=now)
     assert [(e.path.name, e.why) for e in found] == [
         (".part-1", "unfinished"),
-        ("convert-1", "of a failed step"),
+        ("convert-1", "failed step"),
     ]
     found = cached.old_entries(cache, now=now, older_than_s=30 * DAY_S, needed={"needed"})
     assert [(e.path.name, e.why, e.size_bytes) for e in found] == [
         (".part-1", "unfinished", 1000),
-        ("unused", "not used for 90 days", 1000),
-        ("convert-1", "of a failed step", 1000),
+        ("unused", "unused for 90 days", 1000),
+        ("convert-1", "failed step", 1000),
     ]
 
 

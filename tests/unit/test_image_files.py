@@ -79,8 +79,8 @@ def test_16_bit_grey_keeps_its_high_byte(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("values", "what"),
     [
-        (np.full((4, 4), 200, np.int32), "32-bit or signed pixels"),
-        (np.full((4, 4), 0.5, np.float32), "floating-point pixels"),
+        (np.full((4, 4), 200, np.int32), "32-bit or signed pixels are not supported"),
+        (np.full((4, 4), 0.5, np.float32), "floating-point pixels are not supported"),
     ],
 )
 def test_pixels_that_would_be_a_guess_are_refused(
@@ -133,7 +133,7 @@ def test_a_format_that_starts_programs_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         decode(path, 8, 8)
     assert caught.value.mistakes == [
-        f"{path}: not an image that can be read (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM)"
+        f"{path}: not a supported image (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM)"
     ]
 
 

@@ -69,7 +69,7 @@ def test_a_shared_lock_is_an_input_of_those_that_copy_it(root: Path) -> None:
 def test_an_unknown_image_names_all_there_are(root: Path) -> None:
     with pytest.raises(UsageError) as caught:
         recipe.find("zzz", root)
-    assert caught.value.hint == "there are: one, two"
+    assert caught.value.hint == "Name one of one, two."
 
 
 # ---- how this machine gets packages ------------------------------------------------------------
@@ -157,7 +157,7 @@ class FakeEngine:
 
     def reference(self, name: str) -> str:
         if name == "unknown":
-            raise UsageError("no image is called 'unknown'")
+            raise UsageError("unknown image 'unknown'")
         return f"{name}-new"
 
     def build(self, name: str, log: Path, on_line: OnLine | None = None) -> Image:
@@ -226,27 +226,29 @@ def test_auto_is_venv_where_no_daemon_answers(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
     reason = containers.docker_available()
     assert reason == (
-        "no daemon answers at unix:///nowhere.sock (DOCKER_HOST): start it as this user, "
+        "no daemon running at unix:///nowhere.sock (DOCKER_HOST): start it as this user, "
         "or unset DOCKER_HOST"
     )
     assert containers.choose("auto").name == "venv"
     with pytest.raises(StepFailed) as caught:
         containers.choose("docker")
-    assert caught.value.message == f"Docker cannot be used: {reason}"
-    assert caught.value.hint == "or run with --engine venv"
+    assert caught.value.message == f"Docker unavailable: {reason}"
+    assert caught.value.hint == "Start Docker, or run with --engine venv."
 
 
 def test_auto_is_venv_where_the_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "docker", None)
     monkeypatch.delitem(sys.modules, "harness.containers.docker", raising=False)
     assert containers.docker_available() == (
-        "the Python package docker is missing: pip install docker"
+        "Python package docker not found; run `pip install docker`"
     )
     assert containers.choose("auto").name == "venv"
 
 
 def test_an_engine_is_one_of_three() -> None:
-    with pytest.raises(UsageError, match="--engine podman: is not one of auto, docker, venv"):
+    with pytest.raises(
+        UsageError, match="--engine podman: unknown engine, expected auto, docker or venv"
+    ):
         containers.choose("podman")
 
 
@@ -255,10 +257,10 @@ def test_the_base_needs_debootstrap_and_root(
 ) -> None:
     with to_file(tmp_path / "log.txt") as output:
         monkeypatch.setattr(shutil, "which", lambda _: None)
-        assert "debootstrap is missing" in base_failure(output)
+        assert "debootstrap not found" in base_failure(output)
         monkeypatch.setattr(shutil, "which", lambda _: "/usr/sbin/debootstrap")
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
-        assert "must run as root" in base_failure(output)
+        assert "requires root" in base_failure(output)
 
 
 def base_failure(output: JobOutput) -> str:

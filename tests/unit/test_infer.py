@@ -111,7 +111,7 @@ def test_a_change_of_the_model_s_code_is_seen_where_loading_runs_it(
 
 
 def test_a_profile_without_layers_failed(tmp_path: Path) -> None:
-    with pytest.raises(StepFailed, match=r"the job left no layers\.json"):
+    with pytest.raises(StepFailed, match=r"the job did not write layers\.json"):
         profile(tmp_path, ANSWER)
 
 

@@ -52,7 +52,7 @@ def test_where_one_file_is_there_none_is_written(tmp_path: Path) -> None:
     mine.write_text("kind: jetson\n")
     with pytest.raises(UsageError) as caught:
         init_project.write(tmp_path)
-    assert str(caught.value.message) == f"{mine}: already there"
+    assert str(caught.value.message) == f"{mine}: already exists"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
     assert mine.read_text() == "kind: jetson\n"
 

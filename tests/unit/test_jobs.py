@@ -117,8 +117,8 @@ def test_only_a_format_that_runs_the_model_s_code_sees_it(folders: dict[str, Pat
 @pytest.mark.parametrize(
     ("engine", "keep", "message"),
     [
-        (FakeEngine({}), (), "the job left no result.json"),
-        (FakeEngine(GOOD), ("samples.npz",), "the job left no samples.npz"),
+        (FakeEngine({}), (), "the job did not write result.json"),
+        (FakeEngine(GOOD), ("samples.npz",), "the job did not write samples.npz"),
         (FakeEngine({"result.json": "{"}), (), "outputs job: result.json: not JSON"),
         (FakeEngine({"result.json": "{}"}), (), "outputs job: result.json.seconds: missing"),
         (FakeEngine(GOOD, 1, "ValueError: x\n"), (), "exit code 1: ValueError: x"),
@@ -148,7 +148,7 @@ def test_a_job_writes_into_a_folder_of_its_own_of_which_only_what_is_wanted_is_l
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("", "exit code 3: it printed nothing"),
+        ("", "exit code 3: no output"),
         ("a\nb\n", "exit code 3: b"),
         ("Traceback\na.b.LoadError: bad node\nbye\n", "exit code 3: a.b.LoadError: bad node"),
         ("Note: this is fine\nlast\n", "exit code 3: last"),

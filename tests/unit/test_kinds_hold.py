@@ -183,10 +183,8 @@ def test_without_cpufreq_the_governor_is_a_clear_no(
         linux.steady(transport, ["governor"], str(board.workdir)),
     ):
         pass
-    assert raised.value.message == (
-        "dut cannot be held by governor: there is no cpufreq here, as in most virtual machines"
-    )
-    assert "take `governor` out of `steady` in devices/dut.yaml" in raised.value.hint
+    assert raised.value.message == ("dut: cannot apply governor: no cpufreq (virtual machine?)")
+    assert "remove `governor` from `steady` in devices/dut.yaml" in raised.value.hint
     assert not (board.workdir / "restore").exists()
 
 
@@ -197,7 +195,7 @@ def test_a_measure_that_is_refused_undoes_those_before_it(
         "#!/bin/sh\necho Failed to set FIXED_PERFORMANCE mode\necho This is likely because\n"
     )
     with (
-        pytest.raises(StepFailed, match="held by fixed_performance: Failed to set"),
+        pytest.raises(StepFailed, match="cannot apply fixed_performance: Failed to set"),
         hold.steady(transport, SPEC, MEASURES, str(board.workdir)),
     ):
         pass
@@ -211,7 +209,7 @@ def test_a_record_that_cannot_be_written_stops_before_the_change(
     (board.bin / "mv").write_text("#!/bin/sh\nexit 1\n")
     (board.bin / "mv").chmod(0o755)
     with (
-        pytest.raises(StepFailed, match="what was there cannot be written to"),
+        pytest.raises(StepFailed, match="the old settings cannot be recorded in"),
         hold.steady(transport, SPEC, ["governor"], str(board.workdir)),
     ):
         pass
@@ -225,7 +223,7 @@ def test_what_cannot_be_put_back_is_an_error_and_stays_recorded(
     (board.bin / "nvpmodel").write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(StepFailed) as raised:
         hold.restore(transport, str(board.workdir))
-    assert raised.value.message == "dut: cannot be put back as it was: nvpmodel: 1"
+    assert raised.value.message == "dut: cannot restore nvpmodel: 1"
     assert board.state() == ["schedutil", "ondemand", "2", "idle", "false", "2"]
     assert [path.name for path in board.records() if path.name[0].isdigit()] == ["9-nvpmodel"]
 

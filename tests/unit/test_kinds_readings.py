@@ -315,11 +315,11 @@ def test_an_old_nano_s_tegrastats_is_read_too() -> None:
 @pytest.mark.parametrize(
     ("kind", "message", "hint"),
     [
-        ("jetson", "dut: no Jetson: it has no /etc/nv_tegra_release, and its device tree does "
-         "not say tegra", "kind: linux"),
-        ("android", "dut: no Android: `getprop ro.build.version.release` says nothing",
-         "kind: linux, or jetson"),
-        ("macos", "dut: Linux, and no macOS", "kind: linux"),
+        ("jetson", "dut: not a Jetson: no /etc/nv_tegra_release, and no tegra in the device "
+         "tree", "Set `kind: linux`."),
+        ("android", "dut: not Android: `getprop ro.build.version.release` is empty",
+         "Set `kind: linux` or `kind: jetson`."),
+        ("macos", "dut: not macOS but Linux", "Set `kind: linux`."),
     ],
 )  # fmt: skip
 def test_a_device_of_another_kind_is_named(made: Made, kind: str, message: str, hint: str) -> None:
@@ -330,7 +330,7 @@ def test_a_device_of_another_kind_is_named(made: Made, kind: str, message: str, 
 
 
 def test_a_phone_is_no_linux_host(made: Made) -> None:
-    with pytest.raises(StepFailed, match="dut: an Android device"):
+    with pytest.raises(StepFailed, match="dut: this is an Android device"):
         linux.read_facts(phone(made))
 
 

@@ -79,9 +79,9 @@ def test_a_second_holder_is_told_who_has_it_and_until_when(transport: Cable, wor
         assert 100 < seen.left_s <= lease.LASTS_S
         assert mine.taken_over == ()
     assert raised.value.message.startswith(
-        "pixel is in use by ann@desk pid 7, run r1; its lease runs until "
+        "pixel is in use by ann@desk pid 7, run r1; its lease expires at "
     )
-    assert raised.value.hint.startswith("wait until that run is over")
+    assert raised.value.hint.startswith("Wait until that run has ended")
     assert lease.holder(transport, workdir) is None
     assert list(Path(workdir, "lease").iterdir()) == []
     with lease.hold(transport, workdir, "bob@desk pid 8"):
@@ -181,9 +181,9 @@ def test_who_lost_it_meanwhile_is_told(transport: Cable, workdir: str, clock: Cl
         while held._lost_to is None:
             assert time.monotonic() < until
             time.sleep(0.05)
-        with pytest.raises(StepFailed, match="bob has taken the device over"):
+        with pytest.raises(StepFailed, match="bob has acquired the device"):
             held.check()
-        with pytest.raises(StepFailed, match="bob has taken the device over"):
+        with pytest.raises(StepFailed, match="bob has acquired the device"):
             ann.__exit__(None, None, None)
         seen = lease.holder(transport, workdir)
         assert seen is not None
@@ -198,7 +198,7 @@ def test_a_device_that_is_gone_at_the_end_is_no_error(transport: Cable, workdir:
 def test_a_folder_that_cannot_be_made_is_a_clear_no(transport: Cable, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(StepFailed, match=r"no lease can be written to .*/file/lease"),
+        pytest.raises(StepFailed, match=r"cannot write a lease to .*/file/lease"),
         lease.hold(transport, str(tmp_path / "file"), "ann"),
     ):
         pass
@@ -470,8 +470,7 @@ def test_what_was_measured_while_another_took_it_is_unsure(
     clock.set(1200)
     with lease.hold(Cable("pixel"), workdir, "bob"):
         assert mine.why_unsure(1000.0) == (
-            "the lease was lost: the connection was away for 60 s, and bob has taken "
-            "the device over"
+            "the lease was lost: no contact for 60 s, and bob has acquired the device"
         )
         with pytest.raises(lease.InUse, match="pixel is in use by bob"):
             mine.confirm()

@@ -161,7 +161,7 @@ def test_what_is_no_lock_file_is_neither_followed_nor_written(tmp_path: Path, ma
         path.mkdir()
     with pytest.raises(BenchError) as raised, locks.held(path, "it"):
         pass
-    assert raised.value.message == f"{path}: is no lock file of bench's"
+    assert raised.value.message == f"{path}: not a lock file of bench"
     assert victim.exists() == (make != "dangling")
     if victim.exists():
         assert victim.read_text() == "private"

@@ -207,7 +207,7 @@ def test_a_python_that_is_gone_is_named(
     with pytest.raises(venv.StepFailed) as raised:
         venv.provide(LocalTransport("mac"), wanted)
     assert raised.value.message == (
-        f"mac: the environment of clay does not work there: there is no Python {VERSION_HERE} "
+        f"mac: the environment of clay does not work: no Python {VERSION_HERE} "
         f"for {platform.machine()}"
     )
 
@@ -321,7 +321,7 @@ def test_what_cannot_be_seen_on_a_mac_is_noted(mac: Path, tmp_path: Path) -> Non
     with Watch(LocalTransport("mac"), "macos", str(tmp_path), 30) as watch:
         pass
     assert watch.watched.notes[0] == (
-        "macOS pins no process to a CPU and shows no clock: on which cores it ran is not known"
+        "macOS does not support CPU pinning or report clocks: cores and clocks unknown"
     )
 
 

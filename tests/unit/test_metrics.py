@@ -230,15 +230,13 @@ def test_classes_that_the_truth_lacks_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         coco_map.score(seen, path, ("cow", "hen", "pig"))
     assert caught.value.mistakes == [
-        f"{path}: class '{name}' of the model is not a category of the annotations"
+        f"{path}: class '{name}' of the model is not among the categories"
         for name in ("cow", "hen", "pig")
     ]
-    assert caught.value.hint == (
-        "Rename the model's classes; the annotations have 'cat', 'dog', 'fox'."
-    )
+    assert caught.value.hint == ("Rename the model's classes to match 'cat', 'dog', 'fox'.")
     assert class_notes(truth.read(path), ("cat", "cow", "fox")) == (
-        "scored over the model's classes; not among them: dog",
-        "not in the annotations, so not scored: cow",
+        "annotated classes that the model lacks are not scored: dog",
+        "classes without annotations are not scored: cow",
     )
 
 

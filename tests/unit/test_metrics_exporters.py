@@ -151,7 +151,7 @@ def test_a_model_of_fewer_classes_is_scored_over_its_own(tmp_path: Path) -> None
     path.write_text(json.dumps(content))
     assert coco_map.score(perfect(), path, ("card",)) == {"map50_95": 1.0, "map50": 1.0}
     assert class_notes(truth.read(path), ("card",)) == (
-        "scored over the model's classes; not among them: "
+        "annotated classes that the model lacks are not scored: "
         "other2, other3, other4, other5, other6, other7, other8, other9, other10",
     )
 

@@ -84,11 +84,11 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ({"iscrowd": "maybe"}, 'iscrowd: expected 0 or 1, got "maybe"'),
         (
             {"bbox": None, "segmentation": [[0, 0, 2, 0, 1]]},
-            "segmentation[0]: expected x, y of 3 or more corners, got [0, 0, 2, 0, 1]",
+            "segmentation[0]: expected x, y of at least 3 corners, got [0, 0, 2, 0, 1]",
         ),
         (
             {"bbox": None, "segmentation": [[0, 0, 2, 0]]},
-            "segmentation: encloses nothing, and there is no bbox",
+            "segmentation: no area, and no bbox",
         ),
     ],
 )
@@ -153,14 +153,14 @@ def test_what_belongs_to_nothing_is_left_out_with_a_note(tmp_path: Path) -> None
     found = read(tmp_path, {**GOOD, "annotations": [one, *others]})
     assert [each.at for each in found.annotations] == [0]
     assert found.notes == (
-        "unknown image_id, so left out, in 1 annotation (first annotations[1])",
-        "unknown category_id, so left out, in 1 annotation (first annotations[2])",
+        "ignored: unknown image_id in 1 annotation (first annotations[1])",
+        "ignored: unknown category_id in 1 annotation (first annotations[2])",
     )
 
 
 def test_annotations_that_all_belong_to_nothing_are_a_mistake(tmp_path: Path) -> None:
     assert mistakes(tmp_path, changed("annotations", image_id="a.png")) == [
-        ": annotations: none belongs to an image and a category "
+        ": annotations: none refers to a known image and category "
         '(annotations[0]: image_id: "a.png", category_id: 3)'
     ]
 
@@ -170,7 +170,7 @@ def test_repeated_annotations_are_named_and_repeated_ids_are_not_read(tmp_path: 
     moved = {**one, "bbox": [1, 1, 2, 2]}
     assert len(read(tmp_path, {**GOOD, "annotations": [one, moved]}).annotations) == 2
     assert mistakes(tmp_path, {**GOOD, "annotations": [one, moved, one]}) == [
-        ": annotations[2] (id 7): repeats annotations[0]"
+        ": annotations[2] (id 7): duplicate of annotations[0]"
     ]
 
 
@@ -183,7 +183,7 @@ def test_ids_that_are_text_are_numbered_in_their_order(tmp_path: Path) -> None:
     found = read(tmp_path, content)
     assert [one.id for one in found.images] == [2, 1]
     assert found.annotations[0].image_id == 2
-    assert found.notes == ("images: ids that are text are numbered from 1 in their order",)
+    assert found.notes == ("images: string ids are numbered from 1 in sorted order",)
 
 
 def test_ids_beyond_64_bits_are_told_apart(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_damaged_image_entry_is_named(tmp_path: Path, fields: dict[str, Any], 
         ({**GOOD, "images": [5]}, [": images[0]: expected an object, got 5"]),
         (
             {**GOOD, "categories": [{"id": True}]},
-            [": categories[0].id: expected a number or a text, got true"],
+            [": categories[0].id: expected a number or a string, got true"],
         ),
         (
             {**GOOD, "categories": [{"id": 3}]},
@@ -251,7 +251,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: Any, wanted: list[str]
 def test_an_entry_that_is_repeated_counts_once(tmp_path: Path) -> None:
     found = read(tmp_path, {**GOOD, "images": GOOD["images"] * 2})
     assert len(found.images) == 1
-    assert found.notes == ("images: 1 repeated entries left out",)
+    assert found.notes == ("images: 1 duplicate entries ignored",)
 
 
 def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_boxes_that_are_shares_of_the_image_are_refused(tmp_path: Path) -> None:
     content = changed("annotations", bbox=[0.1, 0.2, 0.5, 0.4])
     content["images"][0] |= {"height": 400, "width": 500}
     assert mistakes(tmp_path, content) == [
-        ": annotations: all boxes lie within one pixel: [x, y, width, height] are pixels"
+        ": annotations: all boxes lie within one pixel; [x, y, width, height] must be in pixels"
     ]
 
 
@@ -281,15 +281,15 @@ def test_boxes_that_cannot_be_found_are_noted(tmp_path: Path) -> None:
         for at, box in enumerate([[0, 0, 500, 400], [300, 300, 400, 390], [5, 5, 0, 9]])
     ]
     assert read(tmp_path, content).notes == (
-        "1 of 3 boxes have no area, so no detection can match them (first annotations[2])",
-        "1 of 3 boxes reach outside of their image ([x, y, width, height] are pixels) "
+        "1 of 3 boxes have no area; no detection can match them (first annotations[2])",
+        "1 of 3 boxes extend beyond their image ([x, y, width, height] must be in pixels) "
         "(first annotations[1])",
     )
 
 
 def test_a_file_of_two_images_is_noted(tmp_path: Path) -> None:
     content = {**GOOD, "images": [GOOD["images"][0], {**GOOD["images"][0], "id": 2}]}
-    assert read(tmp_path, content).notes == ("files that more than one image names: a.png",)
+    assert read(tmp_path, content).notes == ("files shared by several images: a.png",)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
@@ -307,17 +307,17 @@ def test_every_encoding_of_unicode_is_read(tmp_path: Path, encoding: str) -> Non
     ("value", "what"),
     [
         ("x", ': expected polygons or run lengths, got "x"'),
-        ([[0, 0, 2, 0, 1]], "[0]: expected x, y of 3 or more corners, got [0, 0, 2, 0, 1]"),
+        ([[0, 0, 2, 0, 1]], "[0]: expected x, y of at least 3 corners, got [0, 0, 2, 0, 1]"),
         (
             [[0, 0, 2, 0, 1e9, 3]],
-            "[0]: expected x, y of 3 or more corners, got [0, 0, 2, 0, 1000000000.0, 3]",
+            "[0]: expected x, y of at least 3 corners, got [0, 0, 2, 0, 1000000000.0, 3]",
         ),
         ({"size": [4, 5]}, ': expected {size, counts}, got {"size": [4, 5]}'),
         (
             {"size": [4, 5], "counts": [-1, 21]},
             ': expected {size, counts}, got {"size": [4, 5], "counts": [-1, 21]}',
         ),
-        ({"size": [5, 4], "counts": [20]}, ".size: expected [4, 5], the image's, got [5, 4]"),
+        ({"size": [5, 4], "counts": [20]}, ".size: expected the image's [4, 5], got [5, 4]"),
         ({"size": [4, 5], "counts": [5, 5]}, ".counts: cover 10 pixels, the image has 20"),
         ({"size": [4, 5], "counts": "zz~"}, ".counts: cover 0 pixels, the image has 20"),
     ],
@@ -339,7 +339,7 @@ def test_masks_that_cannot_be_scored_are_noted(tmp_path: Path) -> None:
     ]
     assert masks.scored_notes(read(tmp_path, {**GOOD, "annotations": [one, *others]})) == (
         "masks are not scored: 1 of 3 annotations have no outline (first annotations[1])",
-        "outlines of fewer than three corners, which no mask matches: 1",
+        "outlines with fewer than three corners, which no mask matches: 1",
     )
 
 
@@ -347,7 +347,7 @@ def test_masks_that_cannot_be_scored_are_noted(tmp_path: Path) -> None:
 
 
 def test_a_file_that_nests_too_deeply_is_refused(tmp_path: Path) -> None:
-    assert mistakes(tmp_path, "[" * 100_000) == [": not annotations: nested too deeply"]
+    assert mistakes(tmp_path, "[" * 100_000) == [": not COCO annotations: nested too deeply"]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from harness.runner.job import PROFILES
 from harness.transports.local import LocalTransport
 
 HOT = replace(STATE, throttled=True)
-VOID = "throttled: the system said so after the trial; let it cool"
+VOID = "throttled: reported by the system after the trial; let the device cool"
 FOLDER = trial().folder
 
 
@@ -107,7 +107,7 @@ def test_a_trial_is_measured_on_a_held_device_and_looked_at_before_and_after(
 
 def test_what_the_first_look_shows_is_noted(run: Run) -> None:
     made, _, _ = run([replace(STATE, charging=True), STATE])
-    assert "it was charging: that heats, and lifts power limits" in made.state_notes
+    assert "the device was charging, which heats it and raises power limits" in made.state_notes
 
 
 def test_a_throttled_trial_is_set_apart_and_the_next_one_counts(run: Run, tmp_path: Path) -> None:
@@ -115,20 +115,20 @@ def test_a_throttled_trial_is_set_apart_and_the_next_one_counts(run: Run, tmp_pa
     assert device.did.count("measure") == 2
     assert (made.voided, made.void) == ((VOID,), "")
     assert first_latency(tmp_path / FOLDER) == 1_000_002
-    assert first_latency(tmp_path / f"{FOLDER}-void-1") == 1_000_001
-    assert (tmp_path / f"{FOLDER}-void-1" / "state.jsonl").is_file()
+    assert first_latency(tmp_path / f"{FOLDER}-discarded-1") == 1_000_001
+    assert (tmp_path / f"{FOLDER}-discarded-1" / "state.jsonl").is_file()
 
 
 def test_a_device_that_throttles_three_times_has_an_invalid_trial(run: Run, tmp_path: Path) -> None:
     made, _, _ = run([STATE, HOT] * 3)
-    assert made.void == f"discarded in all of 3 tries; the last: {VOID}"
+    assert made.void == f"discarded 3 times; last reason: {VOID}"
     assert made.voided == (VOID, VOID)
     kept = sorted(path.name for path in (tmp_path / FOLDER).parent.iterdir())
-    assert kept == ["trial-0", "trial-0-void-1", "trial-0-void-2"]
+    assert kept == ["trial-0", "trial-0-discarded-1", "trial-0-discarded-2"]
 
 
 def test_what_an_interrupted_run_set_apart_is_replaced(run: Run, tmp_path: Path) -> None:
-    old = tmp_path / f"{FOLDER}-void-1"
+    old = tmp_path / f"{FOLDER}-discarded-1"
     old.mkdir(parents=True)
     (old / "old").touch()
     run([STATE, HOT, STATE, STATE])
@@ -137,7 +137,7 @@ def test_what_an_interrupted_run_set_apart_is_replaced(run: Run, tmp_path: Path)
 
 
 def test_a_device_with_a_low_battery_is_neither_held_nor_measured(run: Run) -> None:
-    with pytest.raises(StepFailed, match="battery at 12 %, at least 30 % are needed"):
+    with pytest.raises(StepFailed, match="battery at 12 %, at least 30 % required"):
         run([replace(STATE, battery_percent=12.0)])
 
 

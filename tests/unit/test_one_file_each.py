@@ -101,11 +101,11 @@ def test_gates_of_a_metric_are_keys_of_the_scenario(world: World) -> None:
 def test_a_gate_that_no_model_here_can_meet_is_refused(world: World) -> None:
     text = scenario()
     assert world.mistakes(text.replace("count_error_max: 2", "top1_drop: 0.1")) == [
-        "s.yaml:8: gates.top1_drop: no model here is scored by Top-1; "
+        "s.yaml:8: gates.top1_drop: no model has the metric Top-1; "
         "known: count_error_rise, count_error_max"
     ]
     assert world.mistakes(text.replace("accuracy: {dataset: val}\n", "")) == [
-        "s.yaml:7: gates.count_error_rise: nothing is scored without `accuracy`"
+        "s.yaml:7: gates.count_error_rise: requires `accuracy`"
     ]
 
 
@@ -150,7 +150,7 @@ def test_the_schema_has_them(world: World) -> None:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**asked, **wrong}, schema)
     about = schema["$defs"]["Gates"]["properties"]["count_error_rise"]["description"]
-    assert about == "Largest rise of Count error, objects against the fp32 reference."
+    assert about == "Maximum rise of Count error, objects relative to the fp32 reference."
 
 
 # ---- run: the task decodes, the metric scores, the pattern times -------------------------------
@@ -183,7 +183,7 @@ def test_a_cell_that_is_worse_than_the_metric_allows_fails(
     assert failure
     assert (failure.step, failure.reason) == (
         "score",
-        "accuracy: count_error 1 is 1 above the fp32 reference's 0; int8 may be 0.5 worse",
+        "accuracy: count_error 1 is 1 above the fp32 reference 0 (limit for int8: 0.5)",
     )
 
 
@@ -226,7 +226,7 @@ def test_the_terminal_shows_the_headline(run: Run, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     assert "Count error" in said
     assert "1.000 objects" in said
-    assert "gate broken" in said
+    assert "gate failed" in said
     assert "mAP" not in said
 
 
@@ -350,7 +350,7 @@ def test_what_they_cannot_do_is_skipped_with_their_own_words(abroad: Run) -> Non
         (s.cell.format, s.cell.device, s.cell.precision): s.reason for s in abroad.plan.skipped
     }
     assert reasons["clay", "loft", "int8"] == "a tablet has no int8"
-    said = "PyTorch does not run on toaster here, only on linux and android"
+    said = "PyTorch does not support toaster, only linux or android"
     assert reasons["pytorch", "loft", "fp32"] == said
 
 

@@ -42,7 +42,7 @@ def test_a_line_without_end_is_cut() -> None:
     cut.feed(b"y" * (LONGEST_BYTES + 1))
     cut.end()
     assert told == ["x" * LONGEST_BYTES + CUT, "short", "y" * LONGEST_BYTES + CUT]
-    assert CUT == " … (a line of more than 64 KB)"
+    assert CUT == " … (line truncated after 64 KB)"
 
 
 def test_a_line_of_just_that_length_is_whole() -> None:
@@ -156,7 +156,7 @@ def test_a_command_that_prints_too_much_is_ended(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(collected, "LIMIT_BYTES", 3 * MB)
     with pytest.raises(StepFailed) as caught:
         LocalTransport("local").run(["cat", "/dev/zero"], timeout_s=20)
-    assert caught.value.message == "cat: printed more than 3 MB and was ended"
+    assert caught.value.message == "cat: stopped after more than 3 MB of output"
 
 
 def test_many_small_pieces_take_no_more_than_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

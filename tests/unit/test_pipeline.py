@@ -228,7 +228,10 @@ def test_who_watches_costs_no_cell_its_result(request_for: Any, event: str) -> N
 
     run = pipeline.execute(request_for(FakeEngine()), watch)
     assert {r.status for r in run.results} == {"ok"}
-    assert f"KeyError in telling of {event}" in (run.folder / "logs/bug-watching.txt").read_text()
+    assert (
+        f"KeyError in the event handler of {event}"
+        in (run.folder / "logs/bug-watching.txt").read_text()
+    )
 
 
 def test_a_run_goes_on_when_nobody_reads_its_events(request_for: Any) -> None:

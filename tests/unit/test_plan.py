@@ -76,22 +76,19 @@ def test_cells_come_in_the_scenario_s_order() -> None:
 
 def test_a_format_that_is_not_built_yet_is_a_hole_with_its_reason() -> None:
     made = planned("name: x\nmodels: [rio]\nformats: [onnx, tensorrt]\n")
-    assert [s.reason for s in made.skipped] == [
-        "not built yet: bench has no TensorRT format so far"
-    ]
+    assert [s.reason for s in made.skipped] == ["bench does not support TensorRT yet"]
 
 
 def test_a_label_that_matches_nothing_is_a_note() -> None:
     made = planned(BASE + "devices: [local, 'label:jetson']\n")
     assert made.notes == (
-        "label:jetson: no device file has this label; nothing is run for it; "
-        "not local (host), pixel (phone)",
+        "label:jetson: no device has this label; others: local (host), pixel (phone)",
     )
 
 
 def test_a_label_says_which_devices_it_chose_and_which_not() -> None:
     made = planned(BASE + "devices: ['label:phone']\n")
-    assert made.notes == ("label:phone: chose pixel; not local (host)",)
+    assert made.notes == ("label:phone: pixel; others: local (host)",)
 
 
 def test_a_label_selects_devices_once() -> None:
@@ -108,9 +105,9 @@ def test_unknown_names_are_all_named_with_a_neighbour() -> None:
     with pytest.raises(ConfigError) as raised:
         planned("name: x\nmodels: [rioo]\nformats: [onnnx]\ndevices: [loca]\n")
     assert raised.value.mistakes == [
-        "s.yaml:2: models: no model 'rioo'; did you mean 'rio'?",
-        "s.yaml:3: formats: no format 'onnnx'; did you mean 'onnx'?",
-        "s.yaml:4: devices: no device 'loca'; did you mean 'local'?",
+        "s.yaml:2: models: unknown model 'rioo'; did you mean 'rio'?",
+        "s.yaml:3: formats: unknown format 'onnnx'; did you mean 'onnx'?",
+        "s.yaml:4: devices: unknown device 'loca'; did you mean 'local'?",
     ]
 
 
@@ -123,7 +120,7 @@ def test_unknown_names_are_told_beside_other_mistakes() -> None:
         "s.yaml:3: formats[1]: input should be a valid string, got 3",
         "s.yaml:4: precisions[0]: 'fp33' is not one of fp32, fp16, int8",
         "s.yaml:5: devices: input should be a valid list, got 'pixel'",
-        "s.yaml:2: models: no model 'rioo'; did you mean 'rio'?",
+        "s.yaml:2: models: unknown model 'rioo'; did you mean 'rio'?",
     ]
 
 
@@ -156,7 +153,7 @@ def test_an_empty_matrix_is_a_mistake(text: str, only: tuple[str, ...], message:
 
 def test_another_batch_than_the_model_s_is_skipped() -> None:
     made = planned(BASE + "matrix: {batch: [1, 8]}\n")
-    assert {s.reason for s in made.skipped} == {"the model's input has a fixed batch of 1"}
+    assert {s.reason for s in made.skipped} == {"the model's input has a fixed batch size of 1"}
 
 
 def test_a_format_is_skipped_on_a_kind_of_device_that_it_does_not_run_on() -> None:
@@ -171,12 +168,12 @@ def test_a_format_is_skipped_on_a_kind_of_device_that_it_does_not_run_on() -> No
     )
     inventory = dataclasses.replace(INVENTORY, devices=devices)
     made = plan.make_plan(config.read_scenario(Path("s.yaml")), inventory, ())
-    only = "only on linux and android"
+    only = "only linux or android"
     assert {(s.cell.format, s.cell.device): s.reason for s in made.skipped} == {
-        ("pytorch", "orin"): f"PyTorch does not run on jetson here, {only}",
-        ("pytorch", "mini"): f"PyTorch does not run on macos here, {only}",
-        ("tflite-runtime", "mini"): "TFLite (tflite-runtime 2.14) does not run on macos here, "
-        "only on linux, jetson and android",
+        ("pytorch", "orin"): f"PyTorch does not support jetson, {only}",
+        ("pytorch", "mini"): f"PyTorch does not support macos, {only}",
+        ("tflite-runtime", "mini"): "TFLite (tflite-runtime 2.14) does not support macos, "
+        "only linux, jetson or android",
     }
 
 
@@ -191,7 +188,7 @@ def test_a_mac_that_bench_runs_on_runs_the_linux_images() -> None:
 def test_a_format_that_is_not_for_a_processor_says_for_which_it_is(arch: str) -> None:
     spec = formats.REGISTRY["onnx"].SPEC
     assert formats.why_not(spec, "pi", "linux", DeviceFacts("linux", arch, "Debian")) == (
-        f"ONNX Runtime is for x86_64 and aarch64 here, and pi is {arch}"
+        f"ONNX Runtime requires x86_64 or aarch64; pi is {arch}"
     )
 
 
@@ -214,13 +211,13 @@ PI = DeviceFacts("linux", "aarch64", "Debian 12")
 )
 def test_a_format_that_computes_on_cuda_only_needs_nvidia(facts: DeviceFacts, fits: bool) -> None:
     spec = dataclasses.replace(formats.REGISTRY["onnx"].SPEC, accelerators=("cuda",))
-    reason = "ONNX Runtime needs cuda, and pi has no NVIDIA runtime"
+    reason = "ONNX Runtime requires cuda; pi has no NVIDIA runtime"
     assert formats.why_not(spec, "pi", facts.kind, facts) == (None if fits else reason)
 
 
 def test_an_image_is_refused_for_the_reason_of_its_format() -> None:
     assert formats.why_no_image("torchscript", "pi", PI) == (
-        "TorchScript is for x86_64 here, and pi is aarch64"
+        "TorchScript requires x86_64; pi is aarch64"
     )
     assert formats.why_no_image("another", "pi", PI) is None
 
@@ -231,4 +228,4 @@ def test_a_device_is_told_once_why_a_format_is_not_for_its_processor(tmp_path: P
     target.adopt(LocalTransport("pi"), DeviceFacts("linux", "aarch64", "Debian 12"))
     with pytest.raises(CannotRun) as refused:
         target.place("pytorch")
-    assert refused.value.message == "PyTorch is for x86_64 here, and pi is aarch64"
+    assert refused.value.message == "PyTorch requires x86_64; pi is aarch64"

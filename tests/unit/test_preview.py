@@ -280,7 +280,7 @@ def text(found: Preview, width: int = 80) -> list[str]:
 
 def test_the_matrix_has_an_entry_a_cell_and_each_reason_once() -> None:
     int8 = [replace(cell, precision="int8") for cell in (ONNX, PHONE)]
-    reason = "onnx has no int8 here"
+    reason = "onnx does not support int8"
     found = Scenario((ONNX, TFLITE, PHONE), tuple(Skipped(c, reason) for c in int8)).preview(
         images_to_build=("tflite",),
         parts={
@@ -299,20 +299,20 @@ def test_the_matrix_has_an_entry_a_cell_and_each_reason_once() -> None:
         "onnx    int8       skip [1]  skip [1]",
         "tflite  fp32       run ---   ·",
         "",
-        "cached: i image, a converted model, p predictions; - is made in the run; ? is",
+        "cached: i image, a converted model, p predictions; -: made during the run; ?:",
         "    unknown until connected",
-        "· is excluded, or not chosen by --only",
-        "[1] onnx has no int8 here (2 cells)",
+        "·: excluded, or not matched by --only",
+        "[1] onnx does not support int8 (2 cells)",
         "note: label:jetson: no device file has this label",
         "to run   3 cells, 9 trials; 2 skipped",
         "cached   converted model of 2 of 3 cells; predictions of 1 of 2 cells; images to",
         "         build: tflite",
-        "to move  phone: at most 1 model 12 MB, images 98 MB; runtimes, and what is there",
-        "         already: unknown until connected",
-        "time     about 6 min: preparation about 4 min, devices about 2 min; by rule,",
-        "         6.0 s a trial: no earlier run has these cells",
-        "         8 tasks of the preparation by rule: 3 min 00 s an image, 30 s a",
-        "         conversion, 30 s a check",
+        "transfer phone: at most 1 model 12 MB, images 98 MB; runtimes and files already",
+        "         there: unknown until connected",
+        "time     about 6 min: preparation about 4 min, devices about 2 min; assumes",
+        "         6.0 s per trial: no earlier run has these cells",
+        "         8 tasks of preparation assume 3 min 00 s per image, 30 s per",
+        "         conversion, 30 s per check",
     ]
 
 
@@ -337,7 +337,7 @@ def test_rows_that_differ_in_what_is_cached_stay_apart() -> None:
 def test_a_format_that_is_skipped_at_every_precision_is_one_row() -> None:
     names = ("fp32", "fp16", "int8")
     cells = [Cell("rio", "tensorrt", name, "local") for name in names]  # type: ignore[arg-type]
-    skipped = tuple(Skipped(cell, "not built yet") for cell in cells)
+    skipped = tuple(Skipped(cell, "not implemented yet") for cell in cells)
     found = Scenario((), skipped).preview(order=tuple(cells))
     assert text(found) == [
         "cards: profile quick",
@@ -345,7 +345,7 @@ def test_a_format_that_is_skipped_at_every_precision_is_one_row() -> None:
         "format    precision         local",
         "tensorrt  fp32, fp16, int8  skip [1]",
         "",
-        "[1] not built yet (3 cells)",
+        "[1] not implemented yet (3 cells)",
         "to run   0 cells, 0 trials; 3 skipped",
     ]
 
@@ -361,7 +361,7 @@ def test_devices_that_do_not_fit_beside_each_other_are_in_a_second_block() -> No
         f"format  precision  {names[2]}  {names[3]}",
         f"onnx    fp32       {'run ?a':<20}  run ?a",
         "",
-        "cached: i image, a converted model; - is made in the run; ? is unknown until",
+        "cached: i image, a converted model; -: made during the run; ?: unknown until",
     ]
 
 
@@ -378,10 +378,10 @@ def test_an_estimate_says_how_much_of_it_is_learnt() -> None:
         found = expect([ONNX, PHONE], DEVICES, QUICK, 3, "quick", History(trials=trials), ["x"])
         return plan_text.estimate_text(replace(found, images={}, jobs={}))
 
-    assert said([ONNX, PHONE]) == ("about 2 min on the devices, as in earlier runs")
+    assert said([ONNX, PHONE]) == ("about 2 min on the devices, based on earlier runs")
     assert said([ONNX]) == (
-        "about 2 min on the devices; 1 of 2 cells as in earlier runs, the others by rule, "
-        "6.0 s a trial"
+        "about 2 min on the devices; 1 of 2 cells based on earlier runs, the others assume "
+        "6.0 s per trial"
     )
 
 

@@ -90,10 +90,10 @@ def test_checks_trials_waits_and_losses_of_devices_are_lines_with_how_many_of_ho
         f"   5:10  phone: checking {phone}",
         f"   5:50  phone: checked {phone} in 40 s · 1 of 1 checked · about 1 min left",
         f"   5:50  {phone}: trial 1 of 2 started",
-        "   5:52  phone: waits to cool: cpu at 51 °C, limit 38 °C",
+        "   5:52  phone: waiting to cool: cpu at 51 °C, limit 38 °C",
         f"   6:20  lost contact with phone at {phone}: no answer for 20 s",
         f"   6:40  {phone}: trial 1 of 2 done in 50 s · 1 of 2 trials on phone · about 20 s left",
-        "   6:40  pages so far: reports/r1/index.html",
+        "   6:40  report so far: reports/r1/index.html",
         f"   6:40  {phone}: trial 2 of 2 started",
         f"   6:50  ok      {phone}  {RESULT} · 2 of 3 cells",
         f"   6:50  local: checking {onnx}",
@@ -223,7 +223,7 @@ def test_while_a_device_measures_the_terminal_shows_its_trial_why_it_waits_and_w
 ) -> None:
     assert view(clock, 20, 80) == [
         "phone    ──────────  0 of 2 trials · onnx fp32, 1 of 2 · 0:04",
-        "         waits to cool: cpu at 51 °C, limit 38 °C",
+        "         waiting to cool: cpu at 51 °C, limit 38 °C",
         "         next onnx fp32",
         "then     local: 1 cell",
         "cells    ━━━───────  1 of 3 · 1 failed · 5:54 · about 1 min left",

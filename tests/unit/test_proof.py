@@ -18,7 +18,7 @@ def test_more_busy_threads_than_asked_for_are_named_with_their_shares() -> None:
         replace(trial(1), busy_threads=3, thread_percent=(98.6, 60.0, 58.0, 1.0)),
     ]
     assert proof.wrong_threads(trials, 2) == [
-        "asked for 2 threads, 3 worked in the timed loop (99 %, 60 %, 58 %, 1 % of its time each)"
+        "2 threads requested, 3 busy in the timed loop (99 %, 60 %, 58 %, 1 % of its time each)"
     ]
     assert proof.wrong_threads(trials, 3) == []
 
@@ -40,9 +40,9 @@ def test_what_xnnpack_lacks_is_told_and_only_no_node_at_all_is_invalid() -> None
     part = replace(WHOLE, asked="XNNPACK", unasked=(reason,))
     assert proof.unasked_places(part) == ([], [reason])
     none = replace(part, refused=True)
-    assert proof.unasked_places(none) == (["XNNPACK took no node at all (tool)"], [])
+    assert proof.unasked_places(none) == (["XNNPACK ran no nodes (tool)"], [])
 
 
 def test_smoke_is_not_trusted() -> None:
     assert proof.untrusted_profile("full") == proof.untrusted_profile("quick") == []
-    assert "measure it with quick or full" in proof.untrusted_profile("smoke")[0]
+    assert "use quick or full" in proof.untrusted_profile("smoke")[0]

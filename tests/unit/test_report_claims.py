@@ -89,19 +89,19 @@ def test_a_suspect_or_invalid_cell_is_never_the_fastest() -> None:
     broken = entry("tflite", "int8", (5.0, 4.9, 5.1), score=0.0, size=1, state="invalid")
     told = said(REFERENCE, entry("onnx"), quick, broken)
     assert "the fastest valid cell is onnx fp32" in told
-    assert "onnx int8 at 9.00 ms [8.90, 9.10] was lower, but is suspect." in told
+    assert "onnx int8 at 9.00 ms [8.90, 9.10] is lower, but suspect." in told
     assert "tflite" not in told
 
 
 def test_nothing_valid_is_said() -> None:
     only = replace(REFERENCE, state="suspect")
     assert "no cell is valid; the fastest suspect one is pytorch fp32" in said(only)
-    assert "no cell has a number" in said(Entry(REFERENCE.cell, "failed", ("x",)))
+    assert "no results" in said(Entry(REFERENCE.cell, "failed", ("x",)))
 
 
 def test_an_emulated_device_is_not_compared() -> None:
     assert said(entry("onnx", emulated=True)) == (
-        "On local: emulated: not representative of hardware, so its times are not compared."
+        "On local: emulated, not representative of hardware; times are not compared."
     )
     assert fastest([entry("onnx", emulated=True)]).best is None
     assert heat([entry("onnx", emulated=True)]) is None

@@ -88,10 +88,10 @@ def test_nothing_needs_inline_script_or_style(report: Path) -> None:
 def test_every_hole_has_its_reason_in_the_table(report: Path) -> None:
     text = Text(html(report / "index.html")).text
     for words in (
-        "– skipped pytorch has no int8 here: its quantiser needs calibration data",
+        "– skipped pytorch does not support int8: its quantiser needs calibration data",
         "✕ failed convert: RuntimeError",
-        "✕ invalid accuracy collapsed",
-        "… no result the run ended before this cell",
+        "✕ invalid accuracy: map50_95 0.087",
+        "… no result the run stopped before this cell",
         "not in the plan",
         "△ suspect trials disagree",
     ):
@@ -104,7 +104,7 @@ def test_an_invalid_number_is_never_shown(run: ExampleRun, report: Path) -> None
     page = html(report / cell_href(invalid.cell.id))
     assert f"{invalid.summary.p50.value:.1f}" not in page
     assert not re.search(r'id="(histogram|timeline|pattern)"', page)
-    assert "Why there is no number" in page
+    assert "Why there is no result" in page
 
 
 def test_an_emulated_time_is_never_a_plain_number(report: Path) -> None:
@@ -166,7 +166,7 @@ def test_missing_samples_are_said(tmp_path: Path, damage: Callable[[bytes], byte
     broken.write_bytes(damage(broken.read_bytes()))
     out = build(run, tmp_path / "report").parent
     text = Text(html(out / cell_href(run.results[0].cell.id))).text
-    assert "trial-0/samples.npz cannot be read" in text
+    assert "trial-0/samples.npz is missing or damaged" in text
 
 
 def test_a_run_that_is_not_finished_has_a_report(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_run_that_is_not_finished_has_a_report(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(run: ExampleRun, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BenchError, match="the report cannot be written"):
+    with pytest.raises(BenchError, match="cannot write the report"):
         build(run, tmp_path / "file" / "report")
 
 
@@ -207,7 +207,7 @@ def test_many_samples_are_thinned_and_the_page_says_so() -> None:
     assert isinstance(data, list)
     assert len(data[0]["x"]) <= MOST_POINTS
     assert 99.0 in data[0]["y"], "extremes stay"
-    assert line.notes[0].startswith(f"{len(data[0]['x']):,} of 12,000 samples drawn")
+    assert line.notes[0].startswith(f"{len(data[0]['x']):,} of 12,000 samples shown")
     assert thin(latency[:10], 20).tolist() == list(range(10))
 
 
@@ -218,7 +218,8 @@ def test_the_histogram_counts_what_it_cuts_off() -> None:
     assert isinstance(data, list)
     assert sum(data[0]["y"]) == 500
     assert bars.notes == (
-        "1 of 501 samples lie beyond the right edge, up to 200 ms; all count in the numbers.",
+        "1 of 501 samples are beyond the right edge, up to 200 ms; "
+        "they are included in all statistics.",
     )
 
 

@@ -96,13 +96,13 @@ def test_panels_of_truth_reference_cell_and_crop_are_in_the_page(
     source = CocoPictures(dataset / "annotations.json", dataset / "images", folder)
     out = build(run, tmp_path / "report", source).parent
     page = (out / cell_href("rio-onnx-fp32-local-t1-b1")).read_text()
-    for name in ("Truth", "Reference", "This cell", "Crop"):
-        assert f'alt="{name} in picture' in page
+    for name in ("Ground truth", "Reference", "This cell", "Crop"):
+        assert f'alt="{name} in image' in page
     files = list((out / "cells" / "rio-onnx-fp32-local-t1-b1").iterdir())
     assert len(files) == 16
     assert max(f.stat().st_size for f in files) <= 60_000
     own = (out / cell_href("rio-pytorch-fp32-local-t1-b1")).read_text()
-    assert 'alt="Reference in picture' not in own, "the reference is not shown beside itself"
+    assert 'alt="Reference in image' not in own, "the reference is not shown beside itself"
 
 
 def test_a_mask_tints_the_picture_where_it_lies() -> None:

@@ -93,8 +93,11 @@ def test_without_the_wheel_it_says_what_is_missing(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pattern": "camera"}, "LoadGen has no pattern camera; it has single, offline, server"),
-        ({"pattern": "server"}, "pattern server needs exactly one of rates_hz"),
+        (
+            {"pattern": "camera"},
+            "LoadGen does not support pattern camera, only single, offline, server",
+        ),
+        ({"pattern": "server"}, "pattern server requires exactly one rate in rates_hz"),
     ],
 )
 def test_what_loadgen_lacks_is_refused(options: dict[str, Any], message: str) -> None:

@@ -91,15 +91,15 @@ def test_each_image_has_its_own_outputs_though_the_runtime_has_one_buffer(
     [
         (
             {"logits": np.zeros((1, 2)), "output_1": np.zeros(1)},
-            "output label is missing: the model returns logits, output_1",
+            "missing output label: the model returns logits, output_1",
         ),
         (
             {"logits": np.zeros((1, 2)), "label": np.int64(3)},
-            "output label has shape (): its first side is to be the batch, 1",
+            "output label has shape (): its first dimension must be the batch, 1",
         ),
         (
             {"logits": np.zeros((2, 1)), "label": np.zeros(1)},
-            "output logits has shape (2, 1): its first side is to be the batch, 1",
+            "output logits has shape (2, 1): its first dimension must be the batch, 1",
         ),
     ],
 )
@@ -113,13 +113,16 @@ def test_an_output_that_cannot_be_compared_is_named(
 def test_an_output_that_grows_with_what_is_seen_is_left_to_bench(
     outputs: Callable[[Say], dict[str, Any]],
 ) -> None:
-    words = "output logits has no fixed shape ((1, 2), then (1, 3)): leave NMS to bench"
+    words = (
+        "output logits has no fixed shape ((1, 2), then (1, 3)): "
+        "remove NMS from the model, bench applies it"
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         outputs(lambda n: {"logits": np.zeros((1, n + 2)), "label": np.zeros(1)})
 
 
 def test_outputs_that_go_by_position_must_all_be_there() -> None:
-    words = "the converted model has 1 outputs, model.yaml names logits, label"
+    words = "the converted model has 1 outputs, expected logits, label"
     check_count(2, SPEC)
     with pytest.raises(ValueError, match=words):
         check_count(1, SPEC)

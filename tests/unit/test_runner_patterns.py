@@ -265,5 +265,7 @@ def test_the_longest_loop_is_that_of_the_pattern() -> None:
 
 
 def test_a_job_with_a_pattern_that_is_none_names_those_there_are() -> None:
-    with pytest.raises(ValueError, match="^pattern 'burst' is not one of single, offline, camera"):
+    with pytest.raises(
+        ValueError, match="^unknown pattern 'burst', expected one of single, offline, camera"
+    ):
         patterns.longest_loop_s(replace(RULES, pattern="burst"))

@@ -101,22 +101,22 @@ PI, M2, ORIN = DEVICES["pi"], DEVICES["m2"], DEVICES["orin"]
 @pytest.mark.parametrize(
     ("runtime", "image", "facts", "why"),
     [
-        ("image", "onnx", PI, "no Docker daemon answers this user on the device"),
+        ("image", "onnx", PI, "no Docker daemon for this user on the device"),
         ("image", "onnx", replace(ORIN, arch="riscv64"),
-         f"the images of this machine are for {HERE}, and the device is riscv64"),
+         f"this machine builds images for {HERE}; the device is riscv64"),
         ("bundle", "onnx", replace(PI, arch="armv7l"),
-         "bundles are for aarch64, x86_64, not armv7l"),
+         "bundles support aarch64, x86_64, not armv7l"),
         ("bundle", "pytorch", PI,
          "pytorch: no bundle for aarch64: the lock's torch is a CPU build that is there for x86-64 "
          "only"),
-        ("bundle", "onnx", M2, "no bundle for macOS: a bundle has Linux programs"),
+        ("bundle", "onnx", M2, "no bundle for macOS: bundles contain Linux programs"),
         ("venv", "onnx", replace(PI, python=None), "the device has no Python 3.8 or newer"),
         ("venv", "onnx", replace(PI, libc="musl"),
-         "the wheels of the lock need glibc, and the device has musl"),
+         "the locked wheels require glibc; the device has musl"),
         ("venv", "onnx", replace(PI, arch="armv7l"),
-         "wheels are for aarch64 and x86_64, not armv7l"),
+         "wheels support aarch64 and x86_64, not armv7l"),
         ("venv", "onnx", ORIN,
-         "the lock of onnx is for Python 3.11, 3.12, 3.13, 3.14, and the device has 3.10"),
+         "the lock of onnx requires Python 3.11, 3.12, 3.13, 3.14; the device has 3.10"),
         ("venv", "pytorch", PI,
          "pytorch: the lock's torch is a CPU build that is there for x86-64 only"),
         ("venv", "pytorch", M2,
@@ -128,15 +128,15 @@ PI, M2, ORIN = DEVICES["pi"], DEVICES["m2"], DEVICES["orin"]
         ("venv", "onnx", replace(M2, arch="x86_64"),
          "onnx: onnxruntime has no wheel for Macs with Intel processors any more"),
         ("venv", "onnx", replace(M2, os="macOS 13.6"),
-         "the lock of onnx is for macOS 14, and this is macOS 13.6"),
+         "the lock of onnx requires macOS 14; this is macOS 13.6"),
         ("venv", "tflite", replace(M2, os="macOS 11.7"),
-         "the lock of tflite is for macOS 12, and this is macOS 11.7"),
+         "the lock of tflite requires macOS 12; this is macOS 11.7"),
         ("venv", "openvino", replace(M2, os="macOS 11.7"), None),
         ("venv", "tflite", replace(M2, pythons=("3.9.6", "3.10.1")),
-         "the lock of tflite is for Python 3.11, 3.12, 3.13, 3.14, and the device has 3.9, 3.10"),
+         "the lock of tflite requires Python 3.11, 3.12, 3.13, 3.14; the device has 3.9, 3.10"),
         ("venv", "tflite", DEVICES["pixel"],
-         "environments are for hosts with a Python of their own, and this is android"),
-        ("venv", "clay", PI, "no image is called 'clay'"),
+         "environments require a host with Python; this is android"),
+        ("venv", "clay", PI, "unknown image 'clay'"),
     ],
 )  # fmt: skip
 def test_why_a_device_cannot_have_a_runner(
@@ -148,7 +148,7 @@ def test_why_a_device_cannot_have_a_runner(
 def test_images_are_moved_from_docker_alone() -> None:
     facts = DEVICES["server with docker"]
     assert runtimes.find("image").why_not("onnx", facts, "venv") == (
-        "images are moved from Docker, and this machine uses venv"
+        "images require Docker on this machine, which uses venv"
     )
 
 
@@ -168,9 +168,7 @@ def test_the_list_says_what_the_formats_lack_each_reason_once() -> None:
     assert reason.startswith("no compatible runtime: venv: ")
     torch = "the lock's torch is a CPU build that is there for x86-64 Linux only"
     assert reason.count(torch) == 2
-    assert (
-        "the lock of tflite is for Python 3.11, 3.12, 3.13, 3.14, and the device has 3.9" in reason
-    )
+    assert "the lock of tflite requires Python 3.11, 3.12, 3.13, 3.14; the device has 3.9" in reason
 
 
 def test_this_machine_needs_no_runtime_but_its_engine() -> None:
@@ -178,8 +176,8 @@ def test_this_machine_needs_no_runtime_but_its_engine() -> None:
     now = check.DeviceState("now")
     assert check.unfit(DeviceSpec("local", "linux", "local"), facts, now) == []
     assert check.unfit(DeviceSpec("far", "linux", "ssh"), facts, now) == [
-        "no compatible runtime: image: no Docker daemon answers this user on the device; "
-        "bundle: bundles are for aarch64, x86_64, not riscv64; "
+        "no compatible runtime: image: no Docker daemon for this user on the device; "
+        "bundle: bundles support aarch64, x86_64, not riscv64; "
         "venv: the device has no Python 3.8 or newer"
     ]
 

@@ -72,7 +72,7 @@ def test_a_damaged_file_is_a_failed_step(tmp_path: Path) -> None:
     path = tmp_path / "predictions.npz"
     for content in (b"", b"PK", b"no archive"):
         path.write_bytes(content)
-        with pytest.raises(StepFailed, match=r"predictions\.npz: cannot be read: it is no archive"):
+        with pytest.raises(StepFailed, match=r"predictions\.npz: unreadable: not an archive"):
             read_predictions(path)
 
 
@@ -82,9 +82,9 @@ def test_missing_and_uneven_columns_are_named(tmp_path: Path) -> None:
     np.savez(path, **{name: arrays[name] for name in ("image_id", "box", "score")})
     with pytest.raises(StepFailed) as caught:
         read_predictions(path)
-    assert caught.value.message == f"{path}: cannot be read: it lacks label, image_size"
+    assert caught.value.message == f"{path}: unreadable: missing arrays: label, image_size"
     np.savez(path, **{**arrays, "score": np.zeros(2, np.float32)})
-    with pytest.raises(StepFailed, match="columns differ in length: .*'score': 2"):
+    with pytest.raises(StepFailed, match="arrays differ in length: .*'score': 2"):
         read_predictions(path)
 
 

@@ -137,8 +137,8 @@ def test_no_samples_crash_the_summary(values: list[list[int]]) -> None:
 def test_a_clock_that_goes_backwards_is_said() -> None:
     reason = flags.impossible([np.array([5, -3, 0, 7])])
     assert reason == [
-        "2 of 4 samples took no time or less: the clock stood still or went backwards; "
-        "keep the raw samples, measure again"
+        "2 of 4 samples are zero or negative: the clock stood still or went backwards; "
+        "measure again"
     ]
     assert flags.impossible([lognormal(10)]) == []
 
@@ -159,7 +159,7 @@ def test_a_temperature_of_4095_is_no_reading() -> None:
 def test_a_sensor_that_vanishes_is_said() -> None:
     hot = trial(before=DeviceState("t", hottest_c=50.0))
     assert flags.trial_flags([hot, trial(), trial()]) == [
-        "the temperature sensor vanished during a trial; heat was not watched"
+        "the temperature sensor vanished during a trial; temperature not monitored"
     ]
 
 
@@ -171,7 +171,7 @@ def test_a_number_from_few_processes_is_suspect(count: int, have: str) -> None:
     cell = Cell("m", "onnx", "fp32", "local")
     assert judge(cell, trials, summary, profile="full") == (
         "suspect",
-        (f"{have} not show how processes differ; run at least 3",),
+        (f"{have} not show the variation between processes; run at least 3",),
     )
 
 
@@ -201,6 +201,6 @@ def test_a_number_from_a_broken_clock_is_invalid() -> None:
 def test_a_stage_that_took_less_than_no_time_is_said(span: str) -> None:
     trials = [{"latency_ns": lognormal(10), span: np.array([5, -1])}]
     assert flags.backwards(trials) == [
-        f"{span} has spans of less than no time: the clock went backwards; measure again"
+        f"{span} has negative values: the clock went backwards; measure again"
     ]
     assert flags.backwards([{"latency_ns": lognormal(10), span: np.array([5, 0])}]) == []

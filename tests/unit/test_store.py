@@ -83,7 +83,7 @@ def test_a_run_is_named_by_the_beginning_of_its_id_where_no_other_begins_so(tmp_
         find_run(tmp_path, "2026")
     assert raised.value.message == f"no run '2026' in {tmp_path}"
     assert raised.value.hint == (
-        "Name one of 20260101T000000-a, 20260102T000000-b; `bench runs` lists all."
+        "Name one of 20260101T000000-a, 20260102T000000-b, or another that `bench runs` lists."
     )
 
 
@@ -117,7 +117,7 @@ def test_a_plain_array_in_place_of_the_archive_is_damaged(tmp_path: Path) -> Non
     folder = write_run(tmp_path / "r1").folder
     with (folder / trial().folder / "samples.npz").open("wb") as file:
         np.save(file, np.arange(5))
-    with pytest.raises(BenchError, match=r"samples\.npz: cannot be read: it is no archive"):
+    with pytest.raises(BenchError, match=r"samples\.npz: unreadable: not an archive"):
         read_samples(folder, trial())
 
 
@@ -178,7 +178,7 @@ def test_a_run_has_one_writer_who_is_named(tmp_path: Path) -> None:
 
 def test_a_run_is_not_written_over_another_one(tmp_path: Path) -> None:
     write_run(tmp_path / "r1")
-    with pytest.raises(BenchError, match="r1: has a run in it"):
+    with pytest.raises(BenchError, match="r1: contains a run"):
         write_run(tmp_path / "r1")
 
 

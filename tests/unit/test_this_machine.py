@@ -104,7 +104,7 @@ def test_who_comes_over_ssh_sees_that_this_machine_is_measured(
     other: subprocess.Popen[str],
 ) -> None:
     with (
-        pytest.raises(lease.InUse, match=f"pid {other.pid}, run r1; its lease runs until"),
+        pytest.raises(lease.InUse, match=f"pid {other.pid}, run r1; its lease expires at"),
         lease.hold(LocalTransport("server"), "", "bob@desk pid 8", shared=LEASES),
     ):
         pass
@@ -119,7 +119,7 @@ def test_who_came_over_ssh_is_waited_for(leases: Path) -> None:
     machine.claim(HERE, said.append)
     machine.release()
     (line,) = said
-    assert line.startswith("local is in use by bob@desk pid 8, run r7; its lease runs until ")
+    assert line.startswith("local is in use by bob@desk pid 8, run r7; its lease expires at ")
     assert [path.name for path in leases.iterdir()] == ["machine.lock"]
 
 
@@ -142,7 +142,7 @@ def test_a_lock_file_that_is_a_link_writes_nothing(leases: Path, tmp_path: Path)
     (leases / "machine.lock").symlink_to(tmp_path / "victim")
     with pytest.raises(BenchError) as raised:
         ThisMachine().claim(HERE, no_wait)
-    assert raised.value.message == f"{leases / 'machine.lock'}: is no lock file of bench's"
+    assert raised.value.message == f"{leases / 'machine.lock'}: not a lock file of bench"
     assert (tmp_path / "victim").read_text() == "private"
 
 

@@ -86,17 +86,17 @@ def test_the_server_is_the_one_that_adb_asks(env: dict[str, str], wanted: Server
         ({"ANDROID_ADB_SERVER_PORT": "70000"}, "ANDROID_ADB_SERVER_PORT=70000 is not a port"),
         ({"ANDROID_ADB_SERVER_PORT": "0"}, "ANDROID_ADB_SERVER_PORT=0 is not a port"),
         ({"ANDROID_ADB_SERVER_PORT": "5037 "}, "ANDROID_ADB_SERVER_PORT=5037  is not a port"),
-        ({"ANDROID_ADB_SERVER_ADDRESS": ""}, "ANDROID_ADB_SERVER_ADDRESS=: it has no host"),
+        ({"ANDROID_ADB_SERVER_ADDRESS": ""}, "ANDROID_ADB_SERVER_ADDRESS=: missing host"),
         (
             {"ADB_SERVER_SOCKET": "tcp:x:y"},
             "ADB_SERVER_SOCKET=tcp:x:y: port 'y' is not a number from 1 to 65535",
         ),
         (
             {"ADB_SERVER_SOCKET": "127.0.0.1:5037"},
-            "ADB_SERVER_SOCKET=127.0.0.1:5037: adb knows no such kind of socket here",
+            "ADB_SERVER_SOCKET=127.0.0.1:5037: unsupported socket type",
         ),
-        ({"ADB_SERVER_SOCKET": ""}, "ADB_SERVER_SOCKET=: adb knows no such kind of socket here"),
-        ({"ADB_SERVER_SOCKET": "tcp:"}, "ADB_SERVER_SOCKET=tcp:: it has no host"),
+        ({"ADB_SERVER_SOCKET": ""}, "ADB_SERVER_SOCKET=: unsupported socket type"),
+        ({"ADB_SERVER_SOCKET": "tcp:"}, "ADB_SERVER_SOCKET=tcp:: missing host"),
     ],
 )
 def test_variables_that_make_no_address_are_named(env: dict[str, str], message: str) -> None:

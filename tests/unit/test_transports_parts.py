@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_unknown_transport_names_the_known_ones() -> None:
     with pytest.raises(UsageError) as caught:
         connect(DeviceSpec("orin", "jetson", "sshh"))
-    assert caught.value.message == "orin: transport 'sshh' is not one of local, ssh, adb"
+    assert caught.value.message == "orin: unknown transport 'sshh', expected one of local, ssh, adb"
 
 
 def test_lines_are_whole_and_the_last_needs_no_end() -> None:
@@ -46,7 +46,7 @@ def test_lines_are_whole_and_the_last_needs_no_end() -> None:
         ("mkdir: '/x': Permission denied", "push a: permission denied"),
         ("cat: write error: Read-only file system\n", "push a: read-only file system"),
         ("something else\n", "push a: something else"),
-        ("", "push a: failed without a word"),
+        ("", "push a: failed without output"),
     ],
 )
 def test_what_devices_say_is_put_into_one_set_of_words(said: str, message: str) -> None:
@@ -88,16 +88,16 @@ def test_a_pipe_cannot_be_pushed(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(StepFailed, match="is no file, folder or link"):
+    with pytest.raises(StepFailed, match="not a file, folder or link"):
         manifest.read(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("ssh://", "devices/orin.yaml: address: 'ssh://': it has no host"),
-        ("me:secret@orin", "orin: a password does not belong in a file"),
-        ("orin?password=secret", "orin: a password does not belong in a file"),
+        ("ssh://", "devices/orin.yaml: address: 'ssh://': missing host"),
+        ("me:secret@orin", "orin: a password must not be in a file"),
+        ("orin?password=secret", "orin: a password must not be in a file"),
     ],
 )
 def test_an_address_that_is_none(address: str, message: str) -> None:
@@ -111,7 +111,8 @@ def test_a_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
     address = "me@Orin:2200?password=${env:BENCH_TEST_SECRET}&config=/dev/null"
     with pytest.raises(
-        UsageError, match="^devices/orin.yaml: address: the environment has no BENCH_TEST_SECRET"
+        UsageError,
+        match="^devices/orin.yaml: address: environment variable BENCH_TEST_SECRET is not set",
     ):
         ssh_address.read("orin", address)
     monkeypatch.setenv("BENCH_TEST_SECRET", "s3cret")
@@ -123,7 +124,7 @@ def test_a_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("address", ["", "phone", "usb:", "server:", "host:port"])
 def test_an_adb_address_that_is_none(address: str) -> None:
-    with pytest.raises(UsageError, match="is no address of an adb device"):
+    with pytest.raises(UsageError, match="is not an adb address"):
         connect(DeviceSpec("phone", "android", "adb", address))
 
 
@@ -135,7 +136,7 @@ def test_a_phone_checks_signatures() -> None:
     token = bytes(range(20))
     assert public.signed(token, key.Sign(token))
     assert not public.signed(bytes(20), key.Sign(token))
-    with pytest.raises(ValueError, match="not a key"):
+    with pytest.raises(ValueError, match="not an adb key"):
         adbd_keys.parse(b"AAAA me@here")
 
 

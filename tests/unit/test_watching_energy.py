@@ -41,7 +41,7 @@ def test_a_counter_gives_energy_less_what_idling_takes() -> None:
         idle_w=pytest.approx(10.0),
         mean_w=pytest.approx(25.0),
         tier="on-board rail: RAPL package-0",
-        note="idle power of 10 W is subtracted",
+        note="idle power of 10 W subtracted",
     )
 
 
@@ -59,7 +59,7 @@ def test_a_source_that_was_read_for_a_part_of_the_loop_gives_nothing() -> None:
     ))  # fmt: skip
     energy = energy_of(part, LOOP, 1000, IDLE)
     assert energy.per_inference_mj is None
-    assert energy.note == "it was not read for 8 s of the timed loop"
+    assert energy.note == "no readings for 8 s of the timed loop"
 
 
 def test_a_counter_that_was_set_back_is_no_wrap() -> None:
@@ -71,7 +71,7 @@ def test_a_counter_that_was_set_back_is_no_wrap() -> None:
     ))  # fmt: skip
     energy = energy_of(reset, LOOP, 1000, IDLE)
     assert energy.per_inference_mj is None
-    assert energy.note == "522312 W cannot be: its counter was set back"
+    assert energy.note == "implausible 522312 W: the counter was reset"
 
 
 def test_a_small_counter_that_was_set_back_is_no_wrap_either() -> None:
@@ -84,13 +84,13 @@ def test_a_small_counter_that_was_set_back_is_no_wrap_either() -> None:
     ))  # fmt: skip
     energy = energy_of(reset, LOOP, 1000, IDLE)
     assert energy.per_inference_mj is None
-    assert energy.note.endswith("W cannot be: its counter was set back")
+    assert energy.note.endswith("W: the counter was reset")
 
 
 def test_a_wrap_without_a_known_range_is_unknown() -> None:
     energy = energy_of(counted(start_uj=RANGE_UJ - 80_000_000, limit_uj=0), LOOP, 1000, IDLE)
     assert energy.per_inference_mj is None
-    assert energy.note == "RAPL package-0 went backwards, and its range is not known"
+    assert energy.note == "RAPL package-0 went backwards, and its range is unknown"
 
 
 def test_two_packages_are_added() -> None:
@@ -135,13 +135,13 @@ def test_rails_that_are_not_known_to_be_the_board_are_no_energy() -> None:
         metered("INA3221 VIN_SYS_5V0", 4.0, 5.0, **{"INA3221 x": 1.0}), LOOP, 9, IDLE
     )
     assert (energy.mean_w, energy.per_inference_mj) == (None, None)
-    assert energy.note == "its rails (VIN_SYS_5V0, x) are not known to be all of the board"
+    assert energy.note == "unknown whether its rails (VIN_SYS_5V0, x) cover the whole board"
 
 
 def test_rails_in_another_unit_are_no_energy() -> None:
     energy = energy_of(metered("INA3221 VDD_IN", 4000.0, 5000.0), LOOP, 9, IDLE)
     assert (energy.mean_w, energy.note) == (
-        None, "5000 W cannot be: its sensor counts in another unit",
+        None, "implausible 5000 W: the sensor uses another unit",
     )  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def test_a_battery_gauge_is_the_last_choice_and_says_that_idling_is_in_it() -> N
     assert energy.per_inference_mj == pytest.approx(1e3 * 3.2 * 10.5 / 100, rel=0.02)
     assert energy.idle_w is None
     assert energy.note == (
-        "idle power is not subtracted: a battery gauge needs 10 s: use profile full"
+        "idle power not subtracted: a battery gauge needs 10 s; use profile full"
     )
 
 
@@ -169,35 +169,34 @@ def test_a_battery_gauge_is_the_last_choice_and_says_that_idling_is_in_it() -> N
     [
         (
             gauge(charging=True),
-            "it was on a charger: the battery's current is not the device's",
+            "charging: the battery's current is not the device's",
         ),
         (
             gauge(charging=None),
-            "it was on a charger: the battery's current is not the device's",
+            "charging: the battery's current is not the device's",
         ),
-        (gauge(moving=0.0), "the battery gauge did not move within the timed loop"),
-        (gauge(load_w=1e-3, moving=1e-6), "0.001 W is no device's power: its unit is not µA"),
-        (Watched(), "its state was not seen"),
+        (gauge(moving=0.0), "the battery gauge did not change during the timed loop"),
+        (gauge(load_w=1e-3, moving=1e-6), "implausible 0.001 W: the gauge does not use µA"),
+        (Watched(), "no readings"),
         (
             Watched(tuple(series(4))),
-            "it has no sensor of power: no RAPL, no INA3221, no battery gauge",
+            "no power sensor (RAPL, INA3221 or battery gauge)",
         ),
         (
             Watched(tuple(series(4)), unreadable=("rapl_uj",)),
-            "RAPL is there, and only root may read it: "
-            "`chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`",
+            "RAPL is readable by root only: `chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`",
         ),
         (
             Watched(tuple(series(4)), unreadable=("battery_current_now", "temperature")),
-            "its power sensors may not be read by this user (battery_current_now)",
+            "no permission to read its power sensors (battery_current_now)",
         ),
         (
             watched([{"energy_uj": {"RAPL package-0": 7}}] * 29),
-            "RAPL package-0 stood still: a virtual machine's counters do",
+            "RAPL package-0 did not change (virtual machine?)",
         ),
         (
             Watched((Reading(LOOP[0], energy_uj={"RAPL package-0": 7}),)),
-            "1 readings of power in the window (at least 2): use profile full",
+            "1 power readings in the window (at least 2); use profile full",
         ),
     ],
 )
@@ -210,19 +209,19 @@ def test_a_job_that_does_not_show_is_not_a_negative_energy() -> None:
     energy = energy_of(metered("INA3221 VDD_IN", 5.0, 4.9), LOOP, 100, IDLE)
     assert energy.per_inference_mj is None
     assert energy.note == (
-        "4.9 W under load is not above 5 W idle: the job does not show in this source"
+        "4.9 W under load is not above 5 W idle: this source does not resolve the job"
     )
 
 
 def test_without_an_idle_window_nothing_is_subtracted_and_it_says_so() -> None:
     energy = energy_of(metered("INA3221 VDD_IN", 5.0, 12.0), LOOP, 1000)
     assert energy.per_inference_mj == pytest.approx(120.0)
-    assert energy.note == "idle power is not subtracted: it was not watched idle"
+    assert energy.note == "idle power not subtracted: idle power not measured"
 
 
 @pytest.mark.parametrize(("window", "count"), [(None, 5), (LOOP, 0)])
 def test_no_inference_no_energy(window: tuple[float, float] | None, count: int) -> None:
-    assert energy_of(counted(), window, count) == Energy(note="no inference was timed")
+    assert energy_of(counted(), window, count) == Energy(note="no timed inferences")
 
 
 def test_the_window_is_from_the_first_sample_to_the_end_of_the_last() -> None:

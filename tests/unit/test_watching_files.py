@@ -35,10 +35,10 @@ def test_nothing_seen_is_kept_too(tmp_path: Path) -> None:
     [
         (lambda lines: [], "state.jsonl: empty"),
         (lambda lines: ["{", *lines[1:]], "state.jsonl:1: not JSON: Expecting property name"),
-        (lambda lines: ["[1]", *lines[1:]], "state.jsonl:1: version None, this bench reads 1"),
+        (lambda lines: ["[1]", *lines[1:]], "state.jsonl:1: version None, expected 1"),
         (
             lambda lines: [lines[0].replace('"version": 1', '"version": 2'), *lines[1:]],
-            "state.jsonl:1: version 2, this bench reads 1",
+            "state.jsonl:1: version 2, expected 1",
         ),
         (lambda lines: [*lines[:2], lines[2][:40]], "state.jsonl:3: not JSON: "),
         (
@@ -47,7 +47,7 @@ def test_nothing_seen_is_kept_too(tmp_path: Path) -> None:
         ),
         (
             lambda lines: lines[:-1],
-            "state.jsonl: 2 readings, its first line says 3: the file was cut or added to",
+            "state.jsonl: 2 readings, expected 3: the file was truncated or extended",
         ),
     ],
 )

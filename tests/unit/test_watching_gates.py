@@ -56,7 +56,7 @@ def test_a_hot_device_is_polled_every_five_seconds_until_it_is_cool() -> None:
     ready = time.wait([WARM, WARM, FINE], COOL)
     assert time.slept == [5.0, 5.0]
     assert (ready.state, ready.flags, ready.waited_s) == (FINE, (), 10.0)
-    assert time.said == ["waits to cool: cpu-1 at 61 °C, limit 45 °C"] * 2
+    assert time.said == ["waiting to cool: cpu-1 at 61 °C, limit 45 °C"] * 2
 
 
 def test_after_ten_minutes_it_goes_on_and_says_so() -> None:
@@ -74,7 +74,7 @@ def test_without_a_limit_heat_is_not_waited_for() -> None:
 def test_a_temperature_that_cannot_be_is_not_waited_for(value: float) -> None:
     ready = Time().wait([replace(STATE, hottest_c=value)], COOL)
     assert ready.notes == (
-        f"implausible reading {value:g} °C, ignored: it was not waited for the device to be cool",
+        f"implausible reading {value:g} °C, ignored: did not wait for the device to cool",
     )
 
 
@@ -91,14 +91,14 @@ def test_a_state_without_names_counts_by_its_hottest() -> None:
 
 def test_no_sensor_is_a_note() -> None:
     assert Time().wait([STATE], COOL).notes == (
-        "no temperature can be read: it was not waited for the device to be cool",
+        "no temperature readings: did not wait for the device to cool",
     )
 
 
 def test_a_low_battery_stops_it() -> None:
     with pytest.raises(StepFailed) as error:
         Time().wait([replace(FINE, battery_percent=29.4, charging=True)], COOL)
-    assert error.value.message == "battery at 29 %, at least 30 % are needed; it is charging"
+    assert error.value.message == "battery at 29 %, at least 30 % required (charging)"
 
 
 def test_a_battery_that_runs_low_while_it_waits_stops_it() -> None:
@@ -109,12 +109,12 @@ def test_a_battery_that_runs_low_while_it_waits_stops_it() -> None:
 def test_a_full_storage_stops_it() -> None:
     with pytest.raises(StepFailed) as error:
         Time().wait([replace(FINE, storage_free_bytes=5_000_000)], COOL)
-    assert error.value.message == "5 MB free there, a trial needs 67 MB"
+    assert error.value.message == "5 MB free, a trial requires 67 MB"
 
 
 def test_charging_is_noted() -> None:
     ready = Time().wait([replace(FINE, battery_percent=30.0, charging=True)], COOL)
-    assert ready.notes == ("it was charging: that heats, and lifts power limits",)
+    assert ready.notes == ("the device was charging, which heats it and raises power limits",)
 
 
 def test_limits_come_from_the_devices_file() -> None:
@@ -150,9 +150,7 @@ def test_others_are_waited_for() -> None:
     busy = series(6, busy_percent={"0": 95.0, "4": 10.0})
     flags, time = quiet([busy, series(8, **CALM)])  # type: ignore[arg-type]
     assert (flags, time.slept) == ((), [5.0])
-    assert time.said == [
-        "waits for others: background load: the CPUs were 52 % busy before the trial"
-    ]
+    assert time.said == ["waiting: background load: the CPUs were 52 % busy before the trial"]
 
 
 @pytest.mark.parametrize(

@@ -154,10 +154,10 @@ def test_its_own_cost_is_its_and_its_childrens_time_over_its_life() -> None:
 
 
 def test_what_it_says_of_itself_is_kept() -> None:
-    parser, _ = fed("H root /fake\nX its deadline is over")
+    parser, _ = fed("H root /fake\nX deadline reached")
     assert parser.notes == [
-        "state is read from /fake, not from the system's own files",
-        "the sampler ended: its deadline is over",
+        "state is read from /fake, not from the system's files",
+        "the sampler ended: deadline reached",
     ]
 
 

@@ -25,11 +25,11 @@ def test_a_void_trial_is_run_again_and_told() -> None:
 def test_after_two_more_tries_it_is_invalid() -> None:
     done, tries = tried(["a", "b", HOT, None])
     assert tries == [0, 1, 2]
-    assert done == Redone(2, ("a", "b"), f"discarded in all of 3 tries; the last: {HOT}")
+    assert done == Redone(2, ("a", "b"), f"discarded 3 times; last reason: {HOT}")
 
 
 def test_redo_can_be_forbidden() -> None:
-    assert tried([HOT], most=0) == (Redone(0, (), f"discarded; the last: {HOT}"), [0])
+    assert tried([HOT], most=0) == (Redone(0, (), f"discarded; last reason: {HOT}"), [0])
 
 
 def test_a_failure_is_not_tried_again() -> None:

@@ -33,12 +33,12 @@ def test_a_phone_that_is_heated_in_the_middle_is_void() -> None:
     ]
     verdicts = judge(readings)
     assert verdicts.void == (
-        "throttled: the kernel slowed it (cooling device thermal-cpufreq-4 from 0 to 9)"
+        "throttled: by the kernel (cooling device thermal-cpufreq-4 from 0 to 9)"
     )
     assert verdicts.flags == (
-        "throttled: the clock of cpu4 fell from 2.84 GHz to 1.5 GHz (47 %) under load; let it "
-        "cool, or hold a clock that it can keep",
-        "cpu-1-0-usr heated up by 40 °C, from 45 °C; warm up longer, cool better",
+        "throttled: the clock of cpu4 fell from 2.84 GHz to 1.5 GHz (47 %) under load; let "
+        "the device cool, or fix a lower clock",
+        "cpu-1-0-usr heated up by 40 °C, from 45 °C; warm up longer or improve cooling",
     )
 
 
@@ -86,7 +86,7 @@ def test_jitter_of_a_clock_is_no_move_and_a_fall_is_found_in_it(seconds: int) ->
 @pytest.mark.parametrize(("status", "word"), [(1, "light"), (3, "severe"), (9, "shutdown")])
 def test_androids_word_is_taken(status: int, word: str) -> None:
     assert judge(series(thermal_status=status)).void == (
-        f"throttled: the system says so (thermal status {status}, {word}); let it cool"
+        f"throttled: reported by the system (thermal status {status}, {word}); let the device cool"
     )
     assert judge(series(thermal_status=0)).void is None
 
@@ -95,7 +95,9 @@ def test_androids_word_is_taken(status: int, word: str) -> None:
 def test_the_kinds_word_is_taken(when: str) -> None:
     states = {"before": STATE, "after": STATE, when: replace(STATE, throttled=True)}
     verdicts = judge_state(series(), **states, cpus=(4,))
-    assert verdicts.void == f"throttled: the system said so {when} the trial; let it cool"
+    assert (
+        verdicts.void == f"throttled: reported by the system {when} the trial; let the device cool"
+    )
 
 
 def test_events_that_the_hardware_counts_are_throttling() -> None:
@@ -103,7 +105,7 @@ def test_events_that_the_hardware_counts_are_throttling() -> None:
     rising = [replace(r, throttle_counts={"oc1_event_cnt": 3 + i // 15}) for i, r in
               enumerate(readings)]  # fmt: skip
     assert judge(rising).void == (
-        "throttled: oc1_event_cnt rose from 3 to 4; mind cooling and power supply"
+        "throttled: oc1_event_cnt rose from 3 to 4; check cooling and power supply"
     )
     assert judge(series(throttle_counts={"oc1_event_cnt": 15})).void is None
 
@@ -111,7 +113,7 @@ def test_events_that_the_hardware_counts_are_throttling() -> None:
 @pytest.mark.parametrize(
     ("field", "name", "states", "void"),
     [
-        ("throttle_counts", "cpu4 core_throttle_count", [120, 0, 5], "rose from 0 to 5; mind"),
+        ("throttle_counts", "cpu4 core_throttle_count", [120, 0, 5], "rose from 0 to 5; check"),
         ("throttle_counts", "cpu4 core_throttle_count", [120, 0, 0], None),  # it was off
         (
             "cooling",
@@ -138,7 +140,7 @@ def test_a_lower_limit_of_the_clock_is_throttling() -> None:
     readings = series()
     capped = [replace(r, limit_khz={"0": 900_000, "4": 1_862_400}) for r in readings[12:]]
     assert judge(readings[:12] + capped).void == (
-        "throttled: the system lowered the limit of cpu4's clock from 2.84 GHz to 1.86 GHz"
+        "throttled: the system lowered the clock limit of cpu4 from 2.84 GHz to 1.86 GHz"
     )
 
 
@@ -157,7 +159,7 @@ def test_what_cools_without_slowing_is_no_throttling(name: str) -> None:
 
 def test_all_reasons_of_a_void_trial_are_told() -> None:
     verdicts = judge(series(khz=[2_800_000] * 10 + [1_000_000] * 10, thermal_status=2))
-    assert str(verdicts.void).startswith("throttled: the system says so")
+    assert str(verdicts.void).startswith("throttled: reported by the system")
     assert verdicts.flags[0].startswith("throttled: the clock of cpu4 fell")
 
 
@@ -177,11 +179,12 @@ def test_all_reasons_of_a_void_trial_are_told() -> None:
         ),
         (
             {"cooling": {"thermal-cpufreq-4": 2, "fan": 7}},
-            "slowed from its start on (cooling device thermal-cpufreq-4 at 2); let it cool before",
+            "slowed down from the start (cooling device thermal-cpufreq-4 at 2); "
+            "let the device cool first",
         ),
         (
             {"celsius": [40.0 + i for i in range(20)]},
-            "cpu-1-0-usr heated up by 17 °C, from 41 °C; warm up longer, cool better",
+            "cpu-1-0-usr heated up by 17 °C, from 41 °C; warm up longer or improve cooling",
         ),
         (
             {"cpu_pressure_percent": 31.0},
@@ -189,7 +192,7 @@ def test_all_reasons_of_a_void_trial_are_told() -> None:
         ),
         (
             {"busy_percent": {"0": 71.0, "4": 99.0}},
-            "background load: CPUs that it did not use were 71 % busy; end what else runs",
+            "background load: CPUs not in use by the trial were 71 % busy; stop other processes",
         ),
         (
             {"steal_percent": 4.0},
@@ -197,7 +200,7 @@ def test_all_reasons_of_a_void_trial_are_told() -> None:
         ),
         (
             {"memory_pressure_percent": 8.0},
-            "tasks waited for memory 8 % of the time; free some",
+            "tasks waited for memory 8 % of the time; free some memory",
         ),
         ({"battery_percent": 22.0}, "battery at 22 % (at least 30 %); charge it"),
     ],
@@ -214,7 +217,7 @@ def test_a_sensor_that_vanishes_is_named() -> None:
     readings = series()
     gone = [replace(r, temperatures_c={}) for r in readings[10:]]
     assert judge(readings[:10] + gone).flags == (
-        "temperature sensor cpu-1-0-usr: no more readings; heat was not watched to the end",
+        "temperature sensor cpu-1-0-usr: no more readings; temperature not monitored to the end",
     )
 
 
@@ -228,13 +231,13 @@ def test_a_sensor_that_misses_one_reading_has_not_vanished() -> None:
 def test_a_temperature_that_cannot_be_is_named(value: float) -> None:
     broke = judge(series(celsius=[50.0] * 10 + [value] * 10))
     assert broke.flags == (
-        f"temperature sensor cpu-1-0-usr: implausible reading {value:g} °C, ignored; heat was not "
-        "watched to the end",
+        f"temperature sensor cpu-1-0-usr: implausible reading {value:g} °C, ignored; temperature "
+        "not monitored to the end",
     )
     never = judge(series(celsius=value))
     assert never.flags == (
-        f"temperature sensor cpu-1-0-usr: implausible reading {value:g} °C, ignored; heat was not "
-        "watched",
+        f"temperature sensor cpu-1-0-usr: implausible reading {value:g} °C, ignored; temperature "
+        "not monitored",
     )
 
 
@@ -251,13 +254,9 @@ def test_a_dead_sensor_beside_a_good_one_is_a_note() -> None:
 
 
 def test_a_sampler_that_was_lost_leaves_the_state_unknown() -> None:
-    assert judge(series()[:6]).flags == (
-        "state is unknown for 7 s of the timed loop: nothing was read of the device",
-    )
+    assert judge(series()[:6]).flags == ("no readings for 7 s of the timed loop: state unknown",)
     before_the_loop = judge(series()[:6], window=(BEGAN_S + 10, BEGAN_S + 30))
-    assert before_the_loop.flags == (
-        "state is unknown for 20 s of the timed loop: nothing was read of the device",
-    )
+    assert before_the_loop.flags == ("no readings for 20 s of the timed loop: state unknown",)
 
 
 @pytest.mark.parametrize("value", [4095.0, None])
@@ -282,10 +281,10 @@ def test_a_clock_that_is_no_longer_told_is_named() -> None:
 
 
 def test_nothing_seen_is_a_note_and_of_a_long_loop_a_flag() -> None:
-    notes = ("the device's state during the trial is unknown",)
+    notes = ("no readings during the trial: state unknown",)
     assert judge([], window=(BEGAN_S, BEGAN_S + 3)) == Verdicts(None, (), notes)
     assert judge([], window=(BEGAN_S, BEGAN_S + 60)).flags == (
-        "state is unknown for 60 s of the timed loop: nothing was read of the device",
+        "no readings for 60 s of the timed loop: state unknown",
     )
 
 
@@ -295,8 +294,8 @@ def test_a_machine_without_sensors_says_so() -> None:
         None,
         (),
         (
-            "this device does not tell its clock: a clock that falls goes unseen",
-            "this device has no temperature sensor that can be read",
+            "this device does not report its clock: drops cannot be detected",
+            "this device has no readable temperature sensor",
         ),
     )
 
@@ -305,7 +304,7 @@ def test_a_short_loop_says_that_its_clock_was_not_judged() -> None:
     readings = series(khz=[2_800_000, 2_800_000, 900_000] + [900_000] * 17)
     verdicts = judge(readings, window=(BEGAN_S, BEGAN_S + 1.2))
     assert verdicts == Verdicts(
-        None, (), ("3 readings under load are too few to see a clock fall (at least 6)",)
+        None, (), ("3 readings under load are too few to detect a drop of the clock (at least 6)",)
     )
 
 
@@ -316,7 +315,7 @@ def test_of_few_readings_one_odd_one_voids_nothing(count: int, odd: int) -> None
     clock[odd] = 600_000
     verdicts = judge(series(count, khz=clock), window=(BEGAN_S, BEGAN_S + count / 2))
     assert (verdicts.void, verdicts.flags) == (None, ())
-    assert "are too few to see a clock fall" in verdicts.notes[0]
+    assert "are too few to detect a drop of the clock" in verdicts.notes[0]
 
 
 def test_six_readings_are_enough_to_see_a_clock_fall() -> None:
@@ -328,14 +327,14 @@ def test_six_readings_are_enough_to_see_a_clock_fall() -> None:
 def test_a_thermal_service_that_stops_answering_is_named() -> None:
     told, silent = series(10, thermal_status=1), series(20)[10:]
     assert judge(told + silent).flags == (
-        "the thermal service stopped answering: throttling was not watched to the end",
+        "the thermal service stopped answering; throttling not monitored to the end",
     )
     assert judge(series(thermal_status=0)) == Verdicts(None)
 
 
 def test_charging_is_noted() -> None:
     assert judge(series(charging=True)).notes == (
-        "it was charging: that heats, and lifts power limits",
+        "the device was charging, which heats it and raises power limits",
     )
 
 

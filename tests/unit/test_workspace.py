@@ -71,9 +71,9 @@ def test_who_looks_for_runs_where_none_can_be_is_told_how_to_name_a_project(
     with pytest.raises(UsageError) as caught:
         Workspace.with_runs()
     assert caught.value.message == (
-        f"no project: no bench.toml in {tmp_path} or above it, and no runs/ in it"
+        f"no project: no bench.toml in {tmp_path} or a parent folder, and no runs/"
     )
-    assert caught.value.hint == "Change to a project's folder, or name it with --project DIR."
+    assert caught.value.hint == "Change to a project folder, or pass --project DIR."
 
 
 def test_the_option_comes_before_the_variable_and_both_before_every_mark(

@@ -1,4 +1,4 @@
-"""A page a cell: its number or its reason, and everything that stands behind it."""
+"""A page per cell: its result or the reason for none, with all details."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class CellPage:
 
 
 def pages(report: Report) -> Iterable[Page]:
-    """One page an entry, also for those that never ran."""
+    """One page per entry, even for those that never ran."""
     for entry in report.entries:
         path, title = cell_href(entry.cell.id), _title(report, entry)
         yield made(path, title, f"the page of {entry.cell.id}", partial(_made, report, entry))
@@ -124,7 +124,7 @@ def _drawn(report: Report, entry: Entry) -> Drawn:
     try:
         return draw(report.pictures, entry.cell, base.cell if base else None)
     except BenchError as error:
-        return Drawn(missing=f"Its images cannot be shown: {error.message}")
+        return Drawn(missing=f"Images cannot be shown: {error.message}")
 
 
 def _page(report: Report, entry: Entry, drawn: Drawn) -> CellPage:
@@ -191,7 +191,7 @@ def _parity(parity: Parity) -> ParityShown:
 
 
 def command(info: RunInfo, cell: Cell) -> str:
-    """What repeats this cell, quoted for a shell."""
+    """The command that repeats this cell, quoted for a shell."""
     return shlex.join(["bench", "run", _scenario(info), "--only", cell.id])
 
 
@@ -217,7 +217,7 @@ def _logs(folder: Path, cell: Cell) -> Iterable[Log]:
 
 
 def tail(name: str, raw: bytes, size: int) -> Log:
-    """The last lines of a log of so many bytes, without a terminal's control codes."""
+    """The last lines of a log, of at most so many bytes, without terminal control codes."""
     text = printable(raw.decode("utf-8", "replace").replace("\r\n", "\n"))
     lines = text.splitlines()
     cut = size > len(raw) or len(lines) > _LOG_LINES

@@ -1,4 +1,4 @@
-"""A page a device: what it is, how noisy, how it fared over the run, and what went wrong on it."""
+"""A page per device: hardware, noise, state over the run, and problems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DeviceRow:
 
 @dataclass(frozen=True)
 class Trouble:
-    """A trial that was void, a cell that the device lost or could not have."""
+    """A discarded trial, or an invalid or failed cell."""
 
     label: str
     href: str
@@ -143,7 +143,7 @@ def _counts(entries: Sequence[Entry]) -> tuple[tuple[Badge, int], ...]:
 
 
 def _last(entries: Sequence[Entry]) -> DeviceState:
-    """What the last trial saw of its device: runs without facts know no more."""
+    """The device state of the last trial, for runs without facts."""
     trials = [t for e in entries if e.result for t in e.result.trials]
     return trials[-1].after if trials else DeviceState("")
 
@@ -159,7 +159,7 @@ def _facts(about: RunDevice | None, seen: DeviceState) -> Pairs:
     reach = f"{about.kind} over {about.transport}" if about else ""
     memory = (facts.memory_total_bytes if facts else None) or seen.memory_total_bytes
     rows = (
-        ("reached as", reach),
+        ("kind", reach),
         ("model", (facts.model if facts else "") or ""),
         ("SoC", (facts.soc if facts else "") or ""),
         ("processor", seen.cpu_model or ""),
@@ -182,7 +182,7 @@ def _cores(about: RunDevice | None, seen: DeviceState) -> str:
     if not about or not about.facts or not about.facts.cpus:
         return str(seen.cores or "")
     cpus, big = about.facts.cpus, about.facts.big_cpus
-    fast = f", fast ones: {', '.join(map(str, big))}" if 0 < len(big) < len(cpus) else ""
+    fast = f", fast: {', '.join(map(str, big))}" if 0 < len(big) < len(cpus) else ""
     return f"{len(cpus)}{fast}"
 
 
@@ -196,7 +196,7 @@ def _limits(seen: DeviceState) -> str:
 
 
 def _runtimes(entries: Sequence[Entry]) -> Table:
-    """One row a format: where it ran, and the version that ran."""
+    """One row per format: engine and versions."""
     rows: dict[str, tuple[str, ...]] = {}
     for entry in entries:
         if entry.result and entry.result.trials and entry.cell.format not in rows:
@@ -206,23 +206,23 @@ def _runtimes(entries: Sequence[Entry]) -> Table:
                 entry.cell.format, trial.runtime_version, trial.python_version, ran,
                 image.confinement if image else "", image.digest[:19] if image else "",
             )  # fmt: skip
-    heads = ("Format", "Runtime", "Python", "In", "Confinement", "Digest")
-    return Table("Runtimes that ran here", heads, tuple(rows.values()))
+    heads = ("Format", "Runtime", "Python", "Engine", "Confinement", "Digest")
+    return Table("Runtimes", heads, tuple(rows.values()))
 
 
 def _steady(about: RunDevice | None) -> str:
-    """What is known of measures, where none is listed."""
+    """The text if no measures were applied."""
     if about is None:
-        return "This run did not write down what was held."
+        return "Not recorded by this run."
     if about.held:
         return ""
     if about.allowed:
-        return f"Allowed by its file, not in force: {', '.join(about.allowed)}."
-    return "Nothing was held: its file allows no measure, so clocks and governor were as found."
+        return f"Allowed by the device file but not applied: {', '.join(about.allowed)}."
+    return "None: the device file allows no measures; clocks and governor were not changed."
 
 
 def _troubles(report: Report, entries: Sequence[Entry]) -> Iterable[Trouble]:
-    """Void trials, what the device's state says against others, and failures on the device."""
+    """Discarded trials, warnings from the device's state, and failures on the device."""
     for entry in entries:
         label, href = report.axes.label(entry.cell), cell_href(entry.cell.id)
         result = entry.result
@@ -232,7 +232,7 @@ def _troubles(report: Report, entries: Sequence[Entry]) -> Iterable[Trouble]:
                     f"{label}, trial {trial.index}", href, f"discarded and repeated: {why}"
                 )
             if trial.void:
-                yield Trouble(f"{label}, trial {trial.index}", href, f"void: {trial.void}")
+                yield Trouble(f"{label}, trial {trial.index}", href, f"disturbed: {trial.void}")
             for flag in trial.state_flags:
                 yield Trouble(f"{label}, trial {trial.index}", href, flag)
         if entry.state == "invalid" or (

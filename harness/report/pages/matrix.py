@@ -1,4 +1,4 @@
-"""The front page: the answer in words, then the table of formats, precisions and devices."""
+"""The front page: a summary, then the table of formats, precisions and devices."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _matrix(report: Report) -> MatrixTable:
 
 
 def _headlines(report: Report) -> tuple[tuple[str, ...], ...]:
-    """A paragraph for each device and model; what all of them say is said once, at the end."""
+    """A paragraph per device and model; shared sentences appear once, at the end."""
     told = [
         headline(group, report.of_model(model), report.axes, report.run.info)
         for (_, model), group in report.groups.items()

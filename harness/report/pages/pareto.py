@@ -1,4 +1,4 @@
-"""Latency against accuracy, with the cells that no other beats in both."""
+"""Latency against accuracy, with the Pareto-optimal cells."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _plot(group: Sequence[Entry], axes: Axes, value: Value | None, title: str, n
     if any(e.emulated for e in group):
         return Plot(title, None, (), left, "Emulated: not representative of hardware.")
     if value is None or not drawn:
-        return Plot(title, None, (), left, "No cell has both a time and an accuracy.")
+        return Plot(title, None, (), left, "No cell has both a latency and an accuracy.")
     front = frontier(drawn, value)
     lines = tuple(_line(e, axes, value, e in front) for e in drawn)
     chart = pareto_chart(drawn, front, axes, value, name)

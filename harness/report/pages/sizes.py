@@ -1,4 +1,4 @@
-"""How large each file is against the fp32 reference, and how much memory its process took."""
+"""File sizes relative to the fp32 reference, and peak memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.report.page import Maker, Page, Report, cell_href
 
 @dataclass(frozen=True)
 class SizeRow:
-    """One cell; bars are percent of the largest."""
+    """One cell; bars are in percent of the largest."""
 
     label: str
     device: str
@@ -62,7 +62,7 @@ def _sizes(report: Report) -> Sizes:
 
 
 def _least(entries: Sequence[Entry]) -> int:
-    """Smallest file among cells with a number: a broken conversion is no winner."""
+    """Smallest file among cells with a result, to exclude broken conversions."""
     return min((e.size_bytes or 0 for e in entries if e.summary), default=-1)
 
 
@@ -92,7 +92,7 @@ def _line(
 
 
 def _left_out(entry: Entry, axes: Axes) -> tuple[str, str, str, Badge, str]:
-    why = entry.reasons[0] if entry.reasons else "no file was recorded"
+    why = entry.reasons[0] if entry.reasons else "no file recorded"
     label, device = axes.label(entry.cell), entry.cell.device
     return label, device, cell_href(entry.cell.id), BADGES[entry.state], why
 

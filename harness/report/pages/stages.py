@@ -1,4 +1,4 @@
-"""Where one picture's time goes: before, in and after the model, and end to end."""
+"""Time per image by stage: preprocessing, inference, postprocessing, and end to end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STAGES = (
 
 @dataclass(frozen=True)
 class StageRow:
-    """One cell's stages; empty text where a stage was not timed."""
+    """One cell's stages; empty if a stage was not timed."""
 
     label: str
     href: str
@@ -99,8 +99,8 @@ def _chart(timed: Sequence[Entry], axes: Axes, number: int) -> Chart:
         "height": 150 + 34 * len(timed),
     }
     notes = (
-        "Stages and end to end are medians of their own, so a bar need not end at its mark.",
-        "Stages are timed in a loop of their own, in which images are preprocessed as well.",
+        "Medians do not add up: a bar may not end at its end-to-end mark.",
+        "Stages are timed in a separate loop that includes preprocessing.",
     )
     label = f"Stacked stages of {len(timed)} cells; the table below has every value."
     return Chart(f"stages-{number}", label, {"data": traces, "layout": layout}, notes, "rows")

@@ -1,4 +1,4 @@
-"""Formats kept busy for minutes on one device: their curves, and who leads at first and at last."""
+"""Sustained load on one device: latency curves, and ranks at the start and at the end."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def pages(report: Report) -> Iterable[Page]:
 
 
 def there(report: Report) -> bool:
-    """Whether any cell of the run was kept busy for minutes."""
+    """Whether any cell of the run has the pattern sustained."""
     return bool(_kept_up(report.entries))
 
 
@@ -135,7 +135,7 @@ def _group(report: Report, number: int, device: str) -> SustainedGroup:
 
 
 def ranks(spreads: Sequence[Interval]) -> tuple[str, ...]:
-    """`1`, or `1–2` where two cells overlap: then nobody knows who leads."""
+    """`1`, or `1–2` if two cells overlap: then their order is unknown."""
     found = []
     for own in spreads:
         best = 1 + sum(other.high < own.low for other in spreads)
@@ -157,8 +157,10 @@ def _chart(report: Report, cells: Sequence[Entry], name: str) -> Chart:
         "yaxis": {"title": {"text": "median of 10 s, ms"}, "rangemode": "tozero"},
         "hovermode": "closest",
     }
-    label = f"Median latency over the minutes of {len(cells)} cells; the table has both ends."
-    notes = ("Samples of all trials together, by the time since their trial's first.",)
+    label = (
+        f"Median latency over time of {len(cells)} cells; the table has the first and last minute."
+    )
+    notes = ("Samples of all trials, by the time since their trial's first.",)
     return Chart(name, label, {"data": data, "layout": layout}, notes, "tall")
 
 

@@ -1,4 +1,4 @@
-"""Where the run's wall time went: by step, by cell, and inside the trials."""
+"""The run's wall time: by step, by cell, and within trials."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.report.numbers import seconds
 from harness.report.page import Maker, Page, Report, cell_href
 
 _STEPS = ("plan", "images", "convert", "parity", "deploy", "measure", "score", "store", "report")
-_PARTS = ("import", "load", "first run", "warm-up", "timed loop", "stages", "the rest")
+_PARTS = ("import", "load", "first run", "warm-up", "timed loop", "stages", "other")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class WallTimeRow:
-    """One cell's seconds, one a column; an empty text where it spent none."""
+    """One cell's seconds, one per column; empty if none."""
 
     label: str
     device: str
@@ -53,7 +53,7 @@ class Time:
 
 def pages(report: Report) -> Iterable[Page]:
     """The one page, time.html."""
-    yield Page("time.html", "Where the time went", "time.html", _time(report))
+    yield Page("time.html", "Wall time", "time.html", _time(report))
 
 
 def _time(report: Report) -> Time:
@@ -78,7 +78,7 @@ def _time(report: Report) -> Time:
 
 
 def _added(entries: Sequence[Entry]) -> dict[str, float]:
-    """Steps of all cells together: what is known of a run that did not end."""
+    """Steps of all cells together, for a run that did not finish."""
     steps: dict[str, float] = {}
     for entry in entries:
         for step, value in entry.result.wall_s.items() if entry.result else ():
@@ -148,7 +148,7 @@ def _parts(entry: Entry, samples: Sequence[TrialSamples]) -> tuple[float, ...]:
 
 
 def _rest(measured: Sequence[Entry], samples: Mapping[str, Sequence[TrialSamples]]) -> str:
-    """Seconds a trial that were neither the runtime's own nor a loop's: what bench costs."""
+    """Overhead per trial: seconds in neither the runtime nor a loop."""
     trials = [t for e in measured if e.result for t in e.result.trials]
     if not trials or any(s.missing for e in measured for s in samples[e.cell.id]):
         return ""

@@ -1,4 +1,4 @@
-"""How a cell's samples arrived, where they did not simply follow each other: figures and a plot.
+"""Arrival patterns other than back to back: figures and a plot.
 
 A pattern without a module here has the figures that its SPEC names.
 """
@@ -37,7 +37,7 @@ class PatternShown:
 
 
 def pattern(trials: Sequence[Trial], samples: Sequence[TrialSamples]) -> PatternShown | None:
-    """None for samples that simply followed each other, and for runs that do not say."""
+    """None for back-to-back samples, or if not recorded."""
     pairs = [(t, s) for t, s in zip(trials, samples, strict=True) if t.arrivals]
     every = [t.arrivals for t, _ in pairs if t.arrivals]
     kinds = {arrivals.pattern for arrivals in every}
@@ -55,7 +55,7 @@ def pattern(trials: Sequence[Trial], samples: Sequence[TrialSamples]) -> Pattern
 
 
 def _facts(spec: PatternSpec[object], every: Sequence[Arrivals]) -> Pairs:
-    rows = [("images a second", over_trials([a.samples_per_s for a in every]))]
+    rows = [("images/s", over_trials([a.samples_per_s for a in every]))]
     rows += [(fact.title, _text(fact, every)) for fact in spec.facts]
     return tuple((name, text) for name, text in rows if text)
 

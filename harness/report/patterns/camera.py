@@ -1,4 +1,4 @@
-"""Images at a fixed rate: what the pauses between them cost."""
+"""Images at a fixed rate: the effect of the pauses between them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _BINS: Final = 40
 
 
 def chart(pairs: Sequence[Pair]) -> Chart:
-    """Latency at the camera's pace beside that of the warm-up, which runs without a pause."""
+    """Latency at the camera's rate compared with the warm-up, which runs without pauses."""
     paced = np.concatenate([s.latency_ms for _, s in pairs])
     tight = np.concatenate([s.warmup_ms[s.warmup_ms.size // 2 :] for _, s in pairs])
     every = np.concatenate([paced, tight])
     edges = np.linspace(every.min(), max(np.quantile(every, 0.995), every.min() * 1.01), _BINS + 1)
-    named = [("at the camera's pace", paced, 1), ("without a pause (warm-up)", tight, 2)]
+    named = [("at the camera's rate", paced, 1), ("without pauses (warm-up)", tight, 2)]
     data: list[object] = [_shares(n, v, edges, c) for n, v, c in named if v.size]
     layout = {
         "barmode": "overlay",
         "bargap": 0.02,
         "xaxis": {"title": {"text": "latency, ms"}},
-        "yaxis": {"title": {"text": "share of its samples, %"}},
+        "yaxis": {"title": {"text": "share of samples, %"}},
     }
     words = [f"{n}: median {figures(float(np.median(v)))} ms (n={v.size:,})"
              for n, v, _ in named if v.size]  # fmt: skip
     notes = (
         "; ".join(words) + ".",
-        "The second half of the warm-up stands for the tight loop: it is no headline.",
+        "The tight loop is the second half of the warm-up, for comparison only.",
     )
     label = f"Latencies of {paced.size:,} images at a fixed rate and of the tight loop."
     return Chart("pattern", label, {"data": data, "layout": layout}, notes)

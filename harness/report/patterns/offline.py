@@ -1,4 +1,4 @@
-"""All images there at once: how many a second, over the time."""
+"""All images available at once: throughput over time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STRETCHES: Final = 30
 
 
 def chart(pairs: Sequence[Pair]) -> Chart:
-    """Inferences a second in even stretches of each trial, copies of inputs included."""
+    """Inferences/s in even intervals of each trial, including input copies."""
     data: list[object] = []
     for trial, samples in pairs:
         seconds, speed = _speed(samples)
@@ -29,15 +29,15 @@ def chart(pairs: Sequence[Pair]) -> Chart:
                 "y": [round(v, 3) for v in speed],
                 "line": {"color": colour(trial.index + 1), "width": 1.5},
                 "marker": {"size": 4, "color": colour(trial.index + 1)},
-                "hovertemplate": "%{x:.1f} s: %{y:.3g} a second<extra>%{fullData.name}</extra>",
+                "hovertemplate": "%{x:.1f} s: %{y:.3g}/s<extra>%{fullData.name}</extra>",
             }
         )
     layout = {
         "xaxis": {"title": {"text": "seconds since the trial's first sample"}},
-        "yaxis": {"title": {"text": "inferences a second"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "inferences/s"}, "rangemode": "tozero"},
         "hovermode": "closest",
     }
-    label = f"Inferences a second over the time of {len(pairs)} trials."
+    label = f"Inferences/s over time in {len(pairs)} trials."
     return Chart("pattern", label, {"data": data, "layout": layout})
 
 

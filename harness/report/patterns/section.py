@@ -18,7 +18,7 @@ Pair = tuple[Trial, TrialSamples]
 
 @dataclass(frozen=True)
 class Section:
-    """Parts beside the figures that the pattern's own SPEC names."""
+    """Parts in addition to the figures that the pattern's SPEC names."""
 
     #: of the trials whose samples are there
     chart: Callable[[Sequence[Pair]], Chart]
@@ -27,7 +27,7 @@ class Section:
 
 
 def over_trials(values: Sequence[float | None], unit: str = "") -> str:
-    """The median over the trials, with the lowest and the highest; empty where none is known."""
+    """The median over the trials, with the lowest and the highest; empty if unknown."""
     there = sorted(v for v in values if v is not None)
     if not there:
         return ""

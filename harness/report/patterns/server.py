@@ -14,7 +14,7 @@ from harness.report.page import Chart
 from harness.report.patterns.section import Pair, Section, over_trials
 from harness.report.plots import colour
 
-_MET: Final = {True: "✓ met", False: "✕ missed", None: "? unknown: out of time"}
+_MET: Final = {True: "✓ met", False: "✕ missed", None: "? unknown: timed out"}
 
 
 def facts(every: Sequence[Arrivals]) -> Pairs:
@@ -23,23 +23,23 @@ def facts(every: Sequence[Arrivals]) -> Pairs:
 
 
 def _best(every: Sequence[Arrivals]) -> str:
-    """With `at least` where a higher rate may have met it too, but had too little time."""
+    """With `at least` if a higher rate timed out and may have met it, too."""
     none = sum(a.best_rate_hz is None for a in every)
     open_ = any(
         r.kept is None and r.rate_hz > (a.best_rate_hz or 0) for a in every for r in a.rates
     )
     if none == len(every):
-        short = "unknown: too few responses in the time of a rate; raise measure.server.cap_s"
-        return short if open_ else "none that was tried"
-    best = over_trials([a.best_rate_hz for a in every], "a second")
+        short = "unknown: too few responses per rate; increase measure.server.cap_s"
+        return short if open_ else "none of those tried"
+    best = over_trials([a.best_rate_hz for a in every], "requests/s")
     found = f"at least {best}" if open_ else best
     return f"{found}; none in {none} of {len(every)} trials" if none else found
 
 
 def table(pairs: Sequence[Pair]) -> Table:
     """Every rate of every trial, and whether it met the bound."""
-    heads = ("Trial", "A second", "n", "Median", "p99", "Slowest", "Late", "Bound")
-    caption = "Rates that were tried; responses in ms, waiting in the queue included"
+    heads = ("Trial", "Requests/s", "n", "Median", "p99", "Slowest", "Late", "Bound")
+    caption = "Rates tried; response times in ms, including the queue"
     sort = ("number", "number", "", "", "", "", "", "text")
     return Table(caption, heads, tuple(_rates(pairs)), sort)
 
@@ -64,12 +64,12 @@ def _rates(pairs: Sequence[Pair]) -> list[tuple[str, ...]]:
 
 
 def chart(pairs: Sequence[Pair]) -> Chart:
-    """p99 of the responses against the rate, a line a trial, with the bound."""
+    """p99 response time against the rate, a line per trial, with the bound."""
     data: list[object] = [_rate_line(t.index, t.arrivals) for t, _ in pairs if t.arrivals]
     bound = next((t.arrivals.bound_ms for t, _ in pairs if t.arrivals), None)
     layout: dict[str, object] = {
-        "xaxis": {"title": {"text": "requests a second"}, "rangemode": "tozero"},
-        "yaxis": {"title": {"text": "p99 of the responses, ms"}, "type": "log"},
+        "xaxis": {"title": {"text": "requests/s"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "p99 response time, ms"}, "type": "log"},
         "hovermode": "closest",
     }
     if bound:
@@ -80,10 +80,10 @@ def chart(pairs: Sequence[Pair]) -> Chart:
                 "font": {"color": "var(--bad)"}}  # fmt: skip
         layout |= {"shapes": [{**across, "line": line}], "annotations": [text]}
     notes = (
-        "A hollow mark missed the bound, or is not known to have met it; where a rate ended "
-        "early, the mark is the slowest response, since there is no p99.",
+        "Hollow marks missed the bound or timed out; if a rate ended early, the mark is its "
+        "slowest response, since there is no p99.",
     )
-    label = f"p99 of the responses against the rate in {len(pairs)} trials; the table has all."
+    label = f"p99 response time against the rate in {len(pairs)} trials; the table has all values."
     return Chart("pattern", label, {"data": data, "layout": layout}, notes)
 
 
@@ -101,7 +101,7 @@ def _rate_line(index: int, arrivals: Arrivals) -> dict[str, object]:
             "color": colour(index + 1),
             "symbol": ["circle" if r.kept else "circle-open" for r in rates],
         },
-        "hovertemplate": "%{x:.3g} a second: %{y:.3g} ms<extra>%{fullData.name}</extra>",
+        "hovertemplate": "%{x:.3g}/s: %{y:.3g} ms<extra>%{fullData.name}</extra>",
     }
 
 

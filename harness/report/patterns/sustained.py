@@ -1,4 +1,4 @@
-"""Minutes without a pause: the latency while the device gets warm."""
+"""Sustained load: the latency while the device gets warm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WINDOW_S: Final = 10.0
 
 
 def chart(pairs: Sequence[Pair]) -> Chart:
-    """Median of every 10 s, a line a trial."""
+    """Median of every 10 s, a line per trial."""
     data: list[object] = [curve(f"trial {t.index}", s, colour(t.index + 1)) for t, s in pairs]
     layout = {
         "xaxis": {"title": {"text": "minutes since the trial's first sample"}},

@@ -1,4 +1,4 @@
-"""How samples arrive: one module a pattern, all over the same engine and the same timed call.
+"""Arrival patterns: one module each, all with the same engine and the same timed call.
 
 `latency_ns` is the runtime's own call in every pattern. Those with a schedule also keep
 `scheduled_ns`, and their response is completion minus scheduled arrival, as LoadGen has it:
@@ -41,14 +41,14 @@ REGISTRY: Final[Dict[str, Pattern[Any]]] = {
 
 
 def find(name: str) -> Pattern[Any]:
-    """The pattern's module; raises ValueError for one that is none."""
+    """The pattern's module; raises ValueError if unknown."""
     if name not in REGISTRY:
-        raise ValueError(f"pattern '{name}' is not one of {', '.join(REGISTRY)}")
+        raise ValueError(f"unknown pattern '{name}', expected one of {', '.join(REGISTRY)}")
     return REGISTRY[name]
 
 
 def options(rules: MeasureOptions) -> Any:
-    """What the rules ask of their pattern, as its own options."""
+    """The pattern's options from the rules."""
     return from_json(find(rules.pattern).SPEC.options, rules.options, rules.pattern)
 
 
@@ -58,5 +58,5 @@ def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions) -> Timed:
 
 
 def longest_loop_s(rules: MeasureOptions) -> float:
-    """The most that the timed loop may take."""
+    """Upper bound of the timed loop."""
     return find(rules.pattern).SPEC.longest_s(rules, options(rules))

@@ -1,7 +1,7 @@
-"""Pictures come at a fixed rate, and between them the machine may sleep, as with a camera.
+"""Images arrive at a fixed rate and the machine may sleep between them, as with a camera.
 
-The process sleeps until the next picture; it never spins, which would keep the clocks awake. A
-model that is not ready when a newer picture comes takes the newest; the older ones are dropped.
+The process sleeps until the next image; it never spins, which would keep the clocks awake. A
+busy model takes the newest image when it is free; older ones are dropped.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from .spec import RESPONSES, Fact, PatternSpec, Timed, option
 class Options:
     """Images at a fixed rate, with idle gaps; read by `pattern: camera`."""
 
-    rate_hz: float = option(30.0, "Images a second.", gt=0, le=10_000)
+    rate_hz: float = option(30.0, "Images per second.", gt=0, le=10_000)
 
 
 def _asked(arrivals: Arrivals) -> str:
-    return f"{arrivals.rate_hz:g} a second" if arrivals.rate_hz else ""
+    return f"{arrivals.rate_hz:g}/s" if arrivals.rate_hz else ""
 
 
 SPEC = PatternSpec(
-    about="at a fixed rate, as from a camera",
+    about="at a fixed rate, like a camera",
     options=Options,
-    title="Images at a fixed rate, as from a camera",
+    title="Images at a fixed rate, like a camera",
     facts=(
-        Fact("asked for, a second", lambda a: a.rate_hz),
-        Fact("images dropped", lambda a: a.dropped, total=True),
+        Fact("requested images/s", lambda a: a.rate_hz),
+        Fact("dropped images", lambda a: a.dropped, total=True),
         *RESPONSES,
     ),
     asked=_asked,
@@ -70,7 +70,7 @@ def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: O
 def _watch(
     engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, rate_hz: float
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Scheduled arrival, start and latency of pictures that were taken, and how many came."""
+    """Scheduled arrival, start and latency of processed images, and the number of arrivals."""
     period_ns, least = int(round(1e9 / rate_hz)), int(np.ceil(rules.min_s * rate_hz))
     most = max(1, int(rules.cap_s * rate_hz))
     scheduled, starts, latency = (np.zeros(most, np.int64) for _ in range(3))

@@ -1,4 +1,4 @@
-"""What patterns count alike: percentiles from enough samples only, rates, batches."""
+"""Shared figures of patterns: percentiles with enough samples, rates, batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENOUGH: Dict[float, int] = {50.0: 1, 90.0: 64, 99.0: 662}
 
 
 def percentile_ms(ns: np.ndarray, percent: float) -> Optional[float]:
-    """Nearest-rank percentile in ms, or None from too few samples."""
+    """Nearest-rank percentile in ms, or None with too few samples."""
     if len(ns) < ENOUGH[percent]:
         return None
     rank = math.ceil(percent / 100 * len(ns)) - 1
@@ -33,7 +33,7 @@ def with_responses(arrivals: Arrivals, ns: np.ndarray) -> Arrivals:
 
 
 def batch_of(inputs: Sequence[Any]) -> int:
-    """Pictures in one input, whose shape has the batch first."""
+    """Images in one input, whose shape has the batch first."""
     shape = np.shape(inputs[0])
     return int(shape[0]) if shape else 1
 

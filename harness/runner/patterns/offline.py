@@ -1,4 +1,4 @@
-"""All samples are there at once: how many pictures a second, copies of inputs included."""
+"""All samples available at once: throughput in images per second, with input copies."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .figures import batch_of, seconds_of
 from .spec import NoOptions, PatternSpec, Timed
 
 SPEC = PatternSpec(
-    about="all at once, for throughput",
+    about="all at once, to measure throughput",
     options=NoOptions,
-    title="Throughput: all images there at once",
+    title="Throughput: all images available at once",
     loadgen="Offline",
 )
 
@@ -46,7 +46,7 @@ def until(
 ) -> Tuple[np.ndarray, np.ndarray, int]:
     """Samples until there are enough of both, or until `most_s`; and when the first was fed.
 
-    No sample is thinned out: memory grows by 16 bytes a sample, in arrays that are made a quarter
+    Every sample is kept: 16 bytes each, in arrays that are allocated a quarter
     of a second ahead.
     """
     starts: List[np.ndarray] = []

@@ -1,7 +1,7 @@
-"""Requests come at random (Poisson) at a rate, wait in one queue, and have a bound to keep.
+"""Requests arrive at random (Poisson), wait in one queue, and have a latency bound.
 
 MLPerf LoadGen's server scenario: the schedule is drawn before, from a seed; a request's response
-is completion minus scheduled arrival; a rate is kept when the p99 of responses is under the bound.
+is completion minus scheduled arrival; a rate meets the bound if the p99 of responses is below it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Options:
     """Requests at random in one queue; read by `pattern: server`."""
 
     bound_ms: float = option(
-        100.0, "p99 of the responses, queue included, must stay below it.", gt=0
+        100.0, "Bound of the p99 response time, including the queue, ms.", gt=0
     )
     rates_hz: Tuple[float, ...] = option(
         (),
@@ -43,8 +43,8 @@ class Options:
     )
     cap_s: float = option(
         60.0,
-        "Most time for the 662 responses of one rate; a model slower than about 45 ms needs more, "
-        "or whether it meets the bound is not known.",
+        "Time limit for the 662 responses of one rate, s; increase it for models slower than "
+        "about 45 ms.",
         gt=0,
         le=7200,
     )
@@ -53,7 +53,7 @@ class Options:
 
 
 def _asked(arrivals: Arrivals) -> str:
-    return f"p99 under {arrivals.bound_ms:g} ms" if arrivals.bound_ms else ""
+    return f"p99 below {arrivals.bound_ms:g} ms" if arrivals.bound_ms else ""
 
 
 def _longest_s(rules: MeasureOptions, options: Options) -> float:
@@ -61,10 +61,10 @@ def _longest_s(rules: MeasureOptions, options: Options) -> float:
 
 
 SPEC = PatternSpec(
-    about="at random, as to a server",
+    about="at random, like requests to a server",
     options=Options,
-    title="Requests at random, with a latency bound",
-    facts=(Fact("p99 must stay below", lambda a: a.bound_ms, "ms"), *RESPONSES),
+    title="Random requests with a latency bound",
+    facts=(Fact("p99 bound", lambda a: a.bound_ms, "ms"), *RESPONSES),
     smoke={"rate_samples": 8, "cap_s": 3.0},
     asked=_asked,
     longest_s=_longest_s,
@@ -82,7 +82,7 @@ class Tried:
         self.seconds: List[float] = []
 
     def __call__(self, rate_hz: float) -> Optional[bool]:
-        """Whether the rate keeps the bound; None: its time was over before that was known."""
+        """Whether the rate meets the bound; None: timed out before that was known."""
         options = self._options
         began = time.perf_counter_ns()
         with quiet_collector():
@@ -94,7 +94,7 @@ class Tried:
 
 
 def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: Options) -> Timed:
-    """Try the rates that are asked for, or search; samples of all of them are kept, in order."""
+    """Try the given rates, or search; keeps the samples of all, in order."""
     tried = Tried(engine, inputs, options, rules.seed)
     if options.rates_hz:
         for rate_hz in options.rates_hz:
@@ -105,9 +105,9 @@ def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: O
 
 
 def search(keeps: Callable[[float], Optional[bool]], top_hz: float) -> Optional[float]:
-    """The highest rate that keeps the bound, to 1/32 of `top_hz`, which no server can keep.
+    """The highest rate that meets the bound, to 1/32 of `top_hz`, which no server can meet.
 
-    After a rate that nothing is known of it goes up: at a higher one, samples come faster.
+    After an unknown rate it goes up, where samples arrive faster.
     """
     low, high, best = 0.0, top_hz, None
     for _ in range(SEARCH_STEPS):
@@ -119,7 +119,7 @@ def search(keeps: Callable[[float], Optional[bool]], top_hz: float) -> Optional[
 
 
 def arrivals_ns(seed: int, rate_hz: float, count: int) -> np.ndarray:
-    """Poisson arrivals from 0 on, (count,) int64 ns: one drawing a seed, stretched to the rate.
+    """Poisson arrivals from 0 on, (count,) int64 ns: one draw per seed, scaled to the rate.
 
     RandomState's streams are frozen (NEP 19), so every numpy draws the same schedule.
     """
@@ -131,9 +131,9 @@ def arrivals_ns(seed: int, rate_hz: float, count: int) -> np.ndarray:
 def serve(
     engine: Engine, inputs: Sequence[Any], options: Options, rate_hz: float, seed: int = 0
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scheduled arrival, start and latency, int64 ns, of requests that are served in turn.
+    """Scheduled arrival, start and latency, int64 ns, of requests served in order.
 
-    Ends early when more are late than a kept rate may have, or at the cap.
+    Ends early if too many are late for the bound, or at the cap.
     """
     count = options.rate_samples
     scheduled, starts, latency = (np.zeros(count, np.int64) for _ in range(3))
@@ -178,7 +178,7 @@ def _judged(rate_hz: float, response_ns: np.ndarray, options: Options) -> RateTr
 
 
 def _allowed(count: int) -> int:
-    """Late responses among `count` with which the nearest-rank p99 is still under the bound."""
+    """Late responses among `count` with which the nearest-rank p99 is still below the bound."""
     return count - math.ceil((1 - LATE_SHARE) * count)
 
 
@@ -193,7 +193,7 @@ def _response_ns(samples: Tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarr
 
 
 def _timed(tried: Tried, batch: int, options: Options) -> Timed:
-    """Figures of the highest rate that was kept, else of the lowest that was tried."""
+    """Figures of the highest rate that met the bound, else of the lowest that was tried."""
     kept = [rate.rate_hz for rate in tried.rates if rate.kept]
     asked = [rate.rate_hz for rate in tried.rates]
     shown = asked.index(max(kept) if kept else min(asked))

@@ -1,4 +1,4 @@
-"""One sample right after the other, until the median is known well enough: the default."""
+"""Back-to-back samples until the median is precise enough: the default."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..job import MeasureOptions
 from ..loop import timed_loop
 from .spec import NoOptions, PatternSpec, Timed
 
-SPEC = PatternSpec(about="one after the other", options=NoOptions, loadgen="SingleStream")
+SPEC = PatternSpec(about="back to back", options=NoOptions, loadgen="SingleStream")
 
 
 def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: NoOptions) -> Timed:

@@ -1,4 +1,4 @@
-"""What a pattern tells of itself: its options, its figures, its words. Python 3.8, numpy only."""
+"""A pattern's specification: options, figures, texts. Python 3.8, numpy only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ O = TypeVar("O")  # noqa: E741  # the pattern's own frozen dataclass of options
 
 @dataclass(frozen=True)
 class Timed:
-    """Raw samples of one timed loop: arrays for samples.npz, and what the pattern makes of them."""
+    """Raw samples of one timed loop: arrays for samples.npz, and the pattern's figures."""
 
     #: at least `start_ns` and `latency_ns`, int64, in order
     arrays: Dict[str, np.ndarray]
@@ -27,7 +27,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """A pattern that has nothing to be set."""
+    """A pattern without options."""
 
 
 def option(
@@ -40,7 +40,7 @@ def option(
     le: Optional[float] = None,
     max_length: Optional[int] = None,
 ) -> Any:
-    """A field of a pattern's options that a scenario may set; bounds are of each item of a list.
+    """A field of a pattern's options that a scenario may set; bounds apply to each item of a list.
 
     A field without it is not offered: only profiles set it.
     """
@@ -66,13 +66,13 @@ def capped(rules: MeasureOptions, options: Any) -> float:
 
 
 def as_named(arrivals: Arrivals) -> str:
-    """Nothing was asked for but the pattern itself."""
+    """Only the pattern itself, without options."""
     return ""
 
 
 @dataclass(frozen=True)
 class PatternSpec(Generic[O]):
-    """What is said of a pattern, and what it may be asked."""
+    """A pattern's texts and options."""
 
     #: what it does, after its name: `at random, as to a server`
     about: str
@@ -91,8 +91,8 @@ class PatternSpec(Generic[O]):
 
 
 RESPONSES: Tuple[Fact, ...] = (
-    Fact("median response", lambda a: a.response_p50_ms, "ms"),
-    Fact("p90 response", lambda a: a.response_p90_ms, "ms"),
-    Fact("p99 response", lambda a: a.response_p99_ms, "ms"),
+    Fact("median response time", lambda a: a.response_p50_ms, "ms"),
+    Fact("p90 response time", lambda a: a.response_p90_ms, "ms"),
+    Fact("p99 response time", lambda a: a.response_p99_ms, "ms"),
 )
 """Of patterns with a schedule: completion minus scheduled arrival."""

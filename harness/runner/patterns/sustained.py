@@ -1,4 +1,4 @@
-"""The tight loop for minutes: what is left of a machine's speed when it is warm."""
+"""The tight loop for minutes: sustained performance of a warm device."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MINUTE_S = 60.0
 class Options:
     """The tight loop for minutes; read by `pattern: sustained`."""
 
-    minutes: float = option(10.0, "How long each trial runs, minutes.", gt=0, le=1440)
+    minutes: float = option(10.0, "Duration of each trial, minutes.", gt=0, le=1440)
 
 
 SPEC = PatternSpec(
-    about="one after the other for minutes, until the device is warm",
+    about="back to back for minutes, until the device is warm",
     options=Options,
     title="Sustained load",
     facts=(
@@ -38,7 +38,7 @@ SPEC = PatternSpec(
 
 
 def run(engine: Engine, inputs: Sequence[Any], rules: MeasureOptions, options: Options) -> Timed:
-    """Back to back for `minutes`; every sample is kept with its time, none is thinned out."""
+    """Back to back for `minutes`; every sample is kept with its time."""
     asked_s = 60 * options.minutes
     start_ns, latency_ns, began_ns = until(engine, inputs, 1, asked_s, asked_s)
     seconds = seconds_of(began_ns, start_ns, latency_ns)

@@ -21,7 +21,7 @@ class Device(Protocol):
         ...
 
     def drop(self) -> None:
-        """Every connection breaks; new ones are let in."""
+        """Close every connection; new ones are accepted."""
         ...
 
     def stop(self) -> None:

@@ -55,7 +55,7 @@ class Allowance:
     """What is left of a budget."""
 
     def __init__(self, budget: Budget, room_bytes: int | None = None) -> None:
-        """`room_bytes`: free space on the disk; holes of a file take some when it is copied."""
+        """`room_bytes`: free space on the disk; a copied sparse file takes all of its size."""
         self._budget = budget
         self._files, self._bytes = budget.files, budget.size_bytes
         self._over = f"exceeds the limit of {budget.size_bytes:,} bytes"

@@ -132,7 +132,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def put(root: Path, name: str, data: bytes) -> None:
-    """Write a file of ours below `root`, through no link of others; folders are made.
+    """Write one of bench's files below `root`, following no symbolic link; creates folders.
 
     Another file takes the place of what has its name. Raises StepFailed where a folder of its path
     is none, OSError.

@@ -101,13 +101,13 @@ class Job:
     pack: str = ""
     #: how many images of the pack are used: the first ones
     images: int = 0
-    #: what mode `passes` runs, one after another
-    passes: Tuple[Pass, ...] = ()
     measure: Optional[MeasureOptions] = None
     #: CPUs that the process keeps to, where nothing outside of it pins it
     cpus: Tuple[int, ...] = ()
     #: most memory for its data, where nothing outside of it limits it; 0: no limit
     memory_bytes: int = 0
+    #: what mode `passes` runs, one after another
+    passes: Tuple[Pass, ...] = ()
 
 
 @dataclass(frozen=True)

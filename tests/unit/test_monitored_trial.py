@@ -169,4 +169,4 @@ def test_a_trial_that_another_may_have_disturbed_is_set_apart_and_measured_again
 
 def test_a_lease_that_is_lost_again_and_again_makes_the_trial_invalid(run: Run) -> None:
     made, _, _ = run([STATE] * 6, lost=[LOST] * 3)
-    assert made.void == f"discarded in all of 3 tries; the last: {LOST}"
+    assert made.void == f"discarded 3 times; last reason: {LOST}"

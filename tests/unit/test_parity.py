@@ -280,8 +280,8 @@ def extra_parity(precision: Precision, reference: list[Any], candidate: list[Any
     ("precision", "wrong", "reason"),
     [
         ("fp32", 0, None),
-        ("fp32", 1, "extra: 19 of 20 integers equal the reference (required: 100%)"),
-        ("fp16", 1, "extra: 19 of 20 integers equal the reference (required: 99%)"),
+        ("fp32", 1, "extra: 19 of 20 integers equal the reference (required: 100 %)"),
+        ("fp16", 1, "extra: 19 of 20 integers equal the reference (required: 99 %)"),
         ("int8", 2, None),
         ("int8", 3, "extra: 17 of 20 integers equal the reference (required: 90 %)"),
     ],
@@ -304,7 +304,7 @@ def test_labels_of_two_near_classes_need_no_cosine() -> None:
 def test_truth_values_are_compared_as_whole_numbers() -> None:
     assert extra_parity("fp32", [True, False], [True, False]).ok
     assert extra_parity("fp32", [True, False], [True, True]).reasons == (
-        "extra: 1 of 2 integers equal the reference (required: 100%)",
+        "extra: 1 of 2 integers equal the reference (required: 100 %)",
     )
 
 

@@ -16,8 +16,8 @@ RUN = """
 import sys, time
 from harness.cli.shared import interruptible
 interruptible()
-print("begun", flush=True)
 try:
+    print("begun", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("restoring", flush=True)

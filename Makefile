@@ -6,7 +6,7 @@ BENCH := $(VENV)/bin/bench
 
 RUN ?= latest
 
-.PHONY: rio test unit lint setup generated docs sample lock clean
+.PHONY: rio test fuzz unit lint setup generated docs sample lock clean
 
 rio: $(VENV)/ready
 	./scripts/with-docker $(BENCH) run scenarios/rio.yaml
@@ -14,6 +14,10 @@ rio: $(VENV)/ready
 test: $(VENV)/ready
 	./scripts/system-packages sandbox servers lab chromium
 	./scripts/with-docker ./scripts/test
+
+# a million inputs to every reader of what others have made, in half an hour; see docs/fuzzing.md
+fuzz: $(VENV)/ready
+	PYTHONPATH=tests $(VENV)/bin/python -m fuzz
 
 unit: $(VENV)/ready
 	$(VENV)/bin/python -m pytest -m "not docker and not slow and not chromium and not servers"

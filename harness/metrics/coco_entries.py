@@ -20,6 +20,7 @@ Box = tuple[float, float, float, float]
 MOST_AREA: Final = 1e10
 """COCO's evaluation ignores larger objects, so no true area is larger."""
 BOX: Final = "[x, y, width, height]"
+LONGEST_PATH: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +156,9 @@ def image(at: int, entry: Entry, numbers_of: Mapping[int | str, int], seen: Find
 
 
 def is_path(name: str) -> bool:
-    """Whether it is a valid path: no lone surrogate, no NUL."""
-    return "\0" not in name and not any("\ud800" <= one <= "\udfff" for one in name)
+    """Whether it is a valid path: no lone surrogate, no NUL, and not too long."""
+    odd = "\0" in name or any("\ud800" <= one <= "\udfff" for one in name[:LONGEST_PATH])
+    return not odd and len(name) <= LONGEST_PATH
 
 
 def side(where: str, value: Any, seen: Findings) -> int:

@@ -43,7 +43,7 @@ def read(path: Path) -> Truth:
     """The ground truth in the annotation file; raises ConfigError with all its mistakes."""
     try:
         state = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         hint = "Put COCO annotations there, or name another dataset."
         raise ConfigError([f"{path}: no such file"], hint) from None
     return _read(path, state.st_size, state.st_mtime_ns)

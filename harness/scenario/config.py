@@ -6,6 +6,7 @@ All mistakes of a file are reported at once, each as `path:line: what`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -17,11 +18,12 @@ from pydantic_core import PydanticCustomError
 
 from .. import kinds, tasks, transports
 from ..errors import ConfigError
+from ..metrics.coco_entries import is_path
 from ..records import DeviceSpec, ModelSpec, Precision, TensorSpec
 from ..runner import patterns
 from ..runner.job import PROFILES, TRIALS
 from . import yaml_lines
-from .mistakes import checked, neighbours
+from .mistakes import MOST_MISTAKES, checked, neighbours
 from .model import Model
 from .scenario import Measuring, Scenario, ScoredOn
 from .sections import Gates, Measure, Strict, gates_type, measure_type
@@ -220,7 +222,7 @@ def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[
         f"{source.where((key, i))}: {key}: unknown {key[:-1]} '{name}'"
         + neighbours(name, known[key])
         for key, names in lists.items()
-        for i, name in enumerate(names)
+        for i, name in enumerate(names[:MOST_MISTAKES])
         if isinstance(name, str) and name not in known[key] and not name.startswith("label:")
     ]
 
@@ -232,7 +234,12 @@ def read_model(folder: Path) -> Model:
     mistakes = [
         f"{source.where((key,))}: {key}: no such file: {shown(folder / name)}"
         for key, name in (("module", file.module), ("weights", file.weights))
-        if not (folder / name).is_file()
+        if not os.path.isfile(folder / name)  # noqa: PTH113  # pathlib raises if it is too long
+    ]
+    mistakes += [
+        f"{source.where(('datasets', name))}: datasets.{name}: expected a path"
+        for name, place in file.datasets.items()
+        if not is_path(place)
     ]
     if mistakes:
         raise ConfigError(mistakes, "Give paths relative to the folder of model.yaml.")

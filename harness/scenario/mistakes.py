@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +13,9 @@ from ..errors import ConfigError
 from .yaml_lines import KeyPath, YamlFile
 
 File = TypeVar("File", bound=BaseModel)
+
+#: of a file; each is compared with what may be meant
+MOST_MISTAKES: Final = 200
 
 
 def neighbours(word: str, known: Sequence[str]) -> str:
@@ -28,7 +31,11 @@ def checked(kind: type[File], source: YamlFile) -> File:
     try:
         return kind.model_validate(source.data)
     except ValidationError as error:
-        raise ConfigError([_line(kind, source, item) for item in error.errors()]) from None
+        found = error.errors(include_url=False)
+        mistakes = [_line(kind, source, item) for item in found[:MOST_MISTAKES]]
+        if more := len(found) - len(mistakes):
+            mistakes.append(f"{source.where(())}: {more:,} more mistakes")
+        raise ConfigError(mistakes) from None
 
 
 def _line(kind: type[BaseModel], source: YamlFile, error: Any) -> str:

@@ -1,6 +1,7 @@
 """YAML with line numbers: plain data, and the line of each value.
 
-Only safe tags; duplicate keys, multiple documents and alias bombs are mistakes.
+Only safe tags; duplicate keys, multiple documents, alias bombs and deep nesting are mistakes.
+PyYAML reads some 20,000 values or 500 KB a second.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import yaml
 from .. import regular
 from ..errors import ConfigError
 
-MAX_BYTES = 1 << 20
-MAX_NODES = 100_000
+MAX_BYTES = 256 << 10
+MAX_NODES = 10_000
+MAX_DEPTH = 30
 
 KeyPath = tuple[str | int, ...]
 
@@ -68,13 +70,27 @@ def read(path: Path) -> YamlFile:
         raise ConfigError([f"{shown(path)}:1: not YAML: {what}"]) from None
 
 
+class _Loader(yaml.SafeLoader):
+    _depth = _nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self._depth == MAX_DEPTH or self._nodes == MAX_NODES:
+            deep = f"{MAX_DEPTH} values within each other"
+            what = f"more than {deep if self._depth == MAX_DEPTH else f'{MAX_NODES:,} values'}"
+            raise yaml.MarkedYAMLError(None, None, what, self.peek_event().start_mark)
+        self._depth, self._nodes = self._depth + 1, self._nodes + 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 class _Reader:
     def __init__(self, path: Path) -> None:
         self._file = YamlFile(path, None)
         self._nodes = 0
 
     def read(self, text: str) -> YamlFile:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         try:
             node = loader.get_single_node()
             self._loader = loader
@@ -86,7 +102,7 @@ class _Reader:
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise yaml.YAMLError(f"more than {MAX_NODES} values (nested aliases?)")
+            raise yaml.YAMLError(f"more than {MAX_NODES:,} values (nested aliases?)")
         self._file.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)

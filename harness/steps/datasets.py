@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Container, Sequence
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from .. import regular
 from ..errors import ConfigError
 from ..metrics import truth
-from ..metrics.coco_entries import ImageEntry
+from ..metrics.coco_entries import ImageEntry, is_path
 from ..metrics.json_values import shown
 from . import image_files
 from .image_paths import DECLARED, ImageFolder, OwnFiles, is_file
@@ -97,14 +98,14 @@ def _checked(
     own = OwnFiles(folder)
     if foreign := [path for path in (annotations, manifest_path) if not own.has(path)]:
         raise ConfigError([f"{path}: {OUTSIDE}" for path in foreign], OUTSIDE_HINT)
-    alone = not manifest_path.exists()
+    alone = not os.path.exists(manifest_path)  # noqa: PTH110  # pathlib raises if too long
     manifest = None if alone else _tried(lambda: read_manifest(manifest_path), problems)
     files: dict[str, str] = manifest["files"] if manifest else {}
     mistakes = file_mistakes(folder, files, hashed=files if whole else {ANNOTATIONS})
     if manifest and ANNOTATIONS not in files:
         mistakes.append(f"{manifest_path}: files: does not name {ANNOTATIONS}")
     content = None
-    if annotations.is_file() or not manifest:
+    if is_file(annotations) or not manifest:
         content = _tried(lambda: truth.read(annotations), problems)
     images, unclear = pictures(folder, content.images if content else ())
     mistakes += unclear + (absent(images) if alone else unlisted(folder, images, files))
@@ -184,6 +185,9 @@ def file_mistakes(folder: Path, files: dict[str, str], hashed: Container[str]) -
     mistakes = []
     own = OwnFiles(folder)
     for name, wanted in files.items():
+        if not is_path(name):
+            mistakes.append(f"{folder / MANIFEST}: files: expected paths, got {shown(name)}")
+            continue
         path = folder / name
         if not own.has(path):
             mistakes.append(f"{folder / MANIFEST}: {shown(name)}: {OUTSIDE}")

@@ -126,6 +126,19 @@ def test_aliases_of_aliases_do_not_eat_the_memory() -> None:
     assert "nested aliases" in found[0]
 
 
+def test_what_is_nested_deeply_or_has_too_many_values_is_refused_where_it_begins() -> None:
+    deep = mistakes(GOOD + "a: " + "[" * 2000)
+    assert deep == ["s.yaml:4: more than 30 values within each other"]
+    many = "".join(f"a{n}: x\n" for n in range(6000))
+    assert mistakes(GOOD + many) == ["s.yaml:4999: more than 10,000 values"]
+
+
+def test_of_very_many_mistakes_the_first_are_told() -> None:
+    found = mistakes(GOOD + "".join(f"a{n}: x\n" for n in range(300)))
+    assert len(found) == 201
+    assert found[-1] == "s.yaml:1: 100 more mistakes"
+
+
 def test_a_model_names_the_files_that_are_missing() -> None:
     folder = Path("models/m")
     folder.mkdir(parents=True)

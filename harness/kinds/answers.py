@@ -61,7 +61,7 @@ def ask(transport: Transport, spec: KindSpec, *scripts: str, timeout_s: float) -
     done = transport.run(["sh", "-c", script, "sh", spec.workdir], timeout_s=timeout_s)
     if len(done.stdout) > TEXT_BYTES:
         raise StepFailed(
-            f"{transport.name}: printed {len(done.stdout) / 1e6:.0f} MB, expected a few KB",
+            f"{transport.name}: printed {len(done.stdout) / 1e3:,.0f} KB, expected a few",
             "Check what its shell prints.",
         )
     readings = Readings(done.text)

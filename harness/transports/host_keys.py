@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fnmatch
 import hashlib
 import hmac
 import subprocess
@@ -126,7 +125,11 @@ def _key(words: list[bytes], path: Path, line: int) -> HostKey | None:
     fields = list(_fields(blob))
     if len(fields) < 2 or sum(len(field) + 4 for field in fields) != len(blob):
         return None
-    return HostKey(words[0].decode(), blob, path, line) if fields[0] == words[0] else None
+    return (
+        HostKey(words[0].decode("ascii", "replace"), blob, path, line)
+        if fields[0] == words[0]
+        else None
+    )
 
 
 def _fields(blob: bytes) -> Iterator[bytes]:
@@ -142,12 +145,30 @@ def _is_for(patterns: str, name: str) -> bool:
         return _hashed(patterns, name)
     found = False
     for pattern in patterns.lower().split(","):
-        plain = pattern.removeprefix("!").replace("[", "[[]")
-        if fnmatch.fnmatchcase(name, plain):
+        if matches(name, pattern.removeprefix("!")):
             if pattern.startswith("!"):
                 return False
             found = True
     return found
+
+
+def matches(name: str, pattern: str) -> bool:
+    """As OpenSSH's match_pattern: `*` is any text, `?` a letter. In linear memory, and without a
+    regular expression for each of very many patterns."""
+    at = begin = 0
+    star: int | None = None
+    while at < len(name):
+        if begin < len(pattern) and pattern[begin] == "*":
+            star, resume = begin, at
+            begin += 1
+        elif begin < len(pattern) and pattern[begin] in ("?", name[at]):
+            begin, at = begin + 1, at + 1
+        elif star is not None:
+            resume += 1
+            begin, at = star + 1, resume
+        else:
+            return False
+    return not pattern[begin:].strip("*")
 
 
 def _hashed(pattern: str, name: str) -> bool:

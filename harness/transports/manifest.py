@@ -150,6 +150,12 @@ class _Known:
     def _load(self) -> dict[str, list[object]]:
         try:
             found = json.loads(self._file.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
-        return found if isinstance(found, dict) else {}
+        entries = found.items() if isinstance(found, dict) else ()
+        return {path: entry for path, entry in entries if _is_known(entry)}
+
+
+def _is_known(entry: object) -> bool:
+    """Size, two times, inode and hash, as `_Known.hash` keeps them."""
+    return isinstance(entry, list) and [type(one) for one in entry] == [int] * 4 + [str]

@@ -165,7 +165,7 @@ def _completed(name: str, place: _Place, options: dict[str, str]) -> Address:
         agent=_agent(first("identityagent", "SSH_AUTH_SOCK")),
         revoked=home(revoked) if revoked else None,
         family=_FAMILIES.get(first("addressfamily"), socket.AF_UNSPEC),
-        patience_s=float(timeout) if timeout.isdigit() else None,
+        patience_s=float(timeout) if re.fullmatch(r"[0-9]{1,9}", timeout) else None,
     )
 
 

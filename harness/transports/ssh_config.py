@@ -100,8 +100,9 @@ def _ask_paramiko(name: str, host: str, config: str) -> Options:
         lines = read_lines(path)
     except OSError as error:
         raise _unreadable(name, error) from error
+    foreign = not is_own(config)
     for number, line in enumerate(lines, 1):
-        _check_line(f"{name}: {path}:{number}", line, foreign=not is_own(config))
+        _check_line(f"{name}: {path}:{number}", line, foreign=foreign)
     try:
         found = paramiko.SSHConfig.from_text("\n".join(lines)).lookup(host)
     except Exception as error:  # it raises plain Exception, and ValueError by shlex

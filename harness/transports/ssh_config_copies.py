@@ -6,6 +6,7 @@ device's file names no `Match exec`, which runs a program while the config is re
 
 from __future__ import annotations
 
+import errno
 import glob
 import re
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ _ALONE: Final = ("all", "canonical", "final")
 #: a block that a program would decide about sets this variable, which then is in ssh's answer
 _MARK: Final = "BENCH_MATCH_EXEC_"
 
+#: of a config; real ones have some KB
+MOST_BYTES: Final = 256 << 10
+LONGEST_LINE: Final = 4096
+
 Place = tuple[Path, int]
 #: (`localnetwork`, `10.0.0.0/8`); the argument is empty for `all`, `canonical`, `final`
 Criterion = tuple[str, str]
@@ -37,6 +42,7 @@ class Copies:
         self._copies: dict[Path, Path] = {}
         self._origins: dict[str, list[Place]] = {}
         self._execs: list[Place] = []
+        self._addresses = local_networks.addresses()
 
     def of(self, files: list[tuple[Path, Path]], last: str) -> Path:
         """One config: the files, each with the folder of its relative Includes, then `last`."""
@@ -147,7 +153,7 @@ class Copies:
 
     def _network(self, kind: str, networks: str, place: Place) -> str:
         """Decided here: OpenSSH only knows `localnetwork` since 9.4."""
-        own = local_networks.addresses()
+        own = self._addresses
         if own is None:
             return f'{kind} "{networks}"'
         try:
@@ -161,8 +167,11 @@ class Copies:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Raises OSError."""
-    return small_files.read(path).decode("utf-8", "surrogateescape").split("\n")
+    """Raises OSError, also for what is no config that anybody would write."""
+    lines = small_files.read(path, MOST_BYTES).decode("utf-8", "surrogateescape").split("\n")
+    if any(len(line) > LONGEST_LINE for line in lines):
+        raise OSError(errno.EINVAL, f"a line of more than {LONGEST_LINE:,} letters", str(path))
+    return lines
 
 
 def split_line(text: str) -> tuple[str | None, str]:

@@ -58,5 +58,6 @@ def paths(text: str) -> tuple[Path, ...]:
     found: list[Path] = []
     for part in re.split(r" +(?=[/~])", text.strip()):
         whole = home(part)
-        found += [whole] if whole.exists() else [home(word) for word in part.split()]
+        there = os.path.exists(whole)  # noqa: PTH110  # pathlib raises for a path that is too long
+        found += [whole] if there else [home(word) for word in part.split()]
     return tuple(path for path in found if str(path) != "none")

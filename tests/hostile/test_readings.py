@@ -186,7 +186,7 @@ def test_a_list_of_cpus_without_end_is_none() -> None:
 def test_an_answer_of_megabytes_is_refused() -> None:
     with pytest.raises(StepFailed) as caught:
         kinds.find("linux").read_facts(Liar(b"x=1\n" * (2 << 20)))  # type: ignore[arg-type]
-    assert one_line(caught.value) == "dut: printed 8 MB, expected a few KB"
+    assert one_line(caught.value) == "dut: printed 8,389 KB, expected a few"
 
 
 @pytest.mark.parametrize("workdir", ["", "relative", "/a\x1b[2Jb", "/" + "a" * 2000, "-rf", "~"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.transports.host_keys import host_keys
+from harness.transports.host_keys import host_keys, matches
 
 
 def blob(kind: str = "ssh-ed25519", seed: int = 0) -> bytes:
@@ -116,3 +116,16 @@ def test_a_key_of_another_type_is_unknown_not_changed(tmp_path: Path) -> None:
     path.write_bytes(line("orin"))
     found = host_keys([path], "orin")
     assert (found.verdict("ssh-rsa", RSA), found.kinds) == ("unknown", ("ssh-ed25519",))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "known"),
+    [
+        *(("orin.lab", True), ("*", True), ("o*", True), ("*.lab", True), ("*i*a*", True)),
+        *(("orin.la?", True), ("?rin*", True), ("orin.lab*", True), ("**orin**", True)),
+        *(("orin", False), ("*.la", False), ("?orin.lab", False), ("orin.lab?", False)),
+        *(("", False), ("[o]rin.lab", False), ("*x*", False), ("orin.lab.x", False)),
+    ],
+)
+def test_a_pattern_has_two_wildcards_and_no_others(pattern: str, known: bool) -> None:
+    assert matches("orin.lab", pattern) is known

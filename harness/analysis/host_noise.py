@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def read_cpu_time(root: Path = Path("/")) -> CpuTime | None:
     """The first line of /proc/stat; None if malformed."""
     words = (_text(root / "proc/stat") or "").splitlines()[:1]
     numbers = words[0].split()[1:9] if words else []
-    if len(numbers) < 8 or not all(number.isdecimal() for number in numbers):
+    if len(numbers) < 8 or not all(re.fullmatch("[0-9]{1,20}", number) for number in numbers):
         return None
     return CpuTime(int(numbers[7]), sum(map(int, numbers)))
 

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..errors import StepFailed
+
 MACHINES: Final = {183: "aarch64", 62: "x86_64"}
 LOAD, DYNAMIC = 1, 2
 NEEDED, STRINGS = 1, 5
+#: of a library that is needed, bytes
+LONGEST_NAME: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -22,26 +26,26 @@ class Elf:
 
 
 def read(path: Path) -> Elf | None:
-    """None for a file that is not 64-bit ELF."""
+    """None for a file that is not 64-bit ELF. Raises StepFailed for a damaged one."""
     with path.open("rb") as file:
         if file.read(6) != b"\x7fELF\x02\x01":
             return None
     data = path.read_bytes()
-    (machine,) = struct.unpack_from("<H", data, 18)
-    return Elf(MACHINES.get(machine, f"machine {machine}"), tuple(_needed(data)))
+    try:
+        (machine,) = struct.unpack_from("<H", data, 18)
+        return Elf(MACHINES.get(machine, f"machine {machine}"), tuple(_needed(data)))
+    except (struct.error, ValueError, OverflowError) as error:
+        raise StepFailed(f"{path}: a damaged program or library: {error}") from None
 
 
 def _needed(data: bytes) -> Iterator[str]:
     segments = list(_segments(data))
-    for kind, offset, _, size in segments:
-        if kind == DYNAMIC:
-            entries = list(struct.iter_unpack("<qQ", data[offset : offset + size - size % 16]))
-            address = next((value for tag, value in entries if tag == STRINGS), 0)
-            strings = _file_offset(segments, address)
-            for tag, value in entries:
-                if tag == NEEDED:
-                    start = strings + value
-                    yield data[start : data.index(b"\0", start)].decode("ascii")
+    where = next(((at, size) for kind, at, _, size in segments if kind == DYNAMIC), (0, 0))
+    section = data[where[0] :][: where[1]]
+    entries = list(struct.iter_unpack("<qQ", section[: len(section) // 16 * 16]))
+    strings = _file_offset(segments, next((value for tag, value in entries if tag == STRINGS), 0))
+    for start in (strings + value for tag, value in entries if tag == NEEDED):
+        yield data[start : data.index(b"\0", start, start + LONGEST_NAME)].decode("ascii")
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:

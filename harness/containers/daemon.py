@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from ..serial import Malformed, parse
 
 DEFAULT: Final = "unix:///var/run/docker.sock"
 NOBODY: Final = "no daemon running: sudo systemctl start docker, or sudo apt-get install docker.io"
@@ -53,7 +54,7 @@ def _of_context(folder: Path, name: str, undo: str) -> Endpoint:
     """The file of a context is named by the hash of its name; `default` has none."""
     if name == "default":
         return Endpoint(DEFAULT)
-    digest = hashlib.sha256(name.encode()).hexdigest()
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()
     found = _read(folder / "meta" / digest / "meta.json").get("Endpoints")
     docker = found.get("docker") if isinstance(found, dict) else None
     host = docker.get("Host") if isinstance(docker, dict) else None
@@ -99,7 +100,7 @@ def _of(found: Endpoint, what: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = parse(path.read_bytes(), path.name)
+    except (OSError, Malformed):
         return {}
     return found if isinstance(found, dict) else {}

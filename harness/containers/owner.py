@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,10 @@ def alive(label: str) -> bool:
     """Whether the process of a label may still run; always True for another host's, and for a
     label of another program."""
     words = label.split(" ")
-    if len(words) != 3 or not words[1].isdigit() or words[0] != socket.gethostname():
+    if (
+        len(words) != 3
+        or not re.fullmatch("[0-9]{1,9}", words[1])
+        or words[0] != socket.gethostname()
+    ):
         return True
     return _started(int(words[1])) == words[2]

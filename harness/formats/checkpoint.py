@@ -82,15 +82,19 @@ def mistakes(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> List[str]:
     """Why the tensors do not fit the network, the first few of each kind."""
     missing = [key for key in wanted if key not in state]
     surplus = [key for key in state if key not in wanted]
+    others = [key for key, value in state.items() if key in wanted and not hasattr(value, "shape")]
     shapes = [
         f"{key} {tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}"
         for key in wanted
-        if key in state and tuple(state[key].shape) != tuple(wanted[key].shape)
+        if key in state
+        and key not in others
+        and tuple(state[key].shape) != tuple(wanted[key].shape)
     ]
     found = [
         ("unexpected", surplus),
         ("missing", missing),
         ("wrong shape:", shapes),
+        ("not a tensor:", others),
     ]
     return [f"{what} {_few(names)}" for what, names in found if names]
 

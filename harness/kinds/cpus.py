@@ -68,7 +68,7 @@ def _fast(seen: Readings, cpus: Sequence[int]) -> set[int]:
     shares = [("max", clock), ("capacity", FAST_CAPACITY)]
     for unit, share in shares if arch in FAST_CLOCK else shares[::-1]:
         speeds = _speeds(seen.all("speed"), unit)
-        if speeds and set(cpus) <= set(speeds):
+        if cpus and set(cpus) <= set(speeds):
             least = share * max(speeds[cpu] for cpu in cpus)
             return {cpu for cpu in cpus if speeds[cpu] >= least}
     return set(cpus)

@@ -14,6 +14,7 @@ reported: what was measured since then may have been disturbed.
 from __future__ import annotations
 
 import datetime
+import re
 import secrets
 import threading
 import time
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 
 from ..errors import DeviceLost, JobTimeout, StepFailed
 from ..locks import whoami
+from ..printable import one_line
 from ..transports import Transport
 
 #: a claim that has not been renewed for so long is stale
@@ -314,7 +316,6 @@ def owner(run_id: str = "") -> str:
 
 def _holder(text: str) -> Holder | None:
     for line in text.splitlines():
-        left, _, owner = line.removeprefix("held=").partition(" ")
-        if line.startswith("held=") and left.isdigit():
-            return Holder(owner, int(left))
+        if found := re.fullmatch(r"held=([0-9]{1,7})(?: (.*))?", line):
+            return Holder(one_line(found[2] or ""), int(found[1]))
     return None

@@ -139,7 +139,6 @@ def attributes(owners: set[str], names: set[str]) -> set[str]:
 def test_only_serial_parses_json_of_others() -> None:
     assert attributes({"json"}, {"load", "loads", "JSONDecoder"}) == {
         "serial.py",
-        "containers/daemon.py",  # the docker command's own settings
         "formats/litert_c.py", "formats/onnx.py", "runner/loadgen.py",  # in the job itself
         "lab/control.py", "lab/daemon.py", "lab/guest.py", "lab/upkeep.py",  # between our processes
         "steps/image_process.py",  # what we ask it for

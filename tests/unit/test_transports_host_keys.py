@@ -122,9 +122,9 @@ def test_a_key_of_another_type_is_unknown_not_changed(tmp_path: Path) -> None:
     ("pattern", "known"),
     [
         *(("orin.lab", True), ("*", True), ("o*", True), ("*.lab", True), ("*i*a*", True)),
-        *(("orin.la?", True), ("?rin*", True), ("orin.lab*", True), ("**orin**", True)),
+        *(("orin.la?", True), ("?r*", True), ("orin.lab*", True), ("**orin**", True)),
         *(("orin", False), ("*.la", False), ("?orin.lab", False), ("orin.lab?", False)),
-        *(("", False), ("[o]rin.lab", False), ("*x*", False), ("orin.lab.x", False)),
+        *(("", False), ("[o]*", False), ("*x*", False), ("orin.lab.x", False)),
     ],
 )
 def test_a_pattern_has_two_wildcards_and_no_others(pattern: str, known: bool) -> None:

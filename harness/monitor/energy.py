@@ -122,6 +122,8 @@ def _counted(inside: Sequence[Reading], rails: Sequence[str], ranges: dict[str, 
     whole = [r for r in inside if all(rail in r.energy_uj for rail in rails)]
     if len(whole) < LEAST_COUNTS:
         return Power(None, tier, _few(len(whole), LEAST_COUNTS))
+    if any(now.at_s <= before.at_s for before, now in zip(whole, whole[1:], strict=False)):
+        return Power(None, tier, "the device's clock stood still or went backwards")
     total_uj = 0
     for rail in rails:
         steps = _steps(whole, rail, ranges.get(rail, 0))
@@ -141,7 +143,7 @@ def _steps(whole: Sequence[Reading], rail: str, limit_uj: int) -> list[tuple[int
     found = []
     for before, now in zip(whole, whole[1:], strict=False):
         step = now.energy_uj[rail] - before.energy_uj[rail]
-        seconds = max(now.at_s - before.at_s, 1e-3)
+        seconds = max(now.at_s - before.at_s, 1e-3)  # no sampler is faster
         found.append((step if step >= 0 else step + limit_uj, seconds))
     return found
 

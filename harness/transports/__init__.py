@@ -15,7 +15,7 @@ from ..untrusted.budget import USUAL, Budget
 
 OnLine = Callable[[str], None]
 #: maximum of an answer that is read; bench's scripts print far less
-TEXT_BYTES: Final = 4 << 20
+TEXT_BYTES: Final = 256 << 10
 
 
 @dataclass(frozen=True)

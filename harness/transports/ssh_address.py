@@ -18,6 +18,7 @@ FORM = "Write [user@]host[:port][?option=value], with an IPv6 address and a port
 SHARED = "/etc/ssh/ssh_known_hosts"
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 OWN_VARIABLES = "BENCH_"
+LONGEST = 4096
 #: what OpenSSH refuses in the name of a user, and `:`
 _ODD = re.compile(r"[\s\x00-\x1f\x7f'\"`:;&<>|(){}]")
 _OPTIONS = ("key", "password", "jump", "known_hosts", "config")
@@ -68,6 +69,8 @@ def read(name: str, address: str) -> Address:
     `host` may be a Host of ~/.ssh/config, or an IPv6 address with or without brackets. Raises
     UsageError, also for an unset variable.
     """
+    if len(address) > LONGEST:
+        raise UsageError(f"devices/{name}.yaml: address: longer than {LONGEST:,} letters", FORM)
     text, _, query = address.partition("?")
     options = _options(name, query)
     if ":" in text.rpartition("@")[0].removeprefix("ssh://"):

@@ -24,7 +24,10 @@ from .ssh_address import Address
 ANSWER_S = 10.0
 SIGN_S = 30.0
 #: what reading a key, or an agent, raises over what is in there
-BROKEN = (paramiko.SSHException, UnsupportedAlgorithm, OSError, ValueError, TypeError, KeyError)
+BROKEN = (
+    *(paramiko.SSHException, UnsupportedAlgorithm, NotImplementedError),
+    *(OSError, ValueError, TypeError, KeyError),
+)
 
 
 @dataclass

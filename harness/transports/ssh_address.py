@@ -70,7 +70,7 @@ def read(name: str, address: str) -> Address:
     UsageError, also for an unset variable.
     """
     if len(address) > LONGEST:
-        raise UsageError(f"devices/{name}.yaml: address: longer than {LONGEST:,} letters", FORM)
+        raise UsageError(f"devices/{name}.yaml: address: longer than {LONGEST:,} characters", FORM)
     text, _, query = address.partition("?")
     options = _options(name, query)
     if ":" in text.rpartition("@")[0].removeprefix("ssh://"):

@@ -170,7 +170,7 @@ def read_lines(path: Path) -> list[str]:
     """Raises OSError, also for what is no config that anybody would write."""
     lines = small_files.read(path, MOST_BYTES).decode("utf-8", "surrogateescape").split("\n")
     if any(len(line) > LONGEST_LINE for line in lines):
-        raise OSError(errno.EINVAL, f"a line of more than {LONGEST_LINE:,} letters", str(path))
+        raise OSError(errno.EINVAL, f"a line of more than {LONGEST_LINE:,} characters", str(path))
     return lines
 
 

@@ -11,7 +11,7 @@ from .pieces import Counted
 
 BEGIN: Final = "<!-- made by `make fuzz` -->\n\n"
 HEAD: Final = (
-    "| reader | inputs | refused | taken | slowest, ms | most memory, MB | s | seed |\n"
+    "| reader | inputs | rejected | accepted | slowest, ms | peak memory, MB | seconds | seed |\n"
     "|---|---:|---:|---:|---:|---:|---:|---|\n"
 )
 
@@ -31,10 +31,10 @@ class Row:
 
     @property
     def line(self) -> str:
-        refused = self.inputs - self.taken - self.failures
-        broken = f" (**{self.failures} broke it**)" if self.failures else ""
+        rejected = self.inputs - self.taken - self.failures
+        failed = f" (**{self.failures} failures**)" if self.failures else ""
         return (
-            f"| {self.name}{broken} | {self.inputs:,} | {refused:,} | {self.taken:,} | "
+            f"| {self.name}{failed} | {self.inputs:,} | {rejected:,} | {self.taken:,} | "
             f"{self.slowest_ms:,.0f} | {self.peak_mb:,.0f} | {self.seconds:,.0f} | {self.seed} |\n"
         )
 

@@ -77,7 +77,8 @@ class _Loader(yaml.SafeLoader):
         if self._depth == MAX_DEPTH or self._nodes == MAX_NODES:
             deep = f"{MAX_DEPTH} values within each other"
             what = f"more than {deep if self._depth == MAX_DEPTH else f'{MAX_NODES:,} values'}"
-            raise yaml.MarkedYAMLError(None, None, what, self.peek_event().start_mark)
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(None, None, what, event.start_mark)
         self._depth, self._nodes = self._depth + 1, self._nodes + 1
         node = super().compose_node(parent, index)
         self._depth -= 1

@@ -63,7 +63,7 @@ def source_sha256(source: Path) -> str:
         return digest(*_entries(source, b""))
     except RecursionError:
         raise BenchError(
-            f"{source}: folders in it are nested too deeply", "Move them away."
+            f"{source}: folders are nested too deeply", "Remove the deepest folders."
         ) from None
     except OSError as error:
         raise BenchError(

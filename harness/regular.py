@@ -1,4 +1,4 @@
-"""Files that may be anything: what is none is an OSError, and nobody waits for a pipe."""
+"""Reads regular files only: anything else is an OSError, and a pipe is not waited for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
-    """A regular file, open to be read. Raises OSError, also for a pipe, a folder or a device."""
+    """A regular file, open for reading. Raises OSError, also for a pipe, a folder or a device."""
     with open(os.open(path, _FLAGS), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
@@ -27,6 +27,6 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 
 def read(path: Path) -> bytes:
-    """All of a regular file. Raises OSError as `opened`."""
+    """All of a regular file. Raises OSError like `opened`."""
     with opened(path) as file:
         return file.read()

@@ -26,7 +26,7 @@ def _offers(names: Callable[[], Iterable[str]]) -> Offer:
 
 
 def _is_plain(text: str) -> bool:
-    """A shell takes what is offered as if it had been typed: nothing may be a command in it."""
+    """Whether it is safe to complete: a shell inserts it as if it had been typed."""
     return text.isprintable() and not _FOR_SHELLS.intersection(text)
 
 

@@ -50,7 +50,7 @@ def why_not() -> str | None:
     if shutil.which("bwrap") is None:
         return MISSING
     if reason := seccomp.why_not():
-        return f"bubblewrap alone is not enough here: {reason}"
+        return f"bubblewrap is not sufficient here: {reason}"
     try:
         done = _probed()
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -80,7 +80,7 @@ def confined(
 ) -> list[str]:
     """The command line that runs `argv` confined; `temporary` is its `/tmp` and home.
 
-    `calls` is `seccomp.opened`, which the process must inherit.
+    `calls` is the file of `seccomp.opened`, which the process must inherit.
 
     Mounts are at their own paths. A folder inside another one keeps its own access. If bench is
     root, writable folders are given to the job's user.

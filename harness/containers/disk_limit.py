@@ -80,7 +80,7 @@ def watched(
         while not over.wait(LOOK_S):
             try:
                 watch.reason = watch.look()
-            except OSError as error:  # without a sandbox a job can take its folder away
+            except OSError as error:  # without a sandbox a job can remove its folder
                 watch.reason = f"{error.filename}: {error.strerror}"
             if watch.reason:
                 end()
@@ -110,7 +110,7 @@ def _free_bytes(folder: Path) -> int:
 
 
 def _free_files(folder: Path) -> int:
-    """Some file systems do not count them, and have always room."""
+    """Some file systems do not count files; they always have room."""
     found = os.statvfs(folder)
     return found.f_favail if found.f_files else FLOOR_FILES
 

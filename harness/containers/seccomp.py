@@ -1,7 +1,7 @@
-"""A filter of system calls for what bubblewrap confines: what namespaces do not keep a job from.
+"""A filter of system calls for jobs that bubblewrap confines: it blocks what namespaces do not.
 
-Keyrings and virtual machines' sockets have no namespace, and a user namespace of its own would give
-a job all of the kernel that only root sees. The list is of what Docker's own filter refuses.
+Keyrings and sockets of virtual machines have no namespace, and a user namespace would expose kernel
+interfaces to a job that are reserved for root. The list follows Docker's own filter.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-#: of `seccomp_data`: the number of the call, the processor that it is for, its first argument
+#: offsets in `seccomp_data`: number of the call, its processor, its first argument
 _NUMBER, _PROCESSOR, _FIRST = 0, 4, 16
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW: Final = 0x7FFF0000
 _ERROR: Final = 0x00050000
-#: x86-64 has its calls a second time, for pointers of 32 bits
+#: x86-64 has a second set of calls, for 32-bit pointers
 _SECOND_CALLS: Final = 0x40000000
 _NEW_USER_NAMESPACE: Final = 0x10000000
-#: local, IPv4, IPv6, netlink: what has a namespace
+#: local, IPv4, IPv6, netlink: those that have a namespace
 FAMILIES: Final = (1, 2, 10, 16)
 
 
 class _Calls(NamedTuple):
-    """What a processor has of what `platform.machine` names."""
+    """Numbers of calls on a processor that `platform.machine` names."""
 
     processor: int
     clone: int
@@ -35,7 +35,7 @@ class _Calls(NamedTuple):
     refused: tuple[int, ...]
 
 
-#: io_uring_*, open_tree, move_mount, fs*, pidfd_getfd, mount_setattr, quotactl_fd: everywhere so
+#: io_uring_*, open_tree, move_mount, fs*, pidfd_getfd, mount_setattr, quotactl_fd: same everywhere
 _NEW: Final = (*range(425, 434), 438, 442, 443)
 _CLONE3: Final = 435
 #: add_key, request_key, keyctl, unshare, setns, mount, umount2, pivot_root, chroot, bpf,
@@ -57,13 +57,13 @@ _KNOWN: Final = {
 
 
 def why_not(machine: str = "") -> str | None:
-    """Why there is no filter for a processor, this one's unless another is named."""
+    """Why there is no filter for a processor (default: this machine's); None if there is one."""
     name = machine or platform.machine()
-    return None if name in _KNOWN else f"no filter of system calls is known for {name}"
+    return None if name in _KNOWN else f"no system call filter for {name}"
 
 
 def program(machine: str = "") -> bytes:
-    """The filter, as the kernel takes it."""
+    """The filter in the kernel's format."""
     calls = _KNOWN[machine or platform.machine()]
     refused = [(_EQUAL, 0, 1, number) for number in (*calls.refused, *_NEW)]
     lines = [
@@ -75,7 +75,7 @@ def program(machine: str = "") -> bytes:
         _refuse(errno.EPERM),
         *(line for test in refused for line in (test, _refuse(errno.EPERM))),
         (_EQUAL, 0, 1, _CLONE3),
-        _refuse(errno.ENOSYS),  # C libraries then take the older one, whose flags can be read
+        _refuse(errno.ENOSYS),  # C libraries then use the older call, whose flags can be checked
         (_EQUAL, 0, 4, calls.clone),
         (_LOAD, 0, 0, _FIRST),
         (_ANY_BIT, 0, 1, _NEW_USER_NAMESPACE),
@@ -92,7 +92,7 @@ def program(machine: str = "") -> bytes:
 
 @contextmanager
 def opened() -> Iterator[int]:
-    """The filter of this processor as an open file, for one process to read."""
+    """The filter for this machine as an open file, to be read by one process."""
     file = os.memfd_create("calls", os.MFD_CLOEXEC)
     try:
         os.write(file, program())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 USER_ID: Final = 1000
-#: processes and threads of a job
+#: maximum processes and threads of a job
 MOST_TASKS: Final = 1024
 
 
@@ -22,12 +22,12 @@ def give(folders: Iterable[Path], to: int = USER_ID) -> None:
 
 
 def most_tasks(of: int) -> int:
-    """The kernel's limit for a job of this user: it counts what the user has here already."""
+    """The kernel's limit for a job of this user, which includes the user's other tasks."""
     return MOST_TASKS + sum(_tasks(folder, of) for folder in Path("/proc").glob("[0-9]*"))
 
 
 def _tasks(process: Path, of: int) -> int:
-    """Threads of a process, if it is the user's."""
+    """Threads of a process; 0 if it is another user's."""
     try:
         return (process / "task").stat().st_nlink - 2 if process.stat().st_uid == of else 0
     except OSError:  # it has ended

@@ -43,8 +43,8 @@ from .output import JobOutput, follow, to_file
 
 #: exit code of a sandbox whose job was killed
 SANDBOX_KILLED: Final = 128 + signal.SIGKILL
-#: where memory runs out, the kernel ends the job and not bench: what is shared or has no name is in
-#: no limit of a process
+#: if the machine runs out of memory, the kernel kills the job before bench: limits of a process do
+#: not cover shared memory
 FIRST_TO_GO: Final = ("choom", "-n", "1000", "--")
 #: what a runtime says that may not have more memory
 NO_MEMORY: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")

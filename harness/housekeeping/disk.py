@@ -40,7 +40,7 @@ def remove(path: Path, inside: Path) -> None:
 
 
 def _stats(path: Path, *, folders: bool = True) -> Iterator[os.stat_result]:
-    """Of a file, or of all files below a folder, however deep; what cannot be read is left out."""
+    """Of a file, or of all files below a folder at any depth; skips unreadable ones."""
     waiting = [path]
     while waiting:
         one = waiting.pop()

@@ -15,7 +15,7 @@ from ..untrusted.text import RECORD_BYTES, read_objects
 
 #: so many of the newest runs are read
 RUNS: Final = 10
-#: nothing takes longer than a year
+#: longer durations are invalid: a year
 LONGEST_S: Final = 365 * 86_400.0
 #: steps of a cell on its device that come before its trials
 CHECKS: Final = ("deploy", "convert", "parity", "score")

@@ -27,7 +27,7 @@ _HERE: Final = Path(__file__).parent
 _OWN: Final = ("report.css", "report.js")
 #: beside the pages, where making one of them met a bug
 BUGS: Final = "bugs.txt"
-#: of a script or a style sheet
+#: maximum size of a script or a style sheet
 LARGEST: Final = 64 << 20
 #: Plotly adds an empty <style> and fills it by script; this is the hash of nothing.
 _EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
@@ -66,7 +66,7 @@ def build(
     except OSError as error:
         raise BenchError(f"{out}: cannot write the report: {error.strerror}") from None
     except StepFailed as error:
-        raise BenchError(f"cannot write the report: {error.message}", "Remove it.") from None
+        raise BenchError(f"cannot write the report: {error.message}", "Remove that file.") from None
     return out / "index.html"
 
 
@@ -151,7 +151,7 @@ def environment() -> Environment:
 
 
 def _plain(value: object) -> object:
-    """Text of others without what turns letters around or commands a terminal; markup is ours."""
+    """Text without control characters; markup is unchanged."""
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 

@@ -181,14 +181,14 @@ def _open(request: RunRequest) -> tuple[RunFolder, RunInfo, set[str]]:
 
 
 def _check_files(folder: Path) -> None:
-    """What an interrupted run has is written to again: none of it may lead elsewhere.
+    """Check the files of an interrupted run before writing to them: none may lead elsewhere.
 
-    But for what a job wrote that was killed with bench; that is removed unseen.
+    Except those of a killed job, which are removed without being opened.
     """
     try:
         files.check(folder.resolve(), but=OUT)
     except StepFailed as error:
-        raise BenchError(error.message, "Remove it, then go on with --resume.") from None
+        raise BenchError(error.message, "Remove it, then continue with --resume.") from None
 
 
 def _with_wall_time(info: RunInfo, recorder: Recorder, elapsed_s: float) -> RunInfo:

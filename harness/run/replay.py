@@ -35,7 +35,7 @@ from .pipeline import git_state, new_folder
 from .recorder import now
 from .trial import TrialContext, measure_trial, summarise_cell
 
-#: of what bench has in its cache: the run's folder may come from elsewhere
+#: valid names in the cache: the run's folder may come from elsewhere
 _NAME: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 OnTrial = Callable[[int, int], None]
 
@@ -77,7 +77,7 @@ def read_original(cell: Path) -> Original:
 
 
 def _own(path: Path) -> Path:
-    """A file of the run's; raises BenchError for a link to one that is not."""
+    """A file of the run; raises BenchError for a link."""
     try:
         files.read(path, text.RECORD_BYTES)
     except StepFailed as error:

@@ -65,7 +65,7 @@ def read(path: Path) -> YamlFile:
         line = mark.line + 1 if mark else 1
         raise ConfigError([f"{shown(path)}:{line}: {error.problem or 'not YAML'}"]) from None
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, KeyError) as error:
-        # the last two: what PyYAML makes of a tag whose value is none of its kind
+        # the last two: PyYAML for a tag with a wrong type of value
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError([f"{shown(path)}:1: not YAML: {what}"]) from None
 
@@ -111,9 +111,9 @@ class _Reader:
             return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
         value = self._loader.construct_object(node)
         if isinstance(value, str):
-            value.encode()  # raises ValueError for half of a pair, which names no file
+            value.encode()  # raises ValueError for a lone surrogate, which no file name has
         if isinstance(value, int) and abs(value) >= 1 << 63:
-            raise ValueError("a number is beyond 64 bits")
+            raise ValueError("a number exceeds 64 bits")
         return value
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[Any, Any]:

@@ -31,8 +31,8 @@ def check_weights(model: ModelSpec, source: Path) -> None:
         ) from None
     if found != model.weights_sha256 and not OwnFiles(source).has(path):
         raise StepFailed(
-            f"{path}: leads out of the model's folder, and is not what model.yaml says",
-            "Put the weights where model.yaml says.",
+            f"{path}: outside of the model's folder, and not the file of model.yaml's hash",
+            "Put the weights at the path given in model.yaml.",
         )
     if found != model.weights_sha256:
         raise StepFailed(

@@ -159,7 +159,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest, validated."""
     try:
         manifest = json.loads(regular.read(path))
-        json.dumps(manifest, ensure_ascii=False).encode()  # it may have text that nothing can name
+        json.dumps(manifest, ensure_ascii=False).encode()  # it may contain invalid text
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from None
     except (ValueError, RecursionError) as error:

@@ -40,7 +40,7 @@ class OwnFiles:
 
 
 def is_file(path: Path) -> bool:
-    """Also of a path that no file can have, where pathlib would raise."""
+    """Whether it is a file; also for invalid paths, for which pathlib would raise."""
     return os.path.isfile(path)  # noqa: PTH113
 
 

@@ -146,7 +146,7 @@ def _authorise(name: str, messages: Messages, token: bytes) -> tuple[int, int, i
 
 
 def _signed(name: str, key: CryptographySigner, token: bytes) -> bytes:
-    """Raises StepFailed for a token that is none: it is 20 bytes long."""
+    """Raises StepFailed unless the token has 20 bytes."""
     try:
         return bytes(key.Sign(token))
     except ValueError as error:

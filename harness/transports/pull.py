@@ -58,7 +58,7 @@ class _Source:
         self._over = False
 
     def header(self) -> str:
-        """The first line. Raises StepFailed with the device's words when there is none."""
+        """The first line. Raises StepFailed with the device's error if there is none."""
         while b"\n" not in self._head:
             data = self.more()
             if not data:
@@ -108,7 +108,7 @@ class _Source:
     def _end(self, code: int) -> None:
         self._over = True
         if code:
-            said = self._head + self._said  # what a device with one output says may be no line yet
+            said = self._head + self._said  # a device with one output may not have ended the line
             raise refused(self.action, said.decode("utf-8", "backslashreplace"))
 
     def _drain(self, head: bytes) -> None:

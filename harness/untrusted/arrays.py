@@ -28,7 +28,7 @@ MOST_MEMBERS: Final = 64
 #: best compression ratio of deflate, and the usual one for a runner's arrays
 DEFLATE: Final = 1032
 USUAL_DEFLATE: Final = 32
-#: so much of a file may be of any ratio
+#: bytes of a file that may have any ratio
 SMALL_BYTES: Final = 64 << 20
 _DAMAGE: Final = (
     *(OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, OverflowError),
@@ -127,7 +127,7 @@ def _check_members(members: Collection[zipfile.ZipInfo], entries: int) -> None:
     if claimed > LARGEST_BYTES:
         raise ValueError(f"its arrays would take {claimed:,} bytes")
     if spare > SMALL_BYTES:
-        raise ValueError(f"its arrays would take {claimed:,} bytes, nearly all of them the same")
+        raise ValueError(f"its arrays would take {claimed:,} bytes, which are nearly all the same")
 
 
 def _check_names(found: Collection[str], columns: Mapping[str, Column], others: bool) -> None:

@@ -55,13 +55,13 @@ class Allowance:
     """What is left of a budget."""
 
     def __init__(self, budget: Budget, room_bytes: int | None = None) -> None:
-        """`room_bytes`: free space on the disk; a copied sparse file takes all of its size."""
+        """`room_bytes`: free space on the disk; a copy of a sparse file takes its full size."""
         self._budget = budget
         self._files, self._bytes = budget.files, budget.size_bytes
         self._over = f"exceeds the limit of {budget.size_bytes:,} bytes"
         if room_bytes is not None and room_bytes < self._bytes:
             self._bytes = room_bytes
-            self._over = f"exceeds the {room_bytes:,} bytes that are free on the disk"
+            self._over = f"exceeds the free space of {room_bytes:,} bytes"
         self._until = time.monotonic() + budget.seconds
 
     @property

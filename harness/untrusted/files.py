@@ -114,7 +114,7 @@ def copy(
 def check(path: Path, but: str = "") -> None:
     """Raises StepFailed unless it is a regular file, or a folder of such files and folders.
 
-    What is called `but` below it may be anything.
+    Anything named `but` below it is not checked.
     """
     with _refused(str(path)), handle(path.parent) as folder:
         _check_below(path.name, folder, str(path), 0, but)
@@ -132,10 +132,9 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def put(root: Path, name: str, data: bytes) -> None:
-    """Write one of bench's files below `root`, following no symbolic link; creates folders.
+    """Write a file below `root`, not through links; creates folders, and replaces a file.
 
-    Another file takes the place of what has its name. Raises StepFailed where a folder of its path
-    is none, OSError.
+    Raises StepFailed if a folder of its path is not a folder, OSError.
     """
     *folders, last = _parts(root, root / name)
     with ExitStack() as stack:

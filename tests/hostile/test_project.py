@@ -94,7 +94,7 @@ def test_no_hash_of_a_private_file_is_told(tmp_path: Path, weights: str) -> None
     with pytest.raises(StepFailed) as caught:
         check_weights(spec, model)
     said = one_line(caught.value)
-    assert said.endswith("leads out of the model's folder, and is not what model.yaml says")
+    assert said.endswith("outside of the model's folder, and not the file of model.yaml's hash")
     assert file_sha256(tmp_path / "id_rsa")[:8] not in said
 
 
@@ -107,7 +107,7 @@ def test_folders_without_end_in_a_model_s_folder_are_one_line(tmp_path: Path) ->
     os.chdir(here)
     with pytest.raises(BenchError) as caught:
         source_sha256(tmp_path)
-    assert one_line(caught.value) == f"{tmp_path}: folders in it are nested too deeply"
+    assert one_line(caught.value) == f"{tmp_path}: folders are nested too deeply"
 
 
 NAMES = ["$(id)", "`id`", "a;id", "a|id", "a>b", "a\x1b]52;c;aGk=\x07", "a\nid", "a\u202eb", "a'b"]

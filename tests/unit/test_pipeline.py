@@ -279,7 +279,7 @@ def test_an_interrupted_run_whose_files_lead_elsewhere_is_not_gone_on_with(
         pipeline.execute(request_for(FakeEngine()))
     what = f"{path}: is a symbolic link; only regular files are taken over"
     assert (caught.value.message, caught.value.hint) == (
-        what, "Remove it, then go on with --resume.",
+        what, "Remove it, then continue with --resume.",
     )  # fmt: skip
     assert list(elsewhere.iterdir()) == []
 

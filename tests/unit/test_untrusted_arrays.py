@@ -143,7 +143,7 @@ def test_a_small_bomb_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
     np.savez_compressed(path, a=np.zeros(50 << 20, np.int64))
     assert path.stat().st_size < 1 << 20
     tracemalloc.start()
-    with pytest.raises(StepFailed, match="bytes, nearly all of them the same$"):
+    with pytest.raises(StepFailed, match="bytes, which are nearly all the same$"):
         read_arrays(path, COLUMNS)
     assert tracemalloc.get_traced_memory()[1] < 4 << 20
     tracemalloc.stop()

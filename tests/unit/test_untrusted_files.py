@@ -250,8 +250,8 @@ def test_holes_are_no_way_to_fill_the_disk(tmp_path: Path, monkeypatch: pytest.M
     with files.handle(tmp_path / "out") as source, pytest.raises(StepFailed) as caught:
         take_over(leaves, source, tmp_path / "into")
     assert caught.value.message in (
-        "a: exceeds the 1,048,576 bytes that are free on the disk",
-        "b: exceeds the 1,048,576 bytes that are free on the disk",
+        "a: exceeds the free space of 1,048,576 bytes",
+        "b: exceeds the free space of 1,048,576 bytes",
     )
     assert list((tmp_path / "into").iterdir()) == []
 

@@ -180,7 +180,7 @@ def test_an_unknown_image_is_named_with_its_neighbour(
     with pytest.raises(UsageError) as caught:
         engine.build("tini", tmp_path / "log.txt")
     assert caught.value.message == "unknown image 'tini'; did you mean 'tiny'?"
-    assert caught.value.hint == "Name one of tiny."
+    assert caught.value.hint == "Name one of broken, tiny."
 
 
 # ---- running -----------------------------------------------------------------------------------

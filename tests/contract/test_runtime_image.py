@@ -227,7 +227,7 @@ def test_a_broken_transfer_starts_again(
     thread = threading.Thread(target=drop)
     thread.start()
     try:
-        with pytest.raises(Exception, match="connection broke"):
+        with pytest.raises(Exception, match="connection lost during a push"):
             image.provide(transport, wanted)
     finally:
         stop.set()

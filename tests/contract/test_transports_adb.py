@@ -291,9 +291,9 @@ def test_an_adb_key_that_is_broken_is_named(tmp_path: Path, content: bytes) -> N
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70])
 def test_a_name_that_no_host_can_have_is_a_device_that_is_away(host: str) -> None:
-    with pytest.raises(DeviceLost, match="cannot"):
+    with pytest.raises(DeviceLost, match="cannot|invalid host name"):
         dut(f"{host}:5555")
-    with pytest.raises(DeviceLost, match="cannot"):
+    with pytest.raises(DeviceLost, match="cannot|invalid host name"):
         dut(f"server:{host}:5037/serial")
 
 

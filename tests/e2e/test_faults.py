@@ -40,7 +40,8 @@ def test_a_model_that_cannot_be_built_says_its_own_words(project: Project, tiny:
     code, row, _ = run(project, tiny(first="raise RuntimeError('no such backbone')"))
     assert (code, row["status"], row["step"]) == (1, "failed", "convert")
     assert row["reason"] == "exit code 1: RuntimeError: no such backbone"
-    assert "no such backbone" in Path(str(row["hint"]).split(": ")[1]).read_text()
+    log = str(row["hint"]).removeprefix("See the log ").removesuffix(".")
+    assert "no such backbone" in Path(log).read_text()
 
 
 def test_a_file_that_is_no_model_is_named(project: Project, tiny: Tiny) -> None:

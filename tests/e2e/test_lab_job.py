@@ -203,7 +203,7 @@ def test_a_job_that_the_memory_killer_ends_says_so(
     wait_for(lambda: lab.bench(*kill).returncode == 0, 120)
     code, said = ended(process)
     assert code == 1, said
-    assert "memory killer" in result_of(project).reasons[0]
+    assert "probably out of memory" in result_of(project).reasons[0]
 
 
 def test_a_phone_that_refuses_the_key_fails_its_cells_with_what_to_do(

@@ -18,7 +18,7 @@ from harness.errors import ConfigError
 from harness.formats import checkpoint
 from harness.metrics import coco_map, coco_rle, masks, topk, truth
 from harness.metrics.coco_entries import is_path
-from harness.scenario import config, yaml_lines
+from harness.scenario import config
 from harness.serial import parse
 from harness.steps import datasets, image_files
 from harness.steps.image_paths import ImageFolder, is_file
@@ -175,20 +175,9 @@ def decoder(data: bytes) -> object:
 
 def scenario(path: Path) -> object:
     known = {"models": ("rio",), "formats": ("onnx", "tflite"), "devices": ("local",)}
-    try:
-        found = config.read_scenario(path, known)
-    except ConfigError:
-        config.unknown_names(_lenient(path), known)
-        raise
+    found = config.read_scenario(path, known)
     config.unknown_names(found.source, known)
     return found
-
-
-def _lenient(path: Path) -> yaml_lines.YamlFile:
-    try:
-        return yaml_lines.read(path)
-    except ConfigError:
-        return yaml_lines.YamlFile(path, None)
 
 
 def model(folder: Path) -> Reader:

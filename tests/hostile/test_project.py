@@ -42,7 +42,7 @@ def test_a_file_that_never_ends_or_never_begins_is_not_read(tmp_path: Path) -> N
     with (tmp_path / "long.yaml").open("wb") as file:
         file.truncate(1 << 40)
     assert mistake(tmp_path / "long.yaml") == (
-        f"{tmp_path}/long.yaml: 1099511627776 bytes exceed the limit of 1048576"
+        f"{tmp_path}/long.yaml: 1099511627776 bytes exceed the limit of 262144"
     )
     assert time.monotonic() - began < 10
 

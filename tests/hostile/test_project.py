@@ -21,6 +21,7 @@ from harness.payload import source_sha256
 from harness.records import ModelSpec, TensorSpec
 from harness.scenario import config, yaml_lines
 from harness.steps.convert import check_weights
+from harness.untrusted.removal import remove
 from harness.workspace import PACKAGE
 
 from .conftest import one_line
@@ -105,8 +106,11 @@ def test_folders_without_end_in_a_model_s_folder_are_one_line(tmp_path: Path) ->
         Path("d").mkdir()
         os.chdir("d")
     os.chdir(here)
-    with pytest.raises(BenchError) as caught:
-        source_sha256(tmp_path)
+    try:
+        with pytest.raises(BenchError) as caught:
+            source_sha256(tmp_path)
+    finally:
+        remove(tmp_path / "d")  # pytest's own removal, in a later session, would not get so deep
     assert one_line(caught.value) == f"{tmp_path}: folders are nested too deeply"
 
 

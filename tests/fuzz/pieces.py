@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from harness.untrusted.removal import remove
 
+from .large import LARGE
 from .mutate import LARGE_BYTES, Mutator
 from .target import Target
 from .trial import Seen, attempt
@@ -57,9 +58,11 @@ class Counted:
         self.peak_mb = max(self.peak_mb, seen.grown_bytes / 1e6)
 
 
-def corpus_of(name: str) -> list[Path]:
-    """Inputs that once broke this reader."""
-    return sorted(path for path in (CORPUS / folder_of(name)).glob("*") if path.is_file())
+def corpus_of(name: str) -> dict[str, bytes]:
+    """Inputs that once broke this reader, by name."""
+    folder = folder_of(name)
+    kept = {path.name: path.read_bytes() for path in (CORPUS / folder).glob("*") if path.is_file()}
+    return dict(sorted((kept | LARGE.get(folder, {})).items()))
 
 
 def folder_of(name: str) -> str:
@@ -81,7 +84,7 @@ def scratch() -> Iterator[Path]:
 def fuzz(target: Target, seed: str, count: int, now: mmap.mmap | None = None) -> Counted:
     """`count` inputs that follow from `seed`; failures by what went wrong, with their input."""
     counted = Counted(target.name, seed)
-    seeds = [*target.seeds(), *(path.read_bytes() for path in corpus_of(target.name))]
+    seeds = [*target.seeds(), *corpus_of(target.name).values()]
     mutator = Mutator(seeds, Random(seed), target.words, target.shapes)
     watch = Watch()
     with scratch() as folder, contextlib.redirect_stdout(io.StringIO()) as out:

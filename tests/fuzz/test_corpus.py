@@ -16,6 +16,7 @@ import pytest
 
 from harness.errors import StepFailed
 
+from .large import LARGE
 from .mutate import Mutator
 from .pieces import CORPUS, corpus_of, folder_of, fuzz, scratch
 from .table import TARGETS
@@ -60,12 +61,13 @@ def test_what_once_broke_a_reader_no_longer_does(name: str) -> None:
     target = TARGETS[name]
     with scratch() as folder:
         read = target.make(folder)
-        for path in corpus_of(name):
-            assert attempt(target, read, path.read_bytes()).failure == "", path
+        for called, data in corpus_of(name).items():
+            assert attempt(target, read, data).failure == "", called
 
 
 def test_every_file_of_the_corpus_is_some_readers() -> None:
-    assert {path.name for path in CORPUS.iterdir()} <= {folder_of(name) for name in TARGETS}
+    folders = {path.name for path in CORPUS.iterdir()} | set(LARGE)
+    assert folders <= {folder_of(name) for name in TARGETS}
 
 
 # ---- what finds failures -----------------------------------------------------------------------

@@ -20,7 +20,7 @@ fuzz: $(VENV)/ready
 	PYTHONPATH=tests $(VENV)/bin/python -m fuzz
 
 unit: $(VENV)/ready
-	$(VENV)/bin/python -m pytest -m "not docker and not slow and not chromium and not servers"
+	$(VENV)/bin/python -m pytest -m "not docker and not sandbox and not slow and not chromium and not servers"
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

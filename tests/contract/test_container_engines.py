@@ -20,7 +20,6 @@ from harness.containers import (
     ContainerEngine,
     JobSpec,
     Mount,
-    bubblewrap,
     choose,
     owner,
     recipe,
@@ -28,9 +27,7 @@ from harness.containers import (
 from harness.errors import JobTimeout, OutOfMemory, StepFailed, UsageError
 from harness.records import Image
 
-CONFINED = pytest.param(
-    "venv", marks=pytest.mark.skipif(bubblewrap.why_not() is not None, reason="no sandbox here")
-)
+CONFINED = pytest.param("venv", marks=pytest.mark.sandbox)
 DOCKER = pytest.param("docker", marks=pytest.mark.docker)
 docker_only = pytest.mark.parametrize("engine", [DOCKER], indirect=True)
 confined_only = pytest.mark.parametrize("engine", [CONFINED, DOCKER], indirect=True)

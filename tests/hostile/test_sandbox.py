@@ -13,14 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.containers import Mount, bubblewrap, user
+from harness.containers import Mount, user
 from harness.records import Image
 
 from .sandboxed import environment, run
 
-pytestmark = pytest.mark.skipif(
-    bubblewrap.why_not() is not None, reason=f"no sandbox here: {bubblewrap.why_not()}"
-)
+pytestmark = pytest.mark.sandbox
 TRY = """
 try:
     {code}

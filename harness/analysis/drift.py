@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.int64]
 
 #: a shift counts from so many standard errors of the rank sum: 1 in 16,000 by chance
-SURELY = 4.0
+SIGNIFICANT_Z = 4.0
 #: longer series are thinned to medians of so many batches for the tests of order
 BATCHES = 4096
 
@@ -21,7 +21,7 @@ def drift_between(first: Samples, last: Samples) -> float:
     return 100 * (after - before) / max(1.0, abs(before))
 
 
-def surely_shifted(first: Samples, last: Samples) -> bool:
+def significantly_shifted(first: Samples, last: Samples) -> bool:
     """Whether two stretches differ by more than chance: rank sum, normal approximation.
 
     Mann and Whitney, Annals of Mathematical Statistics 18, 1947. Order within a stretch is
@@ -31,7 +31,7 @@ def surely_shifted(first: Samples, last: Samples) -> bool:
     ordered = np.sort(first)
     below = np.searchsorted(ordered, last, "left") + np.searchsorted(ordered, last, "right")
     u = float(below.sum()) / 2
-    return abs(u - m * n / 2) > SURELY * math.sqrt(m * n * (m + n + 1) / 12)
+    return abs(u - m * n / 2) > SIGNIFICANT_Z * math.sqrt(m * n * (m + n + 1) / 12)
 
 
 def has_two_modes(samples: Samples) -> bool:

@@ -14,11 +14,11 @@ import numpy as np
 
 from ..records import DeviceState, Trial
 from .drift import (
-    SURELY,
+    SIGNIFICANT_Z,
     Samples,
     drift_between,
     has_two_modes,
-    surely_shifted,
+    significantly_shifted,
     thinned,
 )
 from .effective_sample_size import effective_size
@@ -96,8 +96,9 @@ def _few(trials: Sequence[Samples]) -> str:
 def _variation(trials: Sequence[Samples]) -> str:
     """All trials together exceed the limit, or one exceeds it by more than chance."""
     each = [100 * float(s.std() / max(1.0, abs(s.mean()))) for s in trials]
-    surely = [v / (1 + SURELY / math.sqrt(2 * len(s))) for v, s in zip(each, trials, strict=True)]
-    if max(math.sqrt(float(np.mean(np.square(each)))), *surely) <= VARIATION_PERCENT:
+    errors = [1 / math.sqrt(2 * len(samples)) for samples in trials]
+    lower = [v / (1 + SIGNIFICANT_Z * error) for v, error in zip(each, errors, strict=True)]
+    if max(math.sqrt(float(np.mean(np.square(each)))), *lower) <= VARIATION_PERCENT:
         return ""
     return f"coefficient of variation {max(each):.1f} % (limit {VARIATION_PERCENT} %)"
 
@@ -125,7 +126,7 @@ def _moved(samples: Samples, first: int, last: int) -> float:
         return 0.0
     head, tail = samples[:first], samples[-last:]
     percent = drift_between(head, tail)
-    return percent if abs(percent) > DRIFT_PERCENT and surely_shifted(head, tail) else 0.0
+    return percent if abs(percent) > DRIFT_PERCENT and significantly_shifted(head, tail) else 0.0
 
 
 def _modes(trials: Sequence[Samples]) -> str:
@@ -151,7 +152,7 @@ def _disagreement(trials: Sequence[Samples]) -> str:
     if spread <= DISAGREE_PERCENT:
         return ""
     fastest, slowest = (trials[medians.index(end)] for end in (min(medians), max(medians)))
-    if len(fastest) >= 10 <= len(slowest) and not surely_shifted(fastest, slowest):
+    if len(fastest) >= 10 <= len(slowest) and not significantly_shifted(fastest, slowest):
         return ""
     return f"trials disagree by {spread:.1f} % (limit {DISAGREE_PERCENT} %); run more trials"
 

@@ -21,13 +21,13 @@ from .summary import median_interval
 
 Outcome = Literal["faster", "slower", "same", "inconclusive"]
 
-#: a difference that is surely smaller is called `same`
+#: a difference that is significantly smaller is called `same`
 SAME_PERCENT = 2.0
 #: up to 10 pairs count as moved alike by their rounds from this ratio of variances, sums over
 #: differences (Pitman, Biometrika 31, 1939): 1 in 1,000 by chance, by number of pairs less one
 ALIKE = {2: 999.0, 3: 141.1, 4: 53.44, 5: 29.75, 6: 20.03, 7: 15.02, 8: 12.05, 9: 10.11}
 #: Student's t at 99.98 % for such pairs: they were chosen by their differences being small
-SURE_PAIRS = {2: 70.70, 3: 22.20, 4: 13.03, 5: 9.678, 6: 8.025, 7: 7.063, 8: 6.442, 9: 6.010}
+T_9998_PAIRED = {2: 70.70, 3: 22.20, 4: 13.03, 5: 9.678, 6: 8.025, 7: 7.063, 8: 6.442, 9: 6.010}
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ def decide(
         why = "a single trial does not show the variation between trials; run at least 3 of both"
         return Comparison(nothing, "inconclusive", False, counts, why)
     reach = max(student(95.0, degrees) * error, NORMAL[95.0] * floor)
-    surely = SURE_PAIRS.get(degrees) if paired else None
-    sure = max((surely or student(99.9, degrees)) * error, NORMAL[99.9] * floor)
+    paired_t = T_9998_PAIRED.get(degrees) if paired else None
+    threshold = max((paired_t or student(99.9, degrees)) * error, NORMAL[99.9] * floor)
     ratio = Interval(
         math.exp(difference), math.exp(difference - reach), math.exp(difference + reach)
     )
-    return Comparison(ratio, _outcome(difference, reach, sure, same_percent), paired, counts)
+    return Comparison(ratio, _outcome(difference, reach, threshold, same_percent), paired, counts)
 
 
 def log_medians(trials: Sequence[Samples]) -> NDArray[np.float64]:
@@ -148,9 +148,9 @@ def _within_error(trials: Sequence[Samples]) -> float:
     return math.sqrt(total) / len(trials)
 
 
-def _outcome(difference: float, reach: float, sure: float, same_percent: float) -> Outcome:
+def _outcome(difference: float, reach: float, threshold: float, same_percent: float) -> Outcome:
     if abs(difference) + reach <= math.log1p(same_percent / 100):
         return "same"
-    if abs(difference) > sure:
+    if abs(difference) > threshold:
         return "slower" if difference > 0 else "faster"
     return "inconclusive"

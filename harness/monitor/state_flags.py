@@ -27,7 +27,7 @@ from .throttling import FALL_PERCENT
 HEAT_RISE_C = 10.0
 #: so many standard deviations of what chance does. Simulated: none of 2,000 quiet trials flagged
 #: where a clock jitters by 1 %, up to 8 where it jitters by 3 %
-SURELY = 5.0
+JITTER_FACTOR = 5.0
 #: others keep half of the CPUs busy that the job does not use: caches, memory and the power
 #: budget are shared, though no one waits for a CPU
 OTHERS_PERCENT = 50.0
@@ -43,8 +43,8 @@ def _moved(seen: DeviceReadings) -> str:
     for cpu, khz in loaded(seen).items():
         if known := levels(khz, wide=True):
             start, later = known
-            sure = max(start * FREQUENCY_PERCENT / 100, SURELY * jitter(khz))
-            moves += [(v / start - 1, cpu) for v in later if abs(v - start) > sure]
+            threshold = max(start * FREQUENCY_PERCENT / 100, JITTER_FACTOR * jitter(khz))
+            moves += [(v / start - 1, cpu) for v in later if abs(v - start) > threshold]
     share, cpu = max(moves, key=lambda move: abs(move[0]), default=(0.0, ""))
     if not moves or 100 * share < -FALL_PERCENT:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import threading
 import time
@@ -125,9 +126,15 @@ def _start(transport: paramiko.Transport, command: str) -> paramiko.Channel:
         raise
     session.settimeout(STALL_S)
     limit_output(session, WINDOW_BYTES)
-    with ended_after(STALL_S, session.close):
+    with ended_after(STALL_S, lambda: _close(session)):
         session.exec_command(command)
     return session
+
+
+def _close(session: paramiko.Channel) -> None:
+    """It says goodbye to the other side, and the connection may just have been lost."""
+    with contextlib.suppress(OSError, EOFError):
+        session.close()
 
 
 class SshChannel:
@@ -173,9 +180,7 @@ class SshChannel:
 
     def close(self) -> None:
         try:
-            self._session.close()
-        except (OSError, EOFError):
-            pass  # it says goodbye to the other side, and the connection has just been lost
+            _close(self._session)
         finally:
             room, self._room = self._room, None
             if room is not None:

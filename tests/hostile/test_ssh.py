@@ -149,6 +149,21 @@ def test_a_command_that_is_never_accepted_is_not_waited_for(tmp_path: Path) -> N
     assert said.startswith("dut: connection lost while starting a command: ")
 
 
+def test_a_connection_that_breaks_while_a_command_is_given_up_prints_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = paramiko.Channel.close
+
+    def close_of_a_broken_one(session: paramiko.Channel) -> None:
+        session.get_transport().packetizer.close()
+        session.get_transport().sock.close()
+        close(session)
+
+    monkeypatch.setattr(paramiko.Channel, "close", close_of_a_broken_one)
+    said = failure(tmp_path, lambda channel, command: None, mute=True)
+    assert said.startswith("dut: connection lost while starting a command: ")
+
+
 def test_output_beyond_the_window_is_not_kept(tmp_path: Path) -> None:
     """While it takes no input, nobody reads what it sends; its window is of 16 MB."""
 

@@ -15,7 +15,7 @@ test: $(VENV)/ready
 	./scripts/system-packages sandbox servers lab chromium
 	./scripts/with-docker ./scripts/test
 
-# a million inputs to every reader of what others have made, in half an hour; see docs/fuzzing.md
+# a million invalid inputs to all readers of external data, in half an hour; see docs/fuzzing.md
 fuzz: $(VENV)/ready
 	PYTHONPATH=tests $(VENV)/bin/python -m fuzz
 

@@ -13,7 +13,7 @@ from ..errors import StepFailed
 MACHINES: Final = {183: "aarch64", 62: "x86_64"}
 LOAD, DYNAMIC = 1, 2
 NEEDED, STRINGS = 1, 5
-#: of a library that is needed, bytes
+#: maximum length of a needed library's name, bytes
 LONGEST_NAME: Final = 4096
 
 
@@ -35,7 +35,7 @@ def read(path: Path) -> Elf | None:
         (machine,) = struct.unpack_from("<H", data, 18)
         return Elf(MACHINES.get(machine, f"machine {machine}"), tuple(_needed(data)))
     except (struct.error, ValueError, OverflowError) as error:
-        raise StepFailed(f"{path}: a damaged program or library: {error}") from None
+        raise StepFailed(f"{path}: damaged program or library: {error}") from None
 
 
 def _needed(data: bytes) -> Iterator[str]:

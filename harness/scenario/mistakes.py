@@ -14,7 +14,7 @@ from .yaml_lines import KeyPath, YamlFile
 
 File = TypeVar("File", bound=BaseModel)
 
-#: of a file; each is compared with what may be meant
+#: maximum per file; each is compared with similar names
 MOST_MISTAKES: Final = 200
 
 

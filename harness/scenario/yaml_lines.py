@@ -75,7 +75,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self._depth == MAX_DEPTH or self._nodes == MAX_NODES:
-            deep = f"{MAX_DEPTH} values within each other"
+            deep = f"{MAX_DEPTH} levels of nesting"
             what = f"more than {deep if self._depth == MAX_DEPTH else f'{MAX_NODES:,} values'}"
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(None, None, what, event.start_mark)

@@ -18,7 +18,7 @@ from . import small_files
 #: ssh-keygen would read any kind of file, and wait for a pipe
 ANSWER_S: Final = 10.0
 
-#: of a key in base64; RSA's of 16,384 bits have 3 KB
+#: maximum length of a key in base64; RSA's of 16,384 bits have 3 KB
 LONGEST_KEY: Final = 16 << 10
 
 Verdict = Literal["known", "unknown", "changed", "revoked"]
@@ -160,8 +160,8 @@ def _is_for(patterns: str, name: str) -> bool:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """As OpenSSH's match_pattern: `*` is any text, `?` a letter. In linear memory, and without a
-    regular expression for each of very many patterns."""
+    """As OpenSSH's match_pattern: `*` is any text, `?` a letter. Uses linear memory, and no
+    regular expression per pattern."""
     at = begin = 0
     star: int | None = None
     while at < len(name):

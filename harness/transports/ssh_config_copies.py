@@ -25,7 +25,7 @@ _ALONE: Final = ("all", "canonical", "final")
 #: a block that a program would decide about sets this variable, which then is in ssh's answer
 _MARK: Final = "BENCH_MATCH_EXEC_"
 
-#: of a config; real ones have some KB
+#: maximum size of a config; real ones have a few KB
 MOST_BYTES: Final = 256 << 10
 LONGEST_LINE: Final = 4096
 
@@ -167,7 +167,7 @@ class Copies:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Raises OSError, also for what is no config that anybody would write."""
+    """The lines of a config. Raises OSError, also for implausibly long files and lines."""
     lines = small_files.read(path, MOST_BYTES).decode("utf-8", "surrogateescape").split("\n")
     if any(len(line) > LONGEST_LINE for line in lines):
         raise OSError(errno.EINVAL, f"a line of more than {LONGEST_LINE:,} characters", str(path))

@@ -22,7 +22,7 @@ from .names import SETUID, NotTaken, not_regular, shown
 BLOCK: Final = 512
 #: maximum length of a long name, or of a POSIX header of a member, bytes
 LONGEST_HEADER: Final = 1 << 16
-#: of a file or folder, bytes
+#: maximum length of a name, bytes
 LONGEST_NAME: Final = 255
 #: padding after the archive's end; tar fills a record of 10 KB
 LONGEST_END: Final = 1 << 20
@@ -145,7 +145,7 @@ def _parts(name: str) -> tuple[str, ...]:
     if name.startswith("/") or ".." in parts or "\0" in name:
         raise NotTaken(f"{shown(name)}: leads out of the folder")
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
-        raise NotTaken(f"{shown(name)}: has a longer name than files have")
+        raise NotTaken(f"{shown(name)}: name too long")
     if len(parts) > DEEPEST:
         raise NotTaken(f"{shown(name)}: more than {DEEPEST} folders deep")
     return parts

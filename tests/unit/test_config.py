@@ -128,7 +128,7 @@ def test_aliases_of_aliases_do_not_eat_the_memory() -> None:
 
 def test_what_is_nested_deeply_or_has_too_many_values_is_refused_where_it_begins() -> None:
     deep = mistakes(GOOD + "a: " + "[" * 2000)
-    assert deep == ["s.yaml:4: more than 30 values within each other"]
+    assert deep == ["s.yaml:4: more than 30 levels of nesting"]
     many = "".join(f"a{n}: x\n" for n in range(6000))
     assert mistakes(GOOD + many) == ["s.yaml:4999: more than 10,000 values"]
 

@@ -15,6 +15,7 @@ import typer
 
 from ..errors import BenchError, ConfigError, UsageError
 from . import (
+    datasets,
     devices,
     images,
     jobs,
@@ -82,6 +83,7 @@ for commands in (jobs, planning, numbers, noise, runs, project):
     app.add_typer(commands.app)
 app.add_typer(runs.group_app, name="runs")
 app.add_typer(images.app, name="images")
+app.add_typer(datasets.app, name="dataset")
 app.add_typer(devices.app, name="devices")
 app.add_typer(lab.app, name="lab")
 

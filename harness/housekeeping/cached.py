@@ -23,7 +23,8 @@ KINDS: Final = {
     "packs": "decoded images",
     "bundles": "runtimes for devices",
     "payload": "copies of the runner",
-    "hashes": "hashes of transferred files",
+    "truth": "annotations of datasets, as COCO",
+    "hashes": "hashes of transferred files and of datasets",
     "failed": "files of failed steps",
     "logs": "logs of commands",
 }

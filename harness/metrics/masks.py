@@ -71,7 +71,7 @@ def scored_notes(truth: Truth) -> tuple[str, ...]:
     notes = []
     if lacking:
         count = f"{len(lacking):,} of {len(boxed):,} annotations have no outline"
-        notes.append(f"masks are not scored: {count} (first annotations[{lacking[0]}])")
+        notes.append(f"masks are not scored: {count} (first {truth.place(lacking[0])})")
     if flat:
         notes.append(f"outlines with fewer than three corners, which no mask matches: {flat:,}")
     return tuple(notes)

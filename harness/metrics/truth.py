@@ -37,6 +37,12 @@ class Truth:
     annotations: tuple[Annotation, ...]
     categories: tuple[Category, ...]
     notes: tuple[str, ...] = ()
+    #: of each annotation, where its file is not `path`
+    places: tuple[str, ...] = ()
+
+    def place(self, at: int) -> str:
+        """Where an annotation stands, for messages."""
+        return self.places[at] if self.places else f"annotations[{at}]"
 
 
 def read(path: Path) -> Truth:
@@ -52,7 +58,12 @@ def read(path: Path) -> Truth:
 @lru_cache(maxsize=8)
 def _read(path: Path, size_bytes: int, changed_ns: int) -> Truth:
     """Cached while the file's size and modification time stay the same."""
-    content, seen = _content(path), Findings()
+    return of(path, load(path))
+
+
+def of(path: Path, content: Any) -> Truth:
+    """The truth in the content of an annotation file; raises ConfigError with all its mistakes."""
+    seen = Findings()
     seen.mistakes += structure_mistakes(content)
     found = _entries(path, content, seen) if not seen.mistakes else None
     if found is None or seen.mistakes:
@@ -60,8 +71,8 @@ def _read(path: Path, size_bytes: int, changed_ns: int) -> Truth:
     return found
 
 
-def _content(path: Path) -> Any:
-    """The JSON of the file, in any Unicode encoding."""
+def load(path: Path) -> Any:
+    """The JSON of the file, in any Unicode encoding; raises ConfigError if it has none."""
     try:
         return json.loads(regular.read(path))
     except OSError as error:
@@ -166,6 +177,9 @@ def box_mistakes(
 def check_boxes(truth: Truth, objects: Sequence[Annotation]) -> None:
     """Raises ConfigError for objects without a box (image-level labels)."""
     lacking = [one.at for one in objects if one.box is None]
+    if lacking and len(lacking) == len(objects):
+        what = "image-level labels, but the model outputs boxes"
+        raise ConfigError([f"{truth.path}: {what}"], "Select a dataset with boxes.")
     if lacking:
         where = f"{truth.path}: annotations"
         what = f"bbox: expected {coco_entries.BOX}, got nothing"

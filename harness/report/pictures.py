@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from harness.errors import StepFailed
 from harness.metrics import outlines
-from harness.metrics.coco_entries import ImageEntry
-from harness.metrics.truth import Truth, read
 from harness.records import Cell
-from harness.steps.image_files import decode
-from harness.steps.image_paths import ImageFolder
+from harness.steps import datasets
+from harness.steps.dataset_kinds import source as sources
+from harness.steps.dataset_kinds.findings import OF_FILES, Wrong
+from harness.steps.dataset_kinds.found import Found, Picture
+from harness.steps.dataset_kinds.source import Source
 from harness.tasks.detections import Detections, unpack
 from harness.untrusted.files import is_inside
 from harness.untrusted.results import read_predictions as read_arrays
@@ -55,48 +56,42 @@ class PictureSource(Protocol):
 
 @dataclass(frozen=True)
 class CocoPictures:
-    """A COCO dataset on disk and the run folder that holds the predictions."""
+    """A dataset on disk and the run folder that holds the predictions."""
 
-    annotations: Path
-    images: Path
+    dataset: Source
     run: Path
 
     @classmethod
-    def of(cls, dataset: Path, run: Path) -> CocoPictures:
-        """A dataset's folder as the manifest knows it: `annotations.json` and `images/`."""
-        return cls(dataset / "annotations.json", dataset / "images", run)
+    def of(cls, dataset: Source | Path, run: Path) -> CocoPictures:
+        """Of a dataset as model.yaml names it, or of its folder."""
+        return cls(sources.of(dataset), run)
 
     @cached_property
-    def _files(self) -> dict[int, ImageEntry]:
-        return {one.id: one for one in self._truth.images}
-
-    @cached_property
-    def _folder(self) -> ImageFolder:
-        return ImageFolder(self.images.parent)
+    def _files(self) -> dict[int, Picture]:
+        return {one.id: one for one in self._found.pictures}
 
     @cached_property
     def _polygons(self) -> dict[int, list[Polygon]]:
         found: dict[int, list[Polygon]] = {}
-        for one in self._truth.annotations:
+        for one in self._found.truth.annotations:
             box = [_corners(one.box)] if one.box else []
             found.setdefault(one.image_id, []).extend(_outlines(one.segmentation) or box)
         return found
 
     @cached_property
-    def _truth(self) -> Truth:
-        return read(self.annotations)
+    def _found(self) -> Found:
+        """A missing file costs only its own image."""
+        return datasets.find(self.dataset, Wrong(forgiven=OF_FILES))
 
     def image_ids(self) -> Sequence[int]:
-        """In the annotation file's order."""
+        """In the dataset's order."""
         return tuple(self._files)
 
     def image(self, image_id: int) -> NDArray[np.uint8]:
         """Raises BenchError for an image that is gone or damaged."""
-        one = self._files[image_id]
-        path, _ = self._folder.find(one.file_name)
-        if not self._folder.own.has(path):
-            raise StepFailed(f"image id {one.id}: its file is not in the dataset's folder")
-        return decode(path, one.height, one.width)
+        if image_id not in self._files:
+            raise StepFailed(f"image id {image_id}: its file is not in the dataset's folder")
+        return datasets.decode(self._files[image_id])
 
     def truth(self, image_id: int) -> Sequence[Polygon]:
         """Polygons; the box's corners where an annotation has none."""

@@ -18,11 +18,11 @@ from pydantic_core import PydanticCustomError
 
 from .. import kinds, tasks, transports
 from ..errors import ConfigError
-from ..metrics.coco_entries import is_path
 from ..records import DeviceSpec, ModelSpec, Precision, TensorSpec
 from ..runner import patterns
 from ..runner.job import PROFILES, TRIALS
-from . import yaml_lines
+from . import dataset_files, yaml_lines
+from .dataset_files import DatasetEntry
 from .mistakes import MOST_MISTAKES, checked, neighbours
 from .model import Model
 from .scenario import Measuring, Scenario, ScoredOn
@@ -134,8 +134,9 @@ class ModelFile(Strict):
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Options of the task, such as score_threshold."
     )
-    datasets: dict[Name, str] = Field(
-        default_factory=dict, description="Dataset name: folder; see `accuracy` in a scenario."
+    datasets: dict[Name, DatasetEntry] = Field(
+        default_factory=dict,
+        description="Dataset name: its path, or a mapping; see docs/how-to/dataset.md.",
     )
 
 
@@ -236,11 +237,6 @@ def read_model(folder: Path) -> Model:
         for key, name in (("module", file.module), ("weights", file.weights))
         if not os.path.isfile(folder / name)  # noqa: PTH113  # pathlib raises if it is too long
     ]
-    mistakes += [
-        f"{source.where(('datasets', name))}: datasets.{name}: expected a path"
-        for name, place in file.datasets.items()
-        if not is_path(place)
-    ]
     if mistakes:
         raise ConfigError(mistakes, "Give paths relative to the folder of model.yaml.")
     spec = ModelSpec(
@@ -255,9 +251,8 @@ def read_model(folder: Path) -> Model:
         classes=tuple(file.classes),
         task_options=dict(file.options),
     )
-    return Model(
-        spec=spec, folder=folder, datasets={k: folder / v for k, v in file.datasets.items()}
-    )
+    found = dataset_files.sources(file.datasets, file.classes, folder, source)
+    return Model(spec=spec, folder=folder, datasets=found)
 
 
 def read_device(path: Path) -> DeviceSpec:

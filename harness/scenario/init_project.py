@@ -37,7 +37,7 @@ outputs: [boxes, scores, coeffs, protos]   # names of forward()'s outputs, in or
 classes: [thing]
 options: {{score_threshold: 0.25, nms_iou: 0.7}}
 datasets:
-  mine-val: data/val                 # annotations.json (COCO), images/, manifest.json (sha256)
+  mine-val: data/val                 # COCO, YOLO, VOC, CSV or class folders: docs/how-to/dataset.md
 """
 
 PROJECT = """\

@@ -75,8 +75,9 @@ def _keys(kind: type[BaseModel], path: KeyPath) -> list[str]:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    options = (annotation, *getattr(annotation, "__args__", ()))
-    return [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [one for inner in getattr(annotation, "__args__", ()) for one in _models(inner)]
 
 
 def _dotted(path: KeyPath) -> str:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..records import ModelSpec
+from ..steps.dataset_kinds.source import Source
 
 
 @dataclass(frozen=True)
 class Model:
-    """A checked model: its record, its folder, and the folders of its datasets by name."""
+    """A checked model: its record, its folder, and its datasets by name."""
 
     spec: ModelSpec
     folder: Path
-    datasets: dict[str, Path]
+    datasets: dict[str, Source]

@@ -1,55 +1,43 @@
-"""Datasets: folders with COCO annotations, images and an optional manifest.
+"""Datasets of any kind (see `dataset_kinds`), checked, hashed, decoded once.
 
-A dataset's folder has `annotations.json` and `images/`. With a `manifest.json`, `{"name": …,
-"images": n, "files": {path: sha256}}` with paths relative to the folder, changes are detected.
-Runs on the orchestrator only; on devices, `tasks/pack.py` reads the packs with numpy alone.
+What is read stays where it is: truth that is no COCO file is written as one into the cache. Runs on
+the orchestrator only; what it packs is read where the model runs by `tasks/pack.py`, with numpy
+alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import regular
+from .. import cache
 from ..errors import ConfigError
 from ..metrics import truth
-from ..metrics.coco_entries import ImageEntry, is_path
-from ..metrics.json_values import shown
-from . import image_files
-from .image_paths import DECLARED, ImageFolder, OwnFiles, is_file
-
-Read = TypeVar("Read")
+from ..workspace import cache_root
+from . import dataset_kinds, image_files
+from .dataset_kinds import source as sources
+from .dataset_kinds.coco import HINT
+from .dataset_kinds.findings import Wrong
+from .dataset_kinds.found import Found, Picture, Reading
+from .dataset_kinds.source import Source
+from .file_facts import FileFacts
 
 PACK_VERSION: Final = 1
 #: decoded bytes of a dataset per byte of its files; small datasets have no limit
 MOST_PER_BYTE: Final = 1000
 SMALL_BYTES: Final = 4 << 30
-ANNOTATIONS: Final = "annotations.json"
-MANIFEST: Final = "manifest.json"
-OUTSIDE: Final = f"outside of the dataset's folder and of the folders in {DECLARED}"
-OUTSIDE_HINT: Final = f"Copy it into the dataset's folder, or add its folder to {DECLARED}."
-HINT = "Copy the dataset again, or regenerate its manifest if you changed it."
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One image of a dataset, as annotated; 0 x 0 if the annotations lack its size."""
-
-    id: int
-    path: Path
-    height: int
-    width: int
+#: of the cache: truth that is written as COCO
+KIND: Final = "truth"
+COCO_NAME: Final = "annotations.json"
 
 
 @dataclass(frozen=True)
@@ -58,6 +46,7 @@ class Dataset:
 
     name: str
     folder: Path
+    #: COCO, the user's own or one in the cache
     annotations: Path
     images: tuple[Picture, ...]
     classes: tuple[str, ...]
@@ -65,84 +54,73 @@ class Dataset:
     sha256: str
 
 
-def read(folder: Path) -> Dataset:
-    """Read and check the dataset in `folder`; raises ConfigError with all mistakes."""
-    manifest, content, images = _checked(folder, whole=True)
-    annotations = folder / ANNOTATIONS
-    classes = tuple(one.name for one in content.categories)
-    if manifest is None:
-        paths = [annotations, *(one.path for one in images)]
-        seen = {str(path.relative_to(folder)): hash_now(path) for path in paths}
-        sha256 = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
-        return Dataset(folder.name, folder, annotations, images, classes, sha256)
-    sha256 = hash_now(folder / MANIFEST)
-    return Dataset(manifest["name"], folder, annotations, images, classes, sha256)
+def read(dataset: Source | Path) -> Dataset:
+    """Read, check and hash a dataset; raises ConfigError with all mistakes at once."""
+    source = sources.of(dataset)
+    facts = FileFacts(source.path)
+    found = _find(source, Reading(facts, whole=True))
+    annotations = found.annotations or _written(found)
+    classes = tuple(one.name for one in found.truth.categories)
+    sha256 = _sha256(found, annotations, facts)
+    facts.save()
+    name = found.name or source.name or source.path.stem
+    return Dataset(name, found.folder, annotations, found.pictures, classes, sha256)
 
 
-def read_annotations(folder: Path) -> tuple[truth.Truth, tuple[str, ...]]:
-    """The annotations and notes on the dataset; a quick check.
+def read_annotations(dataset: Source | Path) -> tuple[truth.Truth, tuple[str, ...]]:
+    """The annotations, and what is to be known of their dataset; checked in a moment.
 
-    As by `read`, but no image file is opened.
+    As by `read`, but no image file is decoded, or hashed.
     """
-    manifest, content, _ = _checked(folder, whole=False)
-    notes = () if manifest else (f"no {MANIFEST}: damaged image files cannot be detected",)
-    return content, notes
+    source = sources.of(dataset)
+    found = find(source)
+    return found.truth, found.notes
 
 
-def _checked(
-    folder: Path, whole: bool
-) -> tuple[dict[str, Any] | None, truth.Truth, tuple[Picture, ...]]:
-    """Manifest (None without one), annotations, and images with their files."""
-    problems: list[ConfigError] = []
-    annotations, manifest_path = folder / ANNOTATIONS, folder / MANIFEST
-    own = OwnFiles(folder)
-    if foreign := [path for path in (annotations, manifest_path) if not own.has(path)]:
-        raise ConfigError([f"{path}: {OUTSIDE}" for path in foreign], OUTSIDE_HINT)
-    alone = not os.path.exists(manifest_path)  # noqa: PTH110  # pathlib raises if too long
-    manifest = None if alone else _tried(lambda: read_manifest(manifest_path), problems)
-    files: dict[str, str] = manifest["files"] if manifest else {}
-    mistakes = file_mistakes(folder, files, hashed=files if whole else {ANNOTATIONS})
-    if manifest and ANNOTATIONS not in files:
-        mistakes.append(f"{manifest_path}: files: does not name {ANNOTATIONS}")
-    content = None
-    if is_file(annotations) or not manifest:
-        content = _tried(lambda: truth.read(annotations), problems)
-    images, unclear = pictures(folder, content.images if content else ())
-    mistakes += unclear + (absent(images) if alone else unlisted(folder, images, files))
-    if mistakes:
-        problems.insert(0, ConfigError(mistakes, HINT))
-    if problems or content is None:
-        raise ConfigError([what for one in problems for what in one.mistakes], problems[0].hint)
-    return manifest, content, images
+def find(dataset: Source | Path, wrong: Wrong | None = None) -> Found:
+    """What a source is, by its kind; raises ConfigError with all that `wrong` does not forgive."""
+    source = sources.of(dataset)
+    return _find(source, Reading(FileFacts(source.path), wrong or Wrong()))
 
 
-def _tried(read: Callable[[], Read], problems: list[ConfigError]) -> Read | None:
-    """The result, or None with the mistakes added to `problems`."""
-    try:
-        return read()
-    except ConfigError as error:
-        problems.append(error)
-        return None
+def _find(source: Source, reading: Reading) -> Found:
+    found = dataset_kinds.read(source, reading)
+    reading.wrong.check()
+    reading.facts.save()
+    return found
 
 
-def pictures(folder: Path, entries: Sequence[ImageEntry]) -> tuple[tuple[Picture, ...], list[str]]:
-    """Every annotated image with its file, and a line for each whose file is ambiguous."""
-    there, found, mistakes = ImageFolder(folder), [], []
-    named: dict[Path, str] = {}
-    for one in entries:
-        path, others = there.find(one.file_name)
-        about = f"image id {one.id}, file_name {shown(one.file_name)}"
-        if not there.own.has(path):
-            mistakes.append(f"{folder / ANNOTATIONS}: {about}: {OUTSIDE}")
-            continue
-        if others:
-            names = " or ".join(str(each.relative_to(folder)) for each in (path, *others))
-            mistakes.append(f"{folder / ANNOTATIONS}: {about}: ambiguous: {names}")
-        elif named.setdefault(path, one.file_name) != one.file_name:
-            taken = shown(named[path])
-            mistakes.append(f"{folder / ANNOTATIONS}: {about}: same file as {taken}")
-        found.append(Picture(one.id, path, one.height, one.width))
-    return tuple(found), mistakes
+def _sha256(found: Found, annotations: Path, facts: FileFacts) -> str:
+    """Of the manifest, which vouches for all files; else of the truth and all images."""
+    if found.manifest and found.annotations:
+        return facts.sha256(found.manifest)
+    paths = (one.path for one in found.pictures)
+    seen = {_within(path, found.folder): facts.sha256(path) for path in paths}
+    seen |= {
+        COCO_NAME
+        if found.annotations is None
+        else _within(annotations, found.folder): facts.sha256(annotations)
+    }
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+def _within(path: Path, folder: Path) -> str:
+    """Its name in the folder, which is the same wherever that lies."""
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def _written(found: Found) -> Path:
+    """The truth as a COCO file in the cache, under the hash of what is in it."""
+    text = json.dumps(found.content, ensure_ascii=True)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    folder, _ = cache.get_or_create(
+        cache_root(), KIND, key, lambda part: _write(part / COCO_NAME, text)
+    )
+    return folder / COCO_NAME
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def evenly(count: int, most: int | None) -> tuple[int, ...]:
@@ -150,89 +128,6 @@ def evenly(count: int, most: int | None) -> tuple[int, ...]:
     if most is None or most >= count:
         return tuple(range(count))
     return tuple((2 * at + 1) * count // (2 * most) for at in range(most))
-
-
-# ---- checks ------------------------------------------------------------------------------------
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest, validated."""
-    try:
-        manifest = json.loads(regular.read(path))
-        json.dumps(manifest, ensure_ascii=False).encode()  # it may contain invalid text
-    except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror}"]) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([f"{path}: not JSON: {error}"], HINT) from None
-    if not isinstance(manifest, dict):
-        raise ConfigError([f"{path}: expected an object, got {shown(manifest)}"], HINT)
-    mistakes = []
-    if not isinstance(manifest.get("name"), str):
-        mistakes.append(f"{path}: name: expected a name, got {shown(manifest.get('name'))}")
-    files = manifest.get("files")
-    if not isinstance(files, dict) or not all(isinstance(one, str) for one in files.values()):
-        mistakes.append(f"{path}: files: expected {{path: sha256}}, got {shown(files)}")
-    if mistakes:
-        raise ConfigError(mistakes, HINT)
-    return manifest
-
-
-def file_mistakes(folder: Path, files: dict[str, str], hashed: Container[str]) -> list[str]:
-    """Files of the manifest that are missing or, if in `hashed`, have another sha256.
-
-    Files outside of the dataset are not even hashed.
-    """
-    mistakes = []
-    own = OwnFiles(folder)
-    for name, wanted in files.items():
-        if not is_path(name):
-            mistakes.append(f"{folder / MANIFEST}: files: expected paths, got {shown(name)}")
-            continue
-        path = folder / name
-        if not own.has(path):
-            mistakes.append(f"{folder / MANIFEST}: {shown(name)}: {OUTSIDE}")
-            continue
-        if not is_file(path):
-            mistakes.append(f"{path}: no such file; listed in the manifest")
-            continue
-        if name not in hashed:
-            continue
-        seen = hash_now(path)
-        if seen != wanted.lower():
-            mistakes.append(f"{path}: sha256 is {seen[:12]}…, expected {wanted[:12]}… (manifest)")
-    return mistakes
-
-
-def hash_now(path: Path) -> str:
-    """sha256 of a file as it is now."""
-    state = path.stat()
-    return sha256_of(path, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=65536)
-def sha256_of(path: Path, size_bytes: int, changed_ns: int) -> str:
-    """Hash of a file, cached while its size and modification time stay the same."""
-    with regular.opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def absent(images: Sequence[Picture]) -> list[str]:
-    """Annotated images whose file is missing."""
-    return [
-        f"{one.path}: no such file; annotated as image id {one.id}"
-        for one in images
-        if not is_file(one.path)
-    ]
-
-
-def unlisted(folder: Path, images: Sequence[Picture], files: dict[str, str]) -> list[str]:
-    """Annotated images that the manifest does not list."""
-    paths = {folder / name for name in files}
-    return [
-        f"{one.path}: not in the manifest; annotated as image id {one.id}"
-        for one in images
-        if one.path not in paths
-    ]
 
 
 # ---- packs -------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def size_of(path: Path, height: int, width: int, about: str = "") -> tuple[int, 
     with _opened(path) as image:
         _check_size(path, image, height, width, about)
         if not (height and width):
-            width, height = _as_annotated(image, 0, 0).size
+            width, height = _upright_size(image)
     return height, width
 
 
@@ -131,6 +131,16 @@ def _check_size(path: Path, image: Image, height: int, width: int, about: str) -
     if annotated != image.size[::-1] or _orientation(image) < 5:
         seen = f"{image.size[0]} x {image.size[1]}"
         raise ConfigError([f"{path}: {seen} pixels, annotated as {width} x {height}{about}"], HINT)
+
+
+def _upright_size(image: Image) -> tuple[int, int]:
+    """Width and height once it is upright; no pixel is decoded but those of a TIFF.
+
+    It depends on Pillow's version whether that has its size turned before it is loaded.
+    """
+    if image.format == "TIFF":
+        return _as_annotated(image, 0, 0).size
+    return image.size if _orientation(image) < 5 else image.size[::-1]
 
 
 def _orientation(image: Image) -> int:

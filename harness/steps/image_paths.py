@@ -13,26 +13,52 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ..errors import ConfigError
+
+#: files below a folder; COCO has 330,000
+MOST_FILES: Final = 2_000_000
 #: more folders into which links of a dataset may lead, separated as in PATH
 DECLARED: Final = "BENCH_DATA"
 
 
-class OwnFiles:
-    """Decides which paths belong to a dataset: in its folder, or in one that the user declared."""
+def declared() -> list[Path]:
+    """The folders that the user has declared."""
+    return [Path(one) for one in os.environ.get(DECLARED, "").split(os.pathsep) if one]
 
-    def __init__(self, dataset: Path) -> None:
-        declared = os.environ.get(DECLARED, "").split(os.pathsep)
-        roots = (str(dataset), *declared)
+
+def walk(top: Path) -> Iterator[Path]:
+    """Files below a folder, sorted by name; links to folders and hidden folders are not followed.
+
+    Raises ConfigError if there are too many.
+    """
+    count = 0
+    for folder, folders, names in os.walk(top):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        count += len(names)
+        if count > MOST_FILES:
+            raise ConfigError([f"{top}: more than {MOST_FILES:,} files"], "Select a subfolder.")
+        for name in sorted(names):
+            yield Path(folder, name)
+
+
+class OwnFiles:
+    """Decides which paths belong to a dataset: in its folders, or in one that the user declared."""
+
+    def __init__(self, *dataset: Path) -> None:
+        roots = (*map(str, dataset), *map(str, declared()))
         self._roots = [Path(os.path.realpath(root)) for root in roots if root]
         self._folders: dict[Path, bool] = {}
 
     def has(self, path: Path) -> bool:
-        """Follows all links; the path need not exist."""
-        if os.path.islink(path) or path.name in ("", ".."):  # noqa: PTH114
-            return self._is_below(path)
-        if path.parent not in self._folders:
-            self._folders[path.parent] = self._is_below(path.parent)
-        return self._folders[path.parent]
+        """Follows all links; the path need not exist, or be possible."""
+        try:
+            if os.path.islink(path) or path.name in ("", ".."):  # noqa: PTH114
+                return self._is_below(path)
+            if path.parent not in self._folders:
+                self._folders[path.parent] = self._is_below(path.parent)
+            return self._folders[path.parent]
+        except ValueError:  # a NUL character: no file has that name
+            return True
 
     def _is_below(self, path: Path) -> bool:
         real = Path(os.path.realpath(path))
@@ -44,12 +70,24 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
-class ImageFolder:
-    """The files below `images/` of a dataset's folder; they are listed only when a name is odd."""
+def is_folder(path: Path) -> bool:
+    """As `is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
 
-    def __init__(self, dataset: Path) -> None:
+
+class ImageFolder:
+    """The files below `images/` of a dataset's folder; they are listed only when a name is odd.
+
+    `images` is that folder if it has another name; `named` is one that the user chose, which
+    belongs to the dataset wherever it is.
+    """
+
+    def __init__(
+        self, dataset: Path, images: Path | None = None, named: Path | None = None
+    ) -> None:
         self._dataset = dataset
-        self.own = OwnFiles(dataset)
+        self.images = named or images or dataset / "images"
+        self.own = OwnFiles(dataset, *([named] if named else []))
 
     def find(self, name: str) -> tuple[Path, list[Path]]:
         """The file that `name` refers to, and other candidates.
@@ -57,7 +95,7 @@ class ImageFolder:
         It is in `images/` or next to it, or is the one file there whose path ends alike; else
         it is where the name says, even if there is no file, or none of the dataset's own.
         """
-        plain = self._dataset / "images" / name.lstrip("/")
+        plain = self.images / name.lstrip("/")
         for path in (plain, self._dataset / name.lstrip("/")):
             if self.own.has(path) and is_file(path):
                 return path, []
@@ -80,13 +118,9 @@ class ImageFolder:
     @cached_property
     def _files(self) -> dict[str, list[tuple[list[str], Path]]]:
         found: dict[str, list[tuple[list[str], Path]]] = {}
-        top = self._dataset / "images"
-        for folder, folders, names in os.walk(top):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(folder, name)
-                parts = comparable(path.relative_to(top).as_posix())
-                found.setdefault(parts[-1], []).append((parts, path))
+        for path in walk(self.images):
+            parts = comparable(path.relative_to(self.images).as_posix())
+            found.setdefault(parts[-1], []).append((parts, path))
         return found
 
 

@@ -21,6 +21,7 @@ from harness.metrics.coco_entries import is_path
 from harness.scenario import config
 from harness.serial import parse
 from harness.steps import datasets, image_files
+from harness.steps.dataset_kinds.source import Source
 from harness.steps.image_paths import ImageFolder, is_file
 from harness.untrusted import files, results
 from harness.untrusted.names import NotTaken, shown
@@ -66,12 +67,57 @@ def dataset(name: str) -> Callable[[Path], Reader]:
         def read(data: bytes) -> object:
             (folder / name).write_bytes(data)
             truth._read.cache_clear()
-            datasets.sha256_of.cache_clear()
             return datasets.read(folder)
 
         return read
 
     return make
+
+
+def kind(name: str) -> Callable[[Path], Reader]:
+    """A dataset of another kind than COCO, with one of its files exchanged."""
+
+    def make(folder: Path) -> Reader:
+        picture = io.BytesIO()
+        Image.new("RGB", (16, 12)).save(picture, "PNG")
+        (folder / "images").mkdir()
+        (folder / "images" / "a.png").write_bytes(picture.getvalue())
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        if name == "labels/a.txt":
+            (folder / "data.yaml").write_text("val: images\nnames: [card, coin]\nkpt_shape: null\n")
+
+        def read(data: bytes) -> object:
+            path.write_bytes(data)
+            found = datasets.find(Source(folder, kind=KINDS[name]))
+            masks.scored_notes(found.truth)
+            return found
+
+        return read
+
+    return make
+
+
+KINDS: Final = {
+    "data.yaml": "yolo",
+    "labels/a.txt": "yolo",
+    "Annotations/a.xml": "voc",
+    "list.csv": "csv",
+}
+DATA_YAML: Final = (
+    b"path: .\nval: images\nnames: {0: card, 1: coin}\n",
+    b"train: ../train/images\nval: [images]\nnc: 2\nnames: ['a', 'b']\nkpt_shape: [17, 3]\n",
+)
+VOC: Final = (
+    b"<annotation><filename>a.png</filename><size><width>16</width><height>12</height></size>"
+    b"<object><name>card</name><difficult>0</difficult><bndbox><xmin>1</xmin><ymin>2</ymin>"
+    b"<xmax>9</xmax><ymax>8</ymax></bndbox></object></annotation>",
+)
+CSV: Final = (
+    b"path,label\nimages/a.png,card\n",
+    b"a.png,1,2,9,8,card\na.png,,,,,\n",
+    b"filename;width;height;class;xmin;ymin;xmax;ymax\na.png;16;12;card;1;2;9;8\n",
+)
 
 
 @lru_cache
@@ -276,6 +322,26 @@ TARGETS: Final = (
         share=8,
     ),  # fmt: skip
     Target("manifest.json", dataset("manifest.json"), _manifest, (b'"files"',), JSON, share=10),
+    Target("data.yaml", kind("data.yaml"), lambda: DATA_YAML, YAML_WORDS, share=2),
+    Target(
+        "label file",
+        kind("labels/a.txt"),
+        lambda: [b"0 0.5 0.5 0.2 0.3\n1 0.1 0.1 0.9 0.1 0.5 0.8\n"],
+        share=8,
+    ),
+    Target(
+        "VOC annotation",
+        kind("Annotations/a.xml"),
+        lambda: VOC,
+        (
+            b"<!DOCTYPE a [<!ENTITY b 'c'>]>",
+            b"&b;",
+            b"<![CDATA[",
+            b"<?xml version='1.0' encoding='x'?>",
+        ),
+        share=8,
+    ),
+    Target("CSV list", kind("list.csv"), lambda: CSV, (b'"', b";", b"\t", b"x1", b"w,h"), share=8),
     Target("run lengths", pure(run_lengths), lambda: [b"d01\n`0`0`0\n", b"PPYo1"], share=15),
     Target(
         "file name",

@@ -134,11 +134,13 @@ def _rows(schema: Mapping[str, Any], defs: Mapping[str, Any], prefix: str) -> It
         default = _default(value, required=key in schema.get("required", ()))
         yield f"| `{prefix}{key}` | {kind} | {default} | {_cell(about)} |"
         if inner:
-            yield from _rows(inner, defs, f"{prefix}{key}.")
+            each = ".NAME" if value.get("type") == "object" else ""
+            yield from _rows(inner, defs, f"{prefix}{key}{each}.")
 
 
 def _inner(value: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    for choice in (value, *value.get("anyOf", ())):
+    entries = value.get("patternProperties", {}).values()
+    for choice in (value, *value.get("anyOf", ()), *entries):
         if "$ref" in choice:
             return dict(defs[choice["$ref"].rsplit("/", 1)[1]])
     return None

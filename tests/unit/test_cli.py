@@ -241,7 +241,7 @@ def test_every_command_takes_the_common_options(
     capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     out = bench(capsys, *words, "--help")[1]
-    is_bare_group = words in (("images",), ("lab",))
+    is_bare_group = words in (("dataset",), ("images",), ("lab",))
     for option in ("--quiet", "--verbose", "--no-color", "--project"):
         assert (option in out) is not is_bare_group
 

@@ -16,6 +16,14 @@ from harness.errors import ConfigError
 from harness.steps import datasets
 from harness.tasks.pack import open_pack
 
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("BENCH_CACHE", str(folder))
+    return folder
+
+
 HINT = "Copy the dataset again, or regenerate its manifest if you changed it."
 
 
@@ -159,9 +167,7 @@ def test_a_damaged_manifest_is_named_beside_the_annotations(tmp_path: Path) -> N
 def test_a_dataset_needs_no_manifest_and_changes_its_key_with_its_files(tmp_path: Path) -> None:
     folder = make(tmp_path / "toy", [(6, 8)] * 2)
     (folder / "manifest.json").unlink()
-    assert datasets.read_annotations(folder)[1] == (
-        "no manifest.json: damaged image files cannot be detected",
-    )
+    assert datasets.read_annotations(folder)[1] == ()
     before = datasets.read(folder)
     assert (before.name, len(before.images)) == ("toy", 2)
     assert datasets.read(folder) == before

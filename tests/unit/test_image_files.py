@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.errors import ConfigError
-from harness.steps.image_files import decode
+from harness.steps.image_files import decode, size_of
 
 #: wide; a red top left quarter, a blue bottom right one
 WIDE = (24, 16)
@@ -144,3 +144,17 @@ def test_another_size_than_annotated_is_named(tmp_path: Path) -> None:
     assert caught.value.mistakes == [
         f"{tmp_path}/a.png: 24 x 16 pixels, annotated as 9 x 9 (image id 4)"
     ]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_the_size_is_told_as_decoded_without_decoding(
+    tmp_path: Path, orientation: int, suffix: str
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (8, 6)).save(path, exif=exif)
+    size = size_of(path, 0, 0)
+    assert size == ((6, 8) if orientation < 5 else (8, 6))
+    assert decode(path, 0, 0).shape[:2] == size

@@ -14,7 +14,7 @@ from tools.package_graph import PACKAGE, SHARED, files, floors, graph, imports
 
 STEPS = ("convert", "infer", "measure", "parity", "score", "images")
 CLI = (
-    "__init__", "command", "devices", "images", "jobs", "lab", "mistakes", "noise", "numbers",
+    "__init__", "command", "datasets", "devices", "images", "jobs", "lab", "mistakes", "noise", "numbers",
     "planning", "project", "runs", "shared",
 )  # fmt: skip
 #: from the ground up; a package imports nothing of its own floor or of one above
@@ -31,12 +31,17 @@ FLOORS = (
     ("cli",),
 )
 OWNERS = {
-    "pydantic": {"scenario/config.py", "scenario/mistakes.py", "scenario/sections.py"},
+    "pydantic": {
+        "scenario/config.py",
+        "scenario/dataset_files.py",
+        "scenario/mistakes.py",
+        "scenario/sections.py",
+    },
     # __init__ only looks whether it is there
     "docker": {"containers/__init__.py", "containers/docker.py", "containers/docker_build.py"},
     "rich": {"cli/console.py", "cli/run_text.py", "cli/watch.py"},
     "typer": {f"cli/{name}.py" for name in CLI},
-    "yaml": {"scenario/yaml_lines.py"},
+    "yaml": {"scenario/yaml_lines.py", "steps/dataset_kinds/yolo_yaml.py"},
     "duckdb": {"export.py"},
     # these only make archives; bundling unpacks wheels that a lock has the hashes of
     "tarfile": {
@@ -142,7 +147,7 @@ def test_only_serial_parses_json_of_others() -> None:
         "formats/litert_c.py", "formats/onnx.py", "runner/loadgen.py",  # in the job itself
         "lab/control.py", "lab/daemon.py", "lab/guest.py", "lab/upkeep.py",  # between our processes
         "steps/image_process.py",  # what we ask it for
-        "metrics/truth.py", "steps/datasets.py",  # a dataset's files
+        "metrics/truth.py", "steps/dataset_kinds/coco.py",  # a dataset's files
         "transports/manifest.py",  # hashes in our cache
     }  # fmt: skip
 

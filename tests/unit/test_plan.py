@@ -15,6 +15,7 @@ from harness.records import DeviceFacts, DeviceSpec, ModelSpec, TensorSpec
 from harness.scenario import config, plan
 from harness.scenario.model import Model
 from harness.scenario.plan import Inventory
+from harness.steps.dataset_kinds.source import Source
 from harness.targets.remote import RemoteTarget
 from harness.transports.local import LocalTransport
 
@@ -31,7 +32,7 @@ def model(name: str) -> Model:
         ("a",),
         ("b",),
     )
-    return Model(spec=spec, folder=Path(), datasets={"val": Path("val")})
+    return Model(spec=spec, folder=Path(), datasets={"val": Source(Path("val"))})
 
 
 INVENTORY = Inventory(

@@ -93,7 +93,7 @@ def test_panels_of_truth_reference_cell_and_crop_are_in_the_page(
     for result in run.results:
         save(folder / "cells" / result.cell.id / "predictions.npz",
              {i: found(CARD) for i in range(1, 9)})  # fmt: skip
-    source = CocoPictures(dataset / "annotations.json", dataset / "images", folder)
+    source = CocoPictures.of(dataset, folder)
     out = build(run, tmp_path / "report", source).parent
     page = (out / cell_href("rio-onnx-fp32-local-t1-b1")).read_text()
     for name in ("Ground truth", "Reference", "This cell", "Crop"):
@@ -127,12 +127,12 @@ def test_damaged_predictions_give_no_pictures(dataset: Path, tmp_path: Path) -> 
     path.write_bytes(b"PK\x03\x04 torn")
     assert read_predictions(path) == {}
     run = example(tmp_path / "run", devices=("local",), formats=("onnx",), samples=70)
-    source = CocoPictures(dataset / "annotations.json", dataset / "images", tmp_path / "run")
+    source = CocoPictures.of(dataset, tmp_path / "run")
     assert draw(source, run.results[0].cell, None).rows == ()
 
 
 def test_a_missing_picture_is_named(dataset: Path, tmp_path: Path) -> None:
     (dataset / "images" / "1.png").unlink()
-    source = CocoPictures(dataset / "annotations.json", dataset / "images", tmp_path)
+    source = CocoPictures.of(dataset, tmp_path)
     with pytest.raises(BenchError, match="1.png: cannot be decoded"):
         source.image(1)

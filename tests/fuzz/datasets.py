@@ -85,7 +85,10 @@ def kind(name: str) -> Callable[[Path], Reader]:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         if name == "labels/a.txt":
-            (folder / "data.yaml").write_text("val: images\nnames: [card, coin]\nkpt_shape: null\n")
+            (folder / "data.yaml").write_text("val: images\nnames: [card, coin]\n")
+        if name == "data.yaml":
+            (folder / "labels").mkdir()
+            (folder / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.3\n")
 
         def read(data: bytes) -> object:
             path.write_bytes(data)
@@ -106,7 +109,7 @@ KINDS: Final = {
 }
 DATA_YAML: Final = (
     b"path: .\nval: images\nnames: {0: card, 1: coin}\n",
-    b"train: ../train/images\nval: [images]\nnc: 2\nnames: ['a', 'b']\nkpt_shape: [17, 3]\n",
+    b"train: ../train/images\nval: [images]\nnc: 2\nnames: ['a', 'b']\nkpt_shape: null\n",
 )
 VOC: Final = (
     b"<annotation><filename>a.png</filename><size><width>16</width><height>12</height></size>"

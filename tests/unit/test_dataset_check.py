@@ -10,6 +10,7 @@ from dataset_files import coco, image, write
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -169,3 +170,25 @@ def test_everything_is_in_the_json(tmp_path: Path) -> None:
             "missing images": [f"{tmp_path}/images/b.jpg: no such file; annotated as image id 2"]
         },
     }
+
+
+def test_a_plan_names_the_first_ten_mistakes_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "bench.toml", "")
+    for name in ("network.py", "w.pt"):
+        write(tmp_path / "models/m" / name, "")
+    plain = MODEL.format(zeros="0" * 64)
+    text = plain.replace("path: ../../data, class_map: {dog: Dog}", "path: d.yaml")
+    write(tmp_path / "models/m/model.yaml", text)
+    write(tmp_path / "models/m/d.yaml", "val: val.txt\nnames: [cat, Dog]\n")
+    write(tmp_path / "models/m/val.txt", "".join(f"{at:02}.jpg\n" for at in range(15)))
+    scenario = "name: s\nmodels: [m]\nformats: [onnx]\naccuracy: {dataset: val}\n"
+    write(tmp_path / "s.yaml", scenario)
+    done = CliRunner().invoke(app, ["plan", "s.yaml"], prog_name="bench")
+    assert isinstance(done.exception, ConfigError)
+    assert len(done.exception.mistakes) == 15
+    lines = done.exception.message.splitlines()
+    assert lines[0] == f"{tmp_path}/models/m/00.jpg: no such file"
+    assert (len(lines), lines[-1]) == (11, "and 5 more mistakes")

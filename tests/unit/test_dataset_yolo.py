@@ -216,7 +216,7 @@ def test_a_root_of_another_machine_is_the_files_folder_where_the_splits_are(pets
 def test_images_without_any_label_file_are_one_mistake(pets: Path) -> None:
     (pets / "labels/val/a.txt").unlink()
     assert wrong(pets) == [
-        f"{pets}/data.yaml: no label files: none of 2 images has its own, such as "
+        f"{pets}/data.yaml: no label files: none of 2 images has one, such as "
         f"{pets}/labels/val/a.txt"
     ]
 

@@ -71,15 +71,15 @@ def read(source: Source, reading: Reading) -> Found:
             continue
         labelled += _add(made, about, image, root, own, reading)
     reading.facts.save()
-    if images and not labelled:
-        where = label_path(images[0])
+    if made.paths and not labelled:
+        where = label_path(made.paths[0])
         wrong.add(
             findings.LABELS,
-            f"{yaml}: no label files: none of {len(images):,} images has its own, such as {where}",
+            f"{yaml}: no label files: none of {len(made.paths):,} images has one, such as {where}",
             "Put the labels of `images/` into `labels/`, with the same names.",
         )
-    elif labelled < len(images):
-        empty = len(images) - labelled
+    elif labelled < len(made.paths):
+        empty = len(made.paths) - labelled
         made.notes.append(f"images without a label file (no objects): {empty:,}")
     return of_labelled(source, f"{TITLE}, split {split}", root, made, wrong)
 

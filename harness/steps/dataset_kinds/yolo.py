@@ -168,11 +168,11 @@ def label_path(image: Path) -> Path:
 def _add(
     made: Labelled, about: Description, image: Path, root: Path, own: OwnFiles, reading: Reading
 ) -> bool:
-    """One image with its objects; whether it has a label file."""
+    """Add an image with its objects, unless it cannot be used; whether it has a label file."""
     labels, wrong = label_path(image), reading.wrong
     if not own.has(labels):
         wrong.add(findings.OUTSIDE, f"{labels}: {files.OUTSIDE}", files.OUTSIDE_HINT)
-        return True
+        return False
     there = labels.is_file()
     lines: list[tuple[str, Line]] = []
     if there:
@@ -184,7 +184,7 @@ def _add(
         height, width = reading.facts.size(image)
     except ConfigError as error:
         wrong.take(findings.DAMAGED, error)
-        return there
+        return False
     name = image.relative_to(root) if image.is_relative_to(root) else image
     number = made.image(image, name.as_posix(), height, width)
     for place, line in lines:

@@ -5,6 +5,7 @@ A file is known by its path, size, times of change and inode: one that was touch
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -21,6 +22,7 @@ from . import image_files
 KIND: Final = "hashes"
 #: a file that was changed so short a time before it was read may change again unnoticed, ns
 RACY_NS: Final = 100_000_000
+READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 _lock = threading.Lock()
 
 
@@ -53,7 +55,8 @@ class FileFacts:
                 part.write_text(serial.dumps(self._known), encoding="utf-8")
                 part.replace(self._file)
         except OSError as error:
-            raise unusable(self._file, error) from error
+            if error.errno not in READ_ONLY:  # there, they are found again the next time
+                raise unusable(self._file, error) from error
         self._changed = False
 
     def _fact(self, path: Path, name: str, find: Callable[[], Any]) -> Any:

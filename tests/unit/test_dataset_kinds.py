@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -334,3 +335,15 @@ def test_one_more_kind_is_one_module_and_one_line(
     assert objects(path) == [("a.jpg", "thing", None)]
     found = config.read_model(model(tmp_path, "{path: val.lines, kind: lines}")).datasets["more"]
     assert objects(found) == [("a.jpg", "thing", None)]
+
+
+def test_where_the_cache_cannot_be_written_a_dataset_is_read_all_the_same(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_facts, "RACY_NS", 0)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert len(datasets.read(pets).images) == 3

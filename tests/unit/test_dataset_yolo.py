@@ -9,6 +9,7 @@ import pytest
 from dataset_files import image, objects, write, wrong
 
 from harness.metrics import masks
+from harness.metrics.json_values import shown
 from harness.steps import datasets
 from harness.steps.dataset_kinds import yolo
 from harness.steps.dataset_kinds.source import Source
@@ -203,7 +204,7 @@ def test_the_root_is_looked_for_beside_the_file_and_in_declared_folders(
     monkeypatch.delenv("BENCH_DATA")
     write(yaml, text.replace("path: pets", f"path: {pets}"))
     assert wrong(yaml) == [
-        f'{yaml}:1: path: "{pets}": '
+        f"{yaml}:1: path: {shown(str(pets))}: "
         "outside of the dataset's folder and of the folders in BENCH_DATA"
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,8 @@ def candidates(folder: Path, split: str) -> list[Path]:
     """Annotation files of a folder; one of its own usual names is the only one."""
     for top in (folder / split, folder) if split else (folder,):
         for name in NAMES:
-            if (top / name).is_file() or (name == ANNOTATIONS and (top / MANIFEST).exists()):
+            vouched = name == ANNOTATIONS and os.path.lexists(top / MANIFEST)
+            if os.path.lexists(top / name) or vouched:
                 return [top / name]
     found = [path for path in sorted((folder / "annotations").glob("*.json")) if split in path.stem]
     # COCO's download has captions and keypoints of the same images beside them

@@ -96,8 +96,8 @@ def _refused(text: str) -> Iterator[tuple[int, str]]:
             yield line, f"more than {DEEPEST} values within another"
         if isinstance(event, yaml.AliasEvent):
             yield line, f"aliases (*{event.anchor}) are not read"
-        if getattr(event, "tag", None):
-            yield line, f"tags ({event.tag}) are not read"
+        if tag := getattr(event, "tag", None):
+            yield line, f"tags ({tag}) are not read"
 
 
 def _mistakes(data: dict[Any, Any]) -> Iterator[tuple[str, str]]:

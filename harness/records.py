@@ -16,6 +16,8 @@ Step = Literal[
     "plan", "images", "convert", "parity", "deploy", "measure", "score", "store", "report"
 ]
 Scalar = Union[str, int, float, bool, None]
+#: a value of a model's `options`
+Option = Union[str, int, float, bool, None, Tuple[float, ...], Tuple[Tuple[float, ...], ...]]
 
 PRECISIONS: Tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
@@ -48,7 +50,9 @@ class ModelSpec:
     input: TensorSpec
     outputs: Tuple[str, ...]
     classes: Tuple[str, ...]
-    task_options: Dict[str, Scalar] = field(default_factory=dict)
+    task_options: Dict[str, Option] = field(default_factory=dict)
+    #: how its raw outputs are read, see tasks/decoders; empty: the task's own convention
+    decoder: str = ""
 
 
 @dataclass(frozen=True)

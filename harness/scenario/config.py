@@ -21,6 +21,7 @@ from ..errors import ConfigError
 from ..records import DeviceSpec, ModelSpec, Precision, TensorSpec
 from ..runner import patterns
 from ..runner.job import PROFILES, TRIALS
+from ..tasks import decoders
 from . import dataset_files, yaml_lines
 from .dataset_files import DatasetEntry
 from .mistakes import MOST_MISTAKES, checked, neighbours
@@ -131,8 +132,11 @@ class ModelFile(Strict):
     input: InputFile
     outputs: list[str] = Field(min_length=1, description="Names of the module's outputs, in order.")
     classes: list[str] = Field(min_length=1, description="Class names; the index is the label.")
-    options: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="Options of the task, such as score_threshold."
+    decoder: Registered(decoders.REGISTRY) | None = Field(  # type: ignore[valid-type]
+        None, description="How raw outputs become boxes and scores; default: boxes-scores."
+    )
+    options: dict[str, str | int | float | bool | list[float] | list[list[float]]] = Field(
+        default_factory=dict, description="Options of the task and decoder: score_threshold, …"
     )
     datasets: dict[Name, DatasetEntry] = Field(
         default_factory=dict,
@@ -249,10 +253,19 @@ def read_model(folder: Path) -> Model:
         input=TensorSpec(file.input.name, tuple(file.input.shape)),
         outputs=tuple(file.outputs),
         classes=tuple(file.classes),
-        task_options=dict(file.options),
+        task_options={key: frozen(value) for key, value in file.options.items()},
+        decoder=file.decoder or "",
     )
+    if wrong := decoders.mistakes(spec):
+        lines = [f"{source.where((key,))}: {key}: {what}" for key, what in wrong]
+        raise ConfigError(lines, "See the table of decoders in docs/adding.md.")
     found = dataset_files.sources(file.datasets, file.classes, folder, source)
     return Model(spec=spec, folder=folder, datasets=found)
+
+
+def frozen(value: Any) -> Any:
+    """A value of YAML with its lists as tuples."""
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
 def read_device(path: Path) -> DeviceSpec:

@@ -1,8 +1,9 @@
 """Image classification: shorter side resized, centre cropped; softmax and the best k. Numpy only.
 
-The model's first output is logits (1, C). `task_options`: `resize` (pixels of the shorter side
-before the crop, default S * 8 / 7 as ImageNet's 256 for 224), `top_k`, `normalise`: `imagenet`
-(default) or `none`.
+The model's first output is logits or probabilities, one for each class. `task_options`: `top_k`;
+`background`, `first` or `last`, where the output has one more for what is none of the classes;
+`activation`, `softmax`, `sigmoid` or `none`, where its values do not tell; and those of `inputs`,
+whose defaults here are `fit: crop` and `range: imagenet`.
 """
 
 from __future__ import annotations
@@ -14,50 +15,57 @@ import numpy as np
 from ..records import ModelSpec
 from .detections import Detections
 from .detections import pack as pack
-from .letterbox import Geometry, axis_table, sample
-from .options import number
+from .inputs import prepare
+from .letterbox import Geometry
+from .options import choice, number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRIC = "topk"
 OUTPUTS: tuple[str, ...] = ()
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's training images, RGB in 0..1, as torchvision normalises."""
 
 
 def preprocess(
     image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], Geometry]:
     """Resize, crop and normalise `image` (H, W, 3) uint8 RGB: (1, 3, h, w) float32."""
-    (in_h, in_w), (height, width) = spec.input.shape[-2:], image.shape[:2]
-    short = min(in_h, in_w)
-    resized = number(spec, "resize") or round(short * 8 / 7)
-    scale = resized * max(in_h / short / height, in_w / short / width)
-    left, top = (width * scale - in_w) / 2, (height * scale - in_h) / 2
-    tensor = np.empty((1, 3, in_h, in_w), np.float32) if out is None else out
-    rows = axis_table(height, in_h, scale, top)
-    columns = axis_table(width, in_w, scale, left)
-    sample(image, rows, columns, tensor[0])
-    if spec.task_options.get("normalise", "imagenet") == "imagenet":
-        tensor -= np.array(MEAN, np.float32)[:, None, None]
-        tensor /= np.array(STD, np.float32)[:, None, None]
-    return tensor, Geometry(height, width, scale, scale, -left, -top)
+    return prepare(image, spec, out, fit="crop", values="imagenet")
 
 
 def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
-    """Raises ValueError for a wrong number of classes."""
+    """Raises ValueError for another number of classes: each label would be another class."""
     name, classes = spec.outputs[0], len(spec.classes)
-    if outputs[name].size != classes:
-        raise ValueError(
-            f"output {name} has {outputs[name].size} values, expected {classes} (model.yaml)"
-        )
+    more = background(spec) != "none"
+    size = int(outputs[name].size)
+    if size == classes + more:
+        return
+    hint = (
+        "; if the first is the background, set options.background: first"
+        if size == classes + 1 and not more
+        else ""
+    )
+    extra = " and the background" if more else ""
+    raise ValueError(
+        f"output {name} has {size} values, model.yaml names {classes} classes{extra}{hint}"
+    )
 
 
-def probabilities(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Softmax of logits (C,); probabilities are returned unchanged."""
-    if ((values >= 0) & (values <= 1.01)).all() and 0.5 < values.sum() < 1.5:
+def background(spec: ModelSpec) -> str:
+    """Where the value of what is none of the classes stands."""
+    return choice(spec, "background", ("none", "first", "last"), "none")
+
+
+def probabilities(values: NDArray[np.float64], how: str = "auto") -> NDArray[np.float32]:
+    """Softmax of logits (C,); what is a distribution already, if a rounded one, stays as it is."""
+    if how == "auto":
+        rounded = ((values >= 0) & (values <= 1.01)).all() and 0.5 < values.sum() < 1.5
+        how = "none" if rounded else "softmax"
+    if how == "none":
         return values.astype(np.float32)
+    if how == "sigmoid":
+        with np.errstate(over="ignore"):
+            return np.asarray(1 / (1 + np.exp(-values)), np.float32)
     powers = np.exp(values - values.max())
     return np.asarray(powers / powers.sum(), np.float32)
 
@@ -69,11 +77,12 @@ def postprocess(
     *,
     score_threshold: float,
 ) -> Detections:
-    """The `top_k` classes and their probabilities; each box is the whole image."""
-    chances = probabilities(outputs[spec.outputs[0]].reshape(-1).astype(np.float64))
+    """The `top_k` classes and their probabilities, however small; each box is the whole image."""
+    values = outputs[spec.outputs[0]].reshape(-1).astype(np.float64)
+    how = choice(spec, "activation", ("auto", "softmax", "sigmoid", "none"), "auto")
+    chances, extra = probabilities(values, how), background(spec)
+    chances = chances[1:] if extra == "first" else chances[:-1] if extra == "last" else chances
     best = np.argsort(-chances, kind="stable")[: max(1, int(number(spec, "top_k")))]
-    sure = chances[best] >= score_threshold
-    sure[:1] = True  # the best class is the best class, however improbable
-    best = best[sure & np.isfinite(chances[best])]
+    best = best[np.isfinite(chances[best])]
     whole = np.array([(0, 0, geometry.width, geometry.height)], np.float32)
     return Detections(whole.repeat(len(best), 0), chances[best], best.astype(np.int32))

@@ -24,6 +24,8 @@ class Detections:
     scores: NDArray[np.float32]
     labels: NDArray[np.int32]
     masks: tuple[NDArray[np.uint32], ...] | None = None
+    #: (n, K, 3) float32: x and y in pixels of the original image, score; None: a task without
+    keypoints: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -53,6 +55,9 @@ def pack(rows: Iterable[Row]) -> dict[str, NDArray[Any]]:
             raise ValueError(f"{sum(counts)} detections, but {len(runs)} masks")
         arrays["rle"] = joined(runs, np.uint32)
         arrays["rle_end"] = np.cumsum([len(mask) for mask in runs], dtype=np.int64)
+    points = [d.keypoints for d in found if d.keypoints is not None]
+    if points:
+        arrays["keypoints"] = np.concatenate(points).astype(np.float32)
     return arrays
 
 
@@ -72,6 +77,7 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Row]:
             arrays["score"][part],
             arrays["label"][part],
             unpacked_masks(arrays, first, last),
+            arrays["keypoints"][part] if "keypoints" in arrays else None,
         )
         rows.append((image_id, (height, width), found))
     return rows

@@ -1,6 +1,7 @@
 """Instance segmentation with prototype masks: `detection` and a mask for each box. Numpy only.
 
-Outputs as for detection, and `coeffs` (1, N, K), `protos` (1, K, h, w) over the whole input.
+The model's decoder is one that finds masks: coefficients of each box, and prototypes (1, K, h, w)
+over the whole input.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Mapping
 import numpy as np
 
 from ..records import ModelSpec
-from . import detection
+from . import decoders, detection
 from .detection import preprocess as preprocess
 from .detections import Detections
 from .detections import pack as pack
@@ -27,14 +28,16 @@ OUTPUTS: tuple[str, ...] = (*detection.OUTPUTS, "coeffs", "protos")
 def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
     """Raises ValueError as for detection, and for wrong shapes of coefficients and prototypes."""
     detection.check(outputs, spec)
-    protos, locations = outputs["protos"], outputs["boxes"].shape[1]
-    if protos.ndim != 4 or protos.shape[0] != 1:
-        raise ValueError(f"output protos has shape {protos.shape}, expected (1, K, h, w)")
-    wanted = (1, locations, protos.shape[1])
-    if outputs["coeffs"].shape != wanted:
-        raise ValueError(f"output coeffs has shape {outputs['coeffs'].shape}, expected {wanted}")
+    found = decoders.found_in(outputs, spec)
+    lacking = [one.role for one in decoders.of(spec).SPEC.outputs if one.role not in found]
+    if lacking:
+        raise ValueError(
+            f"no output is {' or '.join(lacking)}, which masks are made of; "
+            f"there are {', '.join(outputs)}"
+        )
 
 
+@detection.unusual
 def postprocess(
     outputs: Mapping[str, NDArray[np.float32]],
     geometry: Geometry,
@@ -47,7 +50,7 @@ def postprocess(
     boxes = geometry.to_original(found.boxes)
     some = detection.visible(boxes)
     boxes = boxes[some]
-    coeffs = outputs["coeffs"][0][found.locations[some]].astype(np.float32)
-    protos = outputs["protos"][0].astype(np.float32, copy=False)
-    masks = assemble(boxes, coeffs, protos, geometry, spec.input.shape[-2:])
+    assert found.coeffs is not None
+    assert found.protos is not None
+    masks = assemble(boxes, found.coeffs[some], found.protos, geometry, spec.input.shape[-2:])
     return Detections(boxes, found.scores[some], found.labels[some], masks)

@@ -6,7 +6,7 @@ INTER_LINEAR and PyTorch's `align_corners=False`. Numpy only; the tables of a ge
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Sequence, Tuple
 
@@ -37,6 +37,12 @@ class Geometry:
         limit = np.array((self.width, self.height) * 2, np.float32)
         return np.asarray(np.clip((boxes - shift) / scale, np.float32(0), limit))
 
+    def points_to_original(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points (…, 2) xy in input pixels -> original pixels; they may lie outside."""
+        shift = np.array((self.left, self.top), np.float32)
+        scale = np.array((self.scale_x, self.scale_y), np.float32)
+        return np.asarray((points - shift) / scale)
+
     def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boxes (n, 4) xyxy in original pixels -> input pixels."""
         shift = np.array((self.left, self.top) * 2, np.float32)
@@ -59,21 +65,29 @@ def fitted(height: int, width: int, size: Tuple[int, int]) -> tuple[int, int]:
 
 
 def letterbox(
-    image: NDArray[np.uint8], size: Sequence[int], out: NDArray[np.float32] | None = None
+    image: NDArray[np.uint8],
+    size: Sequence[int],
+    out: NDArray[np.float32] | None = None,
+    *,
+    grey: float = PAD,
+    corner: bool = False,
 ) -> tuple[NDArray[np.float32], Geometry]:
     """Fit `image` (H, W, 3) uint8 into (1, 3, *size) float32 in 0..1, padded with grey.
 
-    `out`, of that shape, is filled and returned when given, so that a loop allocates nothing big.
+    It lies in the middle, or at the top left with `corner`. `out`, of that shape, is filled and
+    returned when given, so that a loop allocates nothing big.
     """
     height, width = image.shape[:2]
     inside = (size[0], size[1])
     geometry = fit(height, width, inside)
+    if corner:
+        geometry = replace(geometry, left=0.0, top=0.0)
     inner_h, inner_w = fitted(height, width, inside)
     top, left = int(geometry.top), int(geometry.left)
     tensor = np.empty((1, 3, *inside), np.float32) if out is None else out
-    grey = np.float32(PAD / 255)
-    tensor[0, :, :top] = tensor[0, :, top + inner_h :] = grey
-    tensor[0, :, :, :left] = tensor[0, :, :, left + inner_w :] = grey
+    around = np.float32(grey / 255)
+    tensor[0, :, :top] = tensor[0, :, top + inner_h :] = around
+    tensor[0, :, :, :left] = tensor[0, :, :, left + inner_w :] = around
     resize(image, tensor[0, :, top : top + inner_h, left : left + inner_w])
     return tensor, geometry
 

@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError
+from harness.records import ModelSpec
 from harness.runner import patterns
 from harness.runner.job import PROFILES
 from harness.runner.patterns import server
 from harness.scenario import config, yaml_lines
+from harness.serial import dumps, loads
 
 GOOD = "name: x\nmodels: [rio]\nformats: [onnx]\n"
 ROOT = Path(__file__).parents[2]
@@ -200,3 +202,68 @@ def test_nothing_like_yaml_crashes_the_reader(parts: list[tuple[int, str, str]])
         yaml_lines.read(path)
     except ConfigError as error:
         assert len(error.mistakes) == 1
+
+
+# ---- decoders ------------------------------------------------------------------------------------
+
+MODEL = """\
+task: TASK
+decoder: yolov8
+weights: w.pt
+sha256: "{zeros}"
+input: {{name: images, shape: [1, 3, 64, 64]}}
+outputs: [output0]
+classes: [card]
+options: {{score_threshold: 0.3}}
+""".format(zeros="0" * 64)
+
+
+def model_of(task: str = "detection", decoder: str = "yolov8", options: str = "{}") -> Path:
+    folder = Path("models/m")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = MODEL.replace("TASK", task).replace("decoder: yolov8", decoder)
+    (folder / "model.yaml").write_text(text.replace("{score_threshold: 0.3}", options))
+    for name in ("network.py", "w.pt"):
+        (folder / name).touch()
+    return folder
+
+
+def test_a_model_file_names_its_decoder_and_lists_of_anchors() -> None:
+    options = "{anchors: [[10, 13], [16, 30]], strides: [8, 16]}"
+    spec = config.read_model(model_of("detection", "decoder: yolov5-heads", options)).spec
+    assert spec.decoder == "yolov5-heads"
+    assert spec.task_options == {"anchors": ((10, 13), (16, 30)), "strides": (8, 16)}
+    assert loads(ModelSpec, dumps(spec)) == spec
+    assert config.read_model(model_of("detection", "# none")).spec.decoder == ""
+
+
+@pytest.mark.parametrize(
+    ("task", "decoder", "said"),
+    [
+        ("detection", "decoder: yolov5-heads", "8: options: decoder yolov5-heads needs anchors, strides"),
+        ("classification", "decoder: yolov8", "2: decoder: task classification has no decoders"),
+        (
+            "instance-segmentation",
+            "decoder: yolov8",
+            "2: decoder: decoder yolov8 finds no masks; one that does is boxes-scores or yolov8-seg",
+        ),
+        (
+            "keypoints",
+            "# none",
+            "1: task: decoder boxes-scores finds no keypoints; one that does is yolov8-pose",
+        ),
+    ],
+)  # fmt: skip
+def test_a_decoder_that_cannot_serve_the_task_is_a_mistake_of_the_file(
+    task: str, decoder: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.read_model(model_of(task, decoder))
+    assert raised.value.mistakes == [f"models/m/model.yaml:{said}"]
+
+
+def test_a_decoder_that_is_none_is_named_with_those_there_are() -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.read_model(model_of("detection", "decoder: yolo8"))
+    (said,) = raised.value.mistakes
+    assert said.startswith("models/m/model.yaml:2: decoder: 'yolo8' is not one of boxes-scores, ")

@@ -7,7 +7,8 @@ import pytest
 
 from harness.records import ModelSpec, TensorSpec
 from harness.tasks import REGISTRY
-from harness.tasks.classification import MEAN, STD, postprocess, preprocess
+from harness.tasks.classification import postprocess, preprocess
+from harness.tasks.inputs import MEAN, STD
 from harness.tasks.letterbox import Geometry
 
 SPEC = ModelSpec(
@@ -52,12 +53,12 @@ def test_the_best_classes_come_with_their_softmax() -> None:
     assert found.masks is None
 
 
-def test_top_k_and_threshold_limit_the_classes() -> None:
+def test_the_best_k_are_there_whatever_the_threshold() -> None:
     _, geometry = TASK.preprocess(np.zeros((40, 50, 3), np.uint8), SPEC)
     outputs = {"logits": np.array([[1000.0, -1000.0, 999.0]], np.float32)}
     spec = replace(SPEC, task_options={**SPEC.task_options, "top_k": 2})
     assert len(TASK.postprocess(outputs, geometry, spec, score_threshold=0)) == 2
-    assert len(TASK.postprocess(outputs, geometry, spec, score_threshold=0.5)) == 1
+    assert len(TASK.postprocess(outputs, geometry, spec, score_threshold=0.5)) == 2
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.01, 0.99])
@@ -90,3 +91,51 @@ def test_any_input_is_filled_by_the_middle_of_the_image(shape: tuple[int, ...]) 
     assert tensor.shape == shape
     assert tensor[0, 0, shape[2] // 2, shape[3] // 2] == 1.0
     assert geometry.scale_x == geometry.scale_y
+
+
+@pytest.mark.parametrize(("background", "wanted"), [("first", [2, 0, 1]), ("last", [1, 0, 2])])
+def test_the_background_is_no_class(background: str, wanted: list[int]) -> None:
+    logits = np.array([[0.0, 2.0, 1.0, 3.0]], np.float32)
+    if background == "last":
+        logits = np.array([[2.0, 3.0, 1.0, 0.0]], np.float32)
+    spec = replace(SPEC, task_options={"background": background})
+    TASK.check({"logits": logits}, spec)
+    geometry = Geometry(8, 8, 1.0, 1.0, 0.0, 0.0)
+    found = TASK.postprocess({"logits": logits}, geometry, spec, score_threshold=0)
+    assert found.labels.tolist() == wanted
+    assert found.scores[0] == pytest.approx(np.exp(3) / np.exp([0, 1, 2, 3]).sum())
+
+
+@pytest.mark.parametrize(
+    ("background", "size", "said"),
+    [
+        (
+            "none",
+            4,
+            "output logits has 4 values, model.yaml names 3 classes; if the first is the "
+            "background, set options.background: first",
+        ),
+        ("none", 9, "output logits has 9 values, model.yaml names 3 classes"),
+        ("last", 3, "output logits has 3 values, model.yaml names 3 classes and the background"),
+    ],
+)
+def test_another_number_of_values_is_refused(background: str, size: int, said: str) -> None:
+    spec = replace(SPEC, task_options={"background": background})
+    with pytest.raises(ValueError, match="output") as caught:
+        TASK.check({"logits": np.zeros((1, size), np.float32)}, spec)
+    assert str(caught.value) == said
+
+
+def test_what_the_values_are_can_be_said() -> None:
+    values, geometry = np.array([[0.2, 0.5, 0.3]], np.float32), Geometry(8, 8, 1.0, 1.0, 0.0, 0.0)
+    seen = {}
+    for how in ("auto", "none", "softmax", "sigmoid"):
+        spec = replace(SPEC, task_options={"activation": how})
+        found = TASK.postprocess({"logits": values}, geometry, spec, score_threshold=0)
+        seen[how] = float(found.scores[0])
+    assert seen == {
+        "auto": pytest.approx(0.5),
+        "none": pytest.approx(0.5),
+        "softmax": pytest.approx(np.exp(0.5) / np.exp([0.2, 0.5, 0.3]).sum()),
+        "sigmoid": pytest.approx(1 / (1 + np.exp(-0.5))),
+    }

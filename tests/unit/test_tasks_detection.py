@@ -28,7 +28,7 @@ SPEC = ModelSpec(
     weights_sha256="",
     input=TensorSpec("images", (1, 3, 64, 64)),
     outputs=("boxes", "scores", "coeffs", "protos"),
-    classes=("card",),
+    classes=("card", "paper"),
 )
 SEGMENTATION, DETECTION = REGISTRY["instance-segmentation"], REGISTRY["detection"]
 

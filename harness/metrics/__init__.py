@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from numpy.typing import NDArray
 
 from .. import tasks
-from . import coco_map, topk
+from . import coco_map, miou, oks, topk
 from .spec import Gate, MetricSpec, Value
 
 __all__ = ["REGISTRY", "Gate", "Metric", "MetricSpec", "Value"]
@@ -36,7 +36,12 @@ class Metric(Protocol):
         ...
 
 
-REGISTRY: Final[dict[str, Metric]] = {"coco-map": coco_map, "topk": topk}
+REGISTRY: Final[dict[str, Metric]] = {
+    "coco-map": coco_map,
+    "topk": topk,
+    "miou": miou,
+    "oks": oks,
+}
 
 
 def of_task(task: str) -> Metric:

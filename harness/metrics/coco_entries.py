@@ -55,6 +55,8 @@ class Annotation:
     area: float
     crowd: bool
     segmentation: Any
+    #: as they stand there
+    keypoints: Any = None
 
 
 Named = TypeVar("Named", ImageEntry, Category)
@@ -202,7 +204,8 @@ def annotation(
         seen.did("area taken from the box", f"annotations[{at}]")
         area = box[2] * box[3]
     crowd = is_crowd(at, entry, seen)
-    return Annotation(at, image_id, category_id, box, area or 0.0, crowd, entry.get("segmentation"))
+    outline, points = entry.get("segmentation"), entry.get("keypoints")
+    return Annotation(at, image_id, category_id, box, area or 0.0, crowd, outline, points)
 
 
 def reference(

@@ -70,11 +70,15 @@ def score(
     return values
 
 
-def average_precision(wanted: hotcoco.COCO, seen: hotcoco.COCO, kind: str) -> tuple[float, float]:
-    """mAP50-95 and mAP50 of `kind` (`bbox` or `segm`)."""
+def average_precision(
+    wanted: hotcoco.COCO, seen: hotcoco.COCO, kind: str, sigmas: Sequence[float] = ()
+) -> tuple[float, float]:
+    """mAP50-95 and mAP50 of `kind` (`bbox`, `segm`; `keypoints` with the sigma of each)."""
     import hotcoco
 
     evaluation = hotcoco.COCOeval(wanted, seen, kind)
+    if sigmas:
+        evaluation.params.kpt_oks_sigmas = list(sigmas)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summary_lines()  # fills `stats` without printing

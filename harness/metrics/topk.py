@@ -1,4 +1,7 @@
-"""Top-1 accuracy of a classifier: the share of images whose top class is correct."""
+"""Top-1 and top-5 accuracy of a classifier: how often a true class is the best, or in the best 5.
+
+`top5` is known where every image has as many labels, or one for each class.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,18 @@ from .spec import USUAL, MetricSpec, Value
 from .truth import read
 
 SPEC = MetricSpec(
-    title="Top-k accuracy", values=(Value("top1", "Top-1", held=USUAL, gates=("drop", "min")),)
+    title="Top-k accuracy",
+    values=(
+        Value("top1", "Top-1", held=USUAL, gates=("drop", "min")),
+        Value("top5", "Top-5", gates=("drop", "min")),
+    ),
 )
 
 
 def score(
     predictions: Mapping[str, NDArray[Any]], truth: Path, classes: Sequence[str]
 ) -> dict[str, float]:
-    """`top1` over the images with a class of the model; any of an image's classes is correct."""
+    """Over the images that show a class of the model; any of an image's classes is right."""
     annotated = read(truth)
     names = class_map(annotated, classes)
     check_labels(predictions["label"], len(classes))
@@ -33,13 +40,23 @@ def score(
     if not looked_at:
         return {}
     best = best_labels(predictions)
-    right = sum(one in best and int(names.scored[best[one]]) in true[one] for one in looked_at)
-    return {"top1": right / len(looked_at)}
+    values, enough = {}, min(5, len(classes))
+    for k in (1, 5):
+        right = sum(
+            any(int(names.scored[label]) in true[one] for label in best.get(one, ())[:k])
+            for one in looked_at
+        )
+        values[f"top{k}"] = right / len(looked_at)
+    if any(0 < len(best.get(one, ())) < enough for one in looked_at):
+        del values["top5"]
+    return values
 
 
-def best_labels(predictions: Mapping[str, NDArray[Any]]) -> dict[int, int]:
-    """Image id -> label with the highest score; ties: the first."""
+def best_labels(predictions: Mapping[str, NDArray[Any]]) -> dict[int, tuple[int, ...]]:
+    """Image id -> labels by score, the highest first; of equals in their order."""
     order = np.argsort(-predictions["score"], kind="stable")
-    ids, labels = predictions["image_id"][order], predictions["label"][order]
-    unique, first = np.unique(ids, return_index=True)
-    return dict(zip(unique.tolist(), labels[first].tolist(), strict=True))
+    found: dict[int, tuple[int, ...]] = {}
+    pairs = zip(predictions["image_id"][order], predictions["label"][order], strict=True)
+    for image_id, label in pairs:
+        found[int(image_id)] = (*found.get(int(image_id), ()), int(label))
+    return found

@@ -35,6 +35,8 @@ from ..tasks import REGISTRY, Detections, Geometry, number
 from ..tasks.nms import iou
 
 Outputs = Mapping[str, NDArray[Any]]
+#: tasks that find the boxes of `detection`, and something in each of them
+MASKED: Final = ("instance-segmentation", "keypoints")
 
 
 @dataclass(frozen=True)
@@ -255,8 +257,8 @@ def count_boxes(
     tally: Tally,
 ) -> None:
     """Add one image to `tally`. Both are decoded a margin below the threshold, to find matches."""
-    # masks are not compared here, so they need not be assembled
-    task = REGISTRY["detection" if "boxes" in spec.outputs else spec.task]
+    # masks and keypoints are not compared here, so they need not be made
+    task = REGISTRY["detection" if spec.task in MASKED else spec.task]
     threshold = number(spec, "score_threshold")
     low, high = threshold - rules.score_margin, threshold + rules.score_margin
     wanted = task.postprocess(reference, geometry, spec, score_threshold=low)

@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Iterable, Mapping, Protocol
 
 from ..records import ModelSpec
-from . import classification, detection, instance_segmentation
+from . import (
+    classification,
+    detection,
+    instance_segmentation,
+    keypoints,
+    semantic_segmentation,
+)
 from .detections import Detections, Row, unpack
 from .letterbox import Geometry
 from .options import number
@@ -65,4 +71,6 @@ REGISTRY: Final[dict[str, Task]] = {
     "classification": classification,
     "detection": detection,
     "instance-segmentation": instance_segmentation,
+    "keypoints": keypoints,
+    "semantic-segmentation": semantic_segmentation,
 }

@@ -27,6 +27,7 @@ PREDICTIONS: Final = {
     "image_size": Column("i", (None, 3)),
     "rle": Column("u", required=False),
     "rle_end": Column("i", required=False),
+    "keypoints": Column("f", (None, None, 3), required=False),
 }
 #: maximum pixels per side of an image
 LONGEST_SIDE: Final = 1 << 20
@@ -66,8 +67,8 @@ def read_predictions(path: Path, root: Path | None = None, *, images: int | None
     """Detections on `images` images; see docs/reference/run-folder.md. Raises StepFailed."""
     arrays = read_arrays(path, PREDICTIONS, root)
     lengths = {name: len(arrays[name]) for name in ("image_id", "box", "score", "label")}
-    if "rle_end" in arrays:
-        lengths["rle_end"] = len(arrays["rle_end"])
+    more = [name for name in ("rle_end", "keypoints") if name in arrays]
+    lengths.update({name: len(arrays[name]) for name in more})
     if len(set(lengths.values())) > 1:
         raise StepFailed(f"{path}: arrays differ in length: {lengths}")
     if wrong := _wrong_pictures(arrays, images) or _wrong_masks(arrays):

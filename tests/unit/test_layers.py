@@ -51,7 +51,7 @@ OWNERS = {
         "transports/archive.py",
     },
     "zipfile": {"bundling/wheels.py", "untrusted/arrays.py"},
-    "hotcoco": {"metrics/coco_map.py"},
+    "hotcoco": {"metrics/coco_map.py", "metrics/miou.py", "metrics/oks.py"},
 }
 
 

@@ -262,7 +262,35 @@ def test_top1_counts_the_best_class_of_every_picture(tmp_path: Path) -> None:
 def test_of_equal_scores_the_first_counts() -> None:
     scores, labels = np.array([0.5, 0.5], np.float32), np.array([2, 1], np.int32)
     predictions = pack([(1, SIZE, Detections(np.zeros((2, 4), np.float32), scores, labels))])
-    assert topk.best_labels(predictions) == {1: 2}
+    assert topk.best_labels(predictions) == {1: (2, 1)}
+
+
+def test_top5_counts_a_true_class_among_the_best_five(tmp_path: Path) -> None:
+    names = tuple(f"class {at}" for at in range(7))
+    path = tmp_path / "annotations.json"
+    content = {
+        "images": [{"id": at, "file_name": "x", "height": 9, "width": 9} for at in range(3)],
+        "annotations": [{"image_id": at, "category_id": 4} for at in range(3)],
+        "categories": [{"id": at, "name": name} for at, name in enumerate(names)],
+    }
+    path.write_text(json.dumps(content))
+    scores = np.array([0.5, 0.2, 0.1, 0.05, 0.04], np.float32)
+
+    def rows(*best: tuple[int, ...]) -> dict[str, Any]:
+        whole = np.zeros((5, 4), np.float32)
+        found = [
+            Detections(whole[: len(one)], scores[: len(one)], np.array(one, np.int32))
+            for one in best
+        ]
+        return pack([(at, SIZE, one) for at, one in enumerate(found)])
+
+    seen = rows((4, 1, 2, 3, 0), (0, 1, 2, 3, 4), (0, 1, 2, 3, 5))
+    assert topk.score(seen, path, names) == {"top1": 1 / 3, "top5": 2 / 3}
+    assert topk.score(rows((4, 1), (0, 1), (0, 4)), path, names) == {"top1": 1 / 3}
+    few = rows((0, 4), (0, 1), (1, 0))
+    content["categories"] = content["categories"][:5]
+    path.write_text(json.dumps(content))
+    assert topk.score(few, path, ("class 4", "class 1")) == {"top1": 2 / 3, "top5": 1.0}
 
 
 def test_every_task_has_a_metric() -> None:

@@ -9,6 +9,7 @@ import pytest
 from tools.make_docs import MEANINGS, OUT, pages
 
 from harness import export
+from harness.tasks.decoders import REGISTRY as DECODERS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -32,3 +33,15 @@ def test_every_attack_that_is_described_has_its_test() -> None:
     }
     assert named
     assert named <= there, named - there
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_every_decoder_is_in_the_table_with_its_models_and_roles(name: str) -> None:
+    lines = (REPOSITORY / "docs/adding.md").read_text("utf-8").splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| `{name}`")]
+    spec = DECODERS[name].SPEC
+    assert spec.about.split(" (with")[0] in row
+    for one in spec.outputs:
+        assert one.role in row or one.role in ("predictions", "heads")
+    for option in (*spec.options, "box_order", "box_units"):
+        assert any(line.startswith("| `") and f"`{option}`" in line for line in lines), option

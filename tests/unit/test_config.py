@@ -240,17 +240,21 @@ def test_a_model_file_names_its_decoder_and_lists_of_anchors() -> None:
 @pytest.mark.parametrize(
     ("task", "decoder", "said"),
     [
-        ("detection", "decoder: yolov5-heads", "8: options: decoder yolov5-heads needs anchors, strides"),
+        (
+            "detection",
+            "decoder: yolov5-heads",
+            "8: options: decoder yolov5-heads needs anchors, strides",
+        ),
         ("classification", "decoder: yolov8", "2: decoder: task classification has no decoders"),
         (
             "instance-segmentation",
             "decoder: yolov8",
-            "2: decoder: decoder yolov8 finds no masks; one that does is boxes-scores or yolov8-seg",
+            "2: decoder: decoder yolov8 finds no masks; take boxes-scores or yolov8-seg",
         ),
         (
             "keypoints",
             "# none",
-            "1: task: decoder boxes-scores finds no keypoints; one that does is yolov8-pose",
+            "1: task: decoder boxes-scores finds no keypoints; take yolov8-pose",
         ),
     ],
 )  # fmt: skip

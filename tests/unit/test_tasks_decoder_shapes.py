@@ -188,6 +188,12 @@ def test_an_option_that_is_no_choice_is_named() -> None:
     assert said == "model mine: options.box_units: 'px' is not one of pixels, relative"
 
 
+def test_one_role_that_is_said_settles_the_others() -> None:
+    outputs = zeros(a=(1, 100, 4), b=(1, 100), c=(1, 100))
+    outputs["c"][:] = 7  # labels
+    check(spec_of("nms-inside", outputs, 80, scores_output="b"), outputs)
+
+
 def test_a_role_given_to_no_output_is_named() -> None:
     outputs = zeros(boxes=(1, 9, 4), scores=(1, 9, 80))
     said = refusal("boxes-scores", outputs, scores_output="score")
@@ -268,7 +274,6 @@ def test_a_shape_is_shown_with_what_is_known(
         ([("1, 5+3K", (1, 57))], {}, 0),
         ([("N, N", (3, 4))], {"N": 3}, 0),
         ([("1, 4+C", (1, 3))], {}, 0),
-        ([("1", (1, 1))], {}, 0),
         ([("1, N", (1, 5)), ("N", (6,))], {"N": 5}, 1),
         ([("_, N", (3, 5)), ("_, N", (9, 5))], {"N": 5}, None),
     ],

@@ -83,6 +83,6 @@ def mistakes(spec: ModelSpec) -> List[Tuple[str, str]]:
     asked = TASKS[spec.task]
     if asked and asked not in found.finds:
         others = [key for key, one in REGISTRY.items() if asked in one.SPEC.finds]
-        what = f"decoder {name} finds no {asked}; one that does is {' or '.join(others)}"
+        what = f"decoder {name} finds no {asked}; take {' or '.join(others)}"
         wrong.append(("decoder" if spec.decoder else "task", what))
     return wrong

@@ -100,16 +100,16 @@ def shown(shape: str, letters: Mapping[str, int]) -> str:
 def solved(
     pairs: Sequence[Tuple[str, Shape]], letters: Mapping[str, int]
 ) -> Tuple[Dict[str, int], Optional[int]]:
-    """The letters with those that the shapes give, and which pair contradicts, if one does."""
+    """The letters with those that the shapes give, and which pair contradicts, if one does.
+
+    Each shape has as many sides as what was seen.
+    """
     known = dict(letters)
     waiting = [
         (at, side, value)
         for at, (shape, seen) in enumerate(pairs)
         for side, value in zip(parsed(shape), seen)
     ]
-    for at, (shape, seen) in enumerate(pairs):
-        if len(parsed(shape)) != len(seen):
-            return known, at
     progress = True
     while waiting and progress:
         progress, later = False, []
@@ -153,6 +153,8 @@ def match(
         return found
     fits = {}
     for roles in assignments(wanted, list(shapes)):
+        if any(roles.get(role) != (name,) for role, name in chosen):
+            continue
         found, _ = fitted(wanted, roles, shapes, letters)
         if found is not None:
             fits[tuple(sorted(roles.items()))] = found
@@ -231,8 +233,14 @@ def fitted(
 ) -> Tuple[Optional[Match], str]:
     """The match of the first shapes that fit; else None and what is wrong, as one sentence."""
     used = [(one, name) for one in wanted for name in roles.get(one.role, ())]
+    possible = []
+    for one, name in used:
+        sides = len(shapes[name])
+        possible.append([n for n, shape in enumerate(one.shapes) if len(parsed(shape)) == sides])
+        if not possible[-1]:
+            return None, _mismatch((one, name), shapes, letters)
     worst, problem = -1, ""
-    for forms in itertools.product(*(range(len(one.shapes)) for one, _ in used)):
+    for forms in itertools.product(*possible):
         pairs = [(one.shapes[form], shapes[name]) for (one, name), form in zip(used, forms)]
         values, wrong = solved(pairs, letters)
         if wrong is None:

@@ -45,7 +45,8 @@ def refusal(decoder: str, outputs: Outputs, classes: int = 80, **options: Any) -
         (
             "boxes-scores",
             {"a": (1, 84, 8400)},
-            "outputs are a (1, 84, 8400), expected boxes (1, N, 4), scores (1, N, 80)",
+            "outputs are a (1, 84, 8400), expected boxes (1, N, 4), scores (1, N, 80); "
+            "decoder yolov8 would fit",
         ),
         (
             "yolov8",

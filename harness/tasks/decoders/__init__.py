@@ -21,7 +21,7 @@ from . import (
     yolov8_pose,
     yolov8_seg,
 )
-from .shapes import Found, Match, Shape, match, shape_of
+from .shapes import Found, Match, OtherOutputs, Shape, match, shape_of
 from .spec import Decoded, Decoder, DecoderSpec, Output
 
 if TYPE_CHECKING:
@@ -59,7 +59,13 @@ def found_in(outputs: Mapping[str, NDArray[Any]], spec: ModelSpec) -> Found:
     shapes = tuple((name, shape_of(outputs[name])) for name in named)
     options = ((one.role, spec.task_options.get(f"{one.role}_output")) for one in wanted)
     chosen = tuple((role, str(name)) for role, name in options if name is not None)
-    return Found(outputs, match(wanted, shapes, len(spec.classes), chosen))
+    try:
+        return Found(outputs, match(wanted, shapes, len(spec.classes), chosen))
+    except OtherOutputs as error:
+        free = [name for name, one in REGISTRY.items() if not one.SPEC.needs]
+        others = [name for name in free if fits(name, dict(shapes), len(spec.classes))]
+        would = f"; decoder {' or '.join(others)} would fit" if others else ""
+        raise OtherOutputs(f"{error}{would}") from None
 
 
 def fits(name: str, outputs: Mapping[str, Shape], classes: Optional[int] = None) -> Optional[Match]:
@@ -67,10 +73,12 @@ def fits(name: str, outputs: Mapping[str, Shape], classes: Optional[int] = None)
 
     Where the number of classes is not known, it is the match's letter C.
     """
+    spec = REGISTRY[name].SPEC
     try:
-        return match(REGISTRY[name].SPEC.outputs, tuple(outputs.items()), classes)
+        found = match(spec.outputs, tuple(outputs.items()), classes)
     except ValueError:
         return None
+    return found if found.letters.get("K") != 0 or "keypoints" not in spec.finds else None
 
 
 def mistakes(spec: ModelSpec) -> List[Tuple[str, str]]:

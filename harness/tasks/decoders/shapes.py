@@ -27,6 +27,10 @@ ANY = {"_": 1}
 TERM = re.compile(r"(\d*)([A-Za-z_]?)")
 
 
+class OtherOutputs(ValueError):
+    """Neither names nor shapes are those that a decoder reads."""
+
+
 @dataclass(frozen=True)
 class Match:
     """How a model's outputs fit a decoder."""
@@ -173,7 +177,7 @@ def match(
         for one in wanted
         if one.needed
     )
-    raise ValueError(f"outputs are {seen}, expected {expected}")
+    raise OtherOutputs(f"outputs are {seen}, expected {expected}")
 
 
 def by_name(

@@ -47,7 +47,7 @@ def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
     )
     extra = " and the background" if more else ""
     raise ValueError(
-        f"output {name} has {size} values, model.yaml names {classes} classes{extra}{hint}"
+        f"output {name} has {size} values, expected {classes}{extra} (model.yaml){hint}"
     )
 
 

@@ -112,11 +112,11 @@ def test_the_background_is_no_class(background: str, wanted: list[int]) -> None:
         (
             "none",
             4,
-            "output logits has 4 values, model.yaml names 3 classes; if the first is the "
+            "output logits has 4 values, expected 3 (model.yaml); if the first is the "
             "background, set options.background: first",
         ),
-        ("none", 9, "output logits has 9 values, model.yaml names 3 classes"),
-        ("last", 3, "output logits has 3 values, model.yaml names 3 classes and the background"),
+        ("none", 9, "output logits has 9 values, expected 3 (model.yaml)"),
+        ("last", 3, "output logits has 3 values, expected 3 and the background (model.yaml)"),
     ],
 )
 def test_another_number_of_values_is_refused(background: str, size: int, said: str) -> None:

@@ -39,8 +39,8 @@ def refusal(decoder: str, outputs: Outputs, classes: int = 80, **options: Any) -
         (
             "boxes-scores",
             {"boxes": (1, 9, 4), "scores": (1, 9, 81)},
-            "output scores has shape (1, 9, 81), expected (1, 9, 80): one score for every class "
-            "of model.yaml, none for the background",
+            "output scores has shape (1, 9, 81), expected (1, 9, 80): one score per class "
+            "of model.yaml, without background",
         ),
         (
             "boxes-scores",
@@ -139,9 +139,9 @@ def test_priors_of_another_number_are_counted() -> None:
 @pytest.mark.parametrize(
     ("decoder", "at", "said"),
     [
-        ("yolov8", 5, "output o reaches from 0 to 7, expected 0 to 1: "
+        ("yolov8", 5, "output o ranges from 0 to 7, expected 0 to 1: "
          "export the model with its sigmoid"),
-        ("yolo-end2end", 4, "output o reaches from 0 to 7, expected 0 to 1: "
+        ("yolo-end2end", 4, "output o ranges from 0 to 7, expected 0 to 1: "
          "the fifth number of a row is its score"),
     ],
 )  # fmt: skip

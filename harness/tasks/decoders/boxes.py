@@ -101,7 +101,7 @@ def check_scores(name: str, scores: NDArray[Any], hint: str) -> None:
     low, high = finite.min(initial=0.0), finite.max(initial=0.0)
     if low < -SLACK or high > 1 + SLACK:
         raise ValueError(
-            f"output {name} reaches from {low:.3g} to {high:.3g}, expected 0 to 1: {hint}"
+            f"output {name} ranges from {low:.3g} to {high:.3g}, expected 0 to 1: {hint}"
         )
 
 

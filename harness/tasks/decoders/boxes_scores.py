@@ -17,7 +17,7 @@ SPEC = DecoderSpec(
             "scores",
             ("1, N, C",),
             "score|prob|conf",
-            "one score for every class of model.yaml, none for the background",
+            "one score per class of model.yaml, without background",
         ),
         Output("protos", ("1, K, h, w",), needed=False),
         Output("coeffs", ("1, N, K",), needed=False),

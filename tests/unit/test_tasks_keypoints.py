@@ -83,7 +83,7 @@ def test_keypoints_of_another_number_of_boxes_are_refused(tmp_path: Path) -> Non
     np.savez(path, **arrays)
     assert read_predictions(path)["keypoints"].shape == (2, 3, 3)
     np.savez(path, **{**arrays, "keypoints": arrays["keypoints"][:1]})
-    with pytest.raises(StepFailed, match="columns differ in length"):
+    with pytest.raises(StepFailed, match="arrays differ in length"):
         read_predictions(path)
 
 

@@ -237,7 +237,7 @@ def test_nothing_found_and_no_outline_are_not_the_same(tmp_path: Path) -> None:
 def test_images_that_are_not_annotated_are_refused(tmp_path: Path) -> None:
     path = truth_of(tmp_path, [np.ones(SIZE, int)], {1: "road"})
     arrays = predicted([np.zeros(SIZE, int)] * 2)
-    with pytest.raises(ConfigError, match="lacks images that were looked at, of ids 2"):
+    with pytest.raises(ConfigError, match="missing images with predictions, ids 2"):
         MIOU.score(arrays, path, ("road",))
 
 

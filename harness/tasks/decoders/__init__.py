@@ -43,6 +43,8 @@ REGISTRY: Final[Dict[str, Decoder]] = {
     "nms-inside": nms_inside,
 }
 USUAL: Final = "boxes-scores"
+#: a table that would have more is turned, or no table of keypoints
+MOST_KEYPOINTS: Final = 500
 #: tasks whose outputs a decoder reads, and what it must find beside boxes
 TASKS: Final = {"detection": "", "instance-segmentation": "masks", "keypoints": "keypoints"}
 
@@ -78,7 +80,9 @@ def fits(name: str, outputs: Mapping[str, Shape], classes: Optional[int] = None)
         found = match(spec.outputs, tuple(outputs.items()), classes)
     except ValueError:
         return None
-    return found if found.letters.get("K") != 0 or "keypoints" not in spec.finds else None
+    if "keypoints" in spec.finds and not 0 < found.letters["K"] <= MOST_KEYPOINTS:
+        return None
+    return found
 
 
 def mistakes(spec: ModelSpec) -> List[Tuple[str, str]]:

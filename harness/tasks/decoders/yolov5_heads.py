@@ -23,7 +23,7 @@ SPEC = DecoderSpec(
     outputs=(
         Output(
             "heads",
-            ("1, A, _, _, 5+C", "1, Q, _, _"),
+            ("1, A, _, _, 5+C", "1, _, _, _"),
             hint="box, objectness and class scores of A anchors at each cell",
             many=True,
         ),

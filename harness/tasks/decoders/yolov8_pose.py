@@ -40,7 +40,7 @@ def check(found: Found, spec: ModelSpec) -> None:
 def decode(found: Found, spec: ModelSpec, score_threshold: float) -> Decoded:
     """Each class of a location is a candidate."""
     decoded, more = columns.decode(found, spec, score_threshold, SPEC)
-    keypoints = more.reshape(len(more), -1, 3)
+    keypoints = more.reshape(len(more), found.letters["K"], 3)
     if choice(spec, "box_units", UNITS, SPEC.box_units) == "relative":
         height, width = input_size(spec)
         keypoints = keypoints * np.array((width, height, 1), np.float32)

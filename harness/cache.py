@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import shutil
 import tempfile
@@ -30,6 +31,17 @@ def file_sha256(path: Path) -> str:
     """sha256 hex of a file's bytes. Raises OSError, also for a pipe or a device."""
     with regular.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_sha256(path: Path) -> str:
+    """`file_sha256`, read once per process unless the file changes: many steps ask for it."""
+    seen = path.stat()
+    return _known_sha256(path, seen.st_size, seen.st_mtime_ns, seen.st_ino)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _known_sha256(path: Path, size: int, changed_ns: int, inode: int) -> str:
+    return file_sha256(path)
 
 
 def tree_sha256(path: Path) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cache import digest, file_sha256, get_or_create
+from .cache import digest, file_sha256, get_or_create, known_sha256
 from .errors import BenchError
 from .serial import PARSING
 from .workspace import PACKAGE, cache_root
@@ -82,14 +82,7 @@ def _entries(folder: Path, below: bytes) -> Iterator[tuple[str, str]]:
         elif path.is_dir():
             yield from _entries(path, name + b"/")
         elif path.is_file():
-            seen = path.stat()
-            yield name.hex(), _known_sha256(path, seen.st_size, seen.st_mtime_ns, seen.st_ino)
-
-
-@functools.lru_cache(maxsize=100_000)
-def _known_sha256(path: Path, size: int, changed_ns: int, inode: int) -> str:
-    """Cached per process: the folder may contain datasets, and every step asks."""
-    return file_sha256(path)
+            yield name.hex(), known_sha256(path)
 
 
 def imported(path: Path, package: Path = PACKAGE) -> tuple[Path, ...]:

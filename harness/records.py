@@ -35,10 +35,20 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """A model: where its PyTorch source is and what its tensors mean.
+class OpenTensor:
+    """A tensor as a file declares it; an open dimension has a name, or `?`."""
 
-    `module`, `weights` are paths relative to the model's folder.
+    name: str
+    shape: Tuple[Union[int, str], ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model: which file it is in, and what its tensors mean.
+
+    `module` and `weights` are paths relative to the model's folder. `source` is the kind of the
+    file `weights`: the name of the format that loads it. Only `pytorch` needs a `module`.
     """
 
     name: str
@@ -53,6 +63,17 @@ class ModelSpec:
     task_options: Dict[str, Option] = field(default_factory=dict)
     #: how its raw outputs are read, see tasks/decoders; empty: the task's own convention
     decoder: str = ""
+    source: str = "pytorch"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A way to create a format's file from a file of the kind `source`, a format's name."""
+
+    source: str
+    tool: str
+    #: folder under dockerfiles/ of the image that it runs in
+    image: str
 
 
 @dataclass(frozen=True)
@@ -66,12 +87,14 @@ class FormatSpec:
     precisions: Dict[str, str]
     #: folder under dockerfiles/ of the image that runs it
     image: str
-    #: the format that makes the file, in the image of its name; mostly the format itself
+    #: the format whose file it runs, and whose `convert` creates it; mostly the format itself
     converter: str
     #: the import name whose version is the runtime's version
     runtime: str
     #: precision -> why the format lacks it
     lacks: Dict[str, str] = field(default_factory=dict)
+    #: what its `convert` can start from; see `formats.routes`
+    conversions: Tuple[Conversion, ...] = ()
     #: whether loading needs the model's own Python code
     needs_source: bool = False
     #: where the file is made: on this machine, or on each device for itself

@@ -91,6 +91,7 @@ def forecast(planned: Planned, todo: Sequence[Cell], cached: Collection[str] = (
     return expect(
         todo,
         planned.inventory.devices,
+        planned.inventory.models,
         measuring.options,
         measuring.trials,
         measuring.profile,
@@ -127,7 +128,7 @@ def _preview(planned: Planned, engine: str) -> Preview:
     chosen = choose(engine)
     try:
         cached = Cached(chosen, cache_root(), models, devices, scenario.accuracy)
-        done = cached.names(tasks_of(cells, devices), {cell.id: cell for cell in cells})
+        done = cached.names(tasks_of(cells, devices, models), {cell.id: cell for cell in cells})
         expected = forecast(planned, cells, done)
         return preview(scenario, planned.plan, devices, cached, expected)
     finally:

@@ -7,13 +7,13 @@ below.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Final, Optional, Protocol, Sequence
+from typing import Callable, Dict, Final, Optional, Protocol, Sequence
 
 import numpy as np
 
 from ..records import DeviceFacts, FormatSpec, ModelSpec, Precision
 from . import onnx, openvino, pytorch, tflite, tflite_runtime, torchscript
-from .engine import Engine, RuntimeOptions
+from .engine import Engine, Inspected, RuntimeOptions
 from .placement import Profiled
 
 
@@ -48,8 +48,12 @@ REGISTRY: Final[Dict[str, Format]] = {
     "tflite-runtime": tflite_runtime,
 }
 
-#: the reference that every other cell is compared with
-REFERENCE: Final = "pytorch"
+
+#: kinds of files that say themselves what their tensors are
+INSPECTORS: Final[Dict[str, Callable[[Path], Inspected]]] = {
+    "onnx": onnx.inspect,
+    "tflite": tflite.inspect,
+}
 
 #: may be named in a scenario; skipped with this reason
 PLANNED: Final[Dict[str, str]] = {

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Protocol
+from typing import Any, Dict, Protocol, Tuple
 
 import numpy as np
 
-from ..records import ModelSpec
+from ..records import ModelSpec, OpenTensor
+
+#: inputs, outputs and metadata of a file
+Inspected = Tuple[Tuple[OpenTensor, ...], Tuple[OpenTensor, ...], Dict[str, str]]
 
 
 @dataclass(frozen=True)

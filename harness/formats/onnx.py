@@ -9,9 +9,9 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from ..records import FormatSpec, Layer, ModelSpec, Precision
+from ..records import Conversion, FormatSpec, Layer, ModelSpec, OpenTensor, Precision
 from . import source as model_source
-from .engine import Engine, RuntimeOptions
+from .engine import Engine, Inspected, RuntimeOptions
 from .placement import Profiled, warm_runs
 
 OPSET = 18
@@ -28,15 +28,23 @@ SPEC = FormatSpec(
     },
     image="onnx",
     converter="onnx",
+    conversions=(
+        Conversion("pytorch", "torch.onnx (dynamo)", "onnx"),
+        Conversion("onnx", "onnx", "onnx"),
+    ),
     runtime="onnxruntime",
 )
 
 
 def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
-    """Export, simplify and check; then halve or quantise the simplified graph."""
+    """Export, simplify and check; then halve or quantise the simplified graph.
+
+    A graph that is ONNX already is not simplified: what is measured is the user's own.
+    """
     import onnx
 
-    graph = export(model, source)
+    is_onnx = model.source == "onnx"
+    graph = onnx.load(str(source / model.weights)) if is_onnx else export(model, source)
     if precision == "fp16":
         graph = _halved(graph)
     if precision == "int8":
@@ -87,6 +95,26 @@ def _quantised(graph: Any) -> Any:
         onnx.save(graph, str(before))
         quantize_dynamic(before, after, weight_type=QuantType.QUInt8)
         return onnx.load(str(after))
+
+
+def inspect(path: Path) -> Inspected:
+    """Inputs and outputs as ONNX Runtime reads them; metadata as exporters write it."""
+    import onnxruntime
+
+    session = _session(path, onnxruntime.SessionOptions())
+    inputs, outputs = (
+        tuple(
+            OpenTensor(
+                tensor.name,
+                tuple(side if isinstance(side, int) else side or "?" for side in tensor.shape),
+                np.dtype(DTYPES.get(_kind(tensor), object)).name,
+            )
+            for tensor in tensors
+        )
+        for tensors in (session.get_inputs(), session.get_outputs())
+    )
+    meta = session.get_modelmeta()
+    return inputs, outputs, {"producer": meta.producer_name, **meta.custom_metadata_map}
 
 
 def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
@@ -154,17 +182,27 @@ DTYPES: Dict[str, Any] = {
 }
 
 
-def _zeros(output: Any) -> np.ndarray:
-    """An array to bind to an output; raises ValueError if its shape is not fixed."""
-    kind = output.type.replace("tensor(", "").rstrip(")")
+def _zeros(session: Any, model: ModelSpec) -> Dict[str, np.ndarray]:
+    """An array to bind for each output; open dimensions are what the model's input makes them.
+
+    One whose shape depends on the content of the image cannot be bound: ONNX Runtime says so.
+    """
+    outputs = session.get_outputs()
+    if all(isinstance(side, int) for output in outputs for side in output.shape):
+        return {output.name: np.zeros(output.shape, _dtype(output)) for output in outputs}
+    seen = session.run(None, {model.input.name: np.zeros(model.input.shape, np.float32)})
+    return {output.name: np.zeros_like(value) for output, value in zip(outputs, seen)}
+
+
+def _kind(tensor: Any) -> str:
+    return str(tensor.type).replace("tensor(", "").rstrip(")")
+
+
+def _dtype(output: Any) -> Any:
+    kind = _kind(output)
     if kind not in DTYPES:
         raise ValueError(f"output {output.name} has the unsupported type {output.type}")
-    if not all(isinstance(side, int) for side in output.shape):
-        raise ValueError(
-            f"output {output.name} has no fixed shape ({output.type} {output.shape}): "
-            "remove NMS from the model, bench applies it"
-        )
-    return np.zeros(output.shape, DTYPES[kind])
+    return DTYPES[kind]
 
 
 class OnnxEngine:
@@ -177,7 +215,7 @@ class OnnxEngine:
         binding = session.io_binding()
         self._input = value(np.zeros(model.input.shape, np.float32))
         binding.bind_ortvalue_input(model.input.name, self._input)
-        self._outputs = {o.name: value(_zeros(o)) for o in session.get_outputs()}
+        self._outputs = {name: value(zeros) for name, zeros in _zeros(session, model).items()}
         for name, output in self._outputs.items():
             binding.bind_ortvalue_output(name, output)
         self.invoke = lambda: session.run_with_iobinding(binding)

@@ -7,12 +7,14 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..records import FormatSpec, Layer, ModelSpec, Precision
+from ..records import Conversion, FormatSpec, Layer, ModelSpec, Precision
 from . import source as model_source
 from .engine import Engine, RuntimeOptions, check_count
 from .placement import Profiled, warm_runs
 
 PLUGIN = "CPU"
+#: kinds of files whose tensors have names
+NAMED = ("onnx", "tflite")
 
 SPEC = FormatSpec(
     name="openvino",
@@ -25,6 +27,12 @@ SPEC = FormatSpec(
     lacks={"int8": "OpenVINO quantises convolutions only with calibration (NNCF), not dynamically"},
     image="openvino",
     converter="openvino",
+    conversions=(
+        Conversion("pytorch", "openvino.convert_model", "openvino"),
+        Conversion("onnx", "openvino.convert_model", "openvino"),
+        Conversion("tflite", "openvino.convert_model", "openvino"),
+        Conversion("torchscript", "openvino.convert_model", "openvino"),
+    ),
     runtime="openvino",
 )
 
@@ -33,7 +41,21 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     """Write `model.xml` and `model.bin` into the folder `out`."""
     import openvino
 
-    network = model_source.traceable(model, source)
+    graph = _named(model, source) if model.source in NAMED else _traced(model, source)
+    out.mkdir()
+    openvino.save_model(graph, out / "model.xml", compress_to_fp16=precision == "fp16")
+
+
+def _traced(model: ModelSpec, source: Path) -> Any:
+    """From a PyTorch module, whose inputs and outputs have an order and no names."""
+    import openvino
+
+    if model.source == "torchscript":
+        import torch
+
+        network = torch.jit.load(str(source / model.weights), map_location="cpu").float().eval()
+    else:
+        network = model_source.traceable(model, source)
     graph = openvino.convert_model(
         network, example_input=model_source.example(model), input=[list(model.input.shape)]
     )
@@ -41,8 +63,19 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     for name, output in zip(model.outputs, graph.outputs):
         output.get_tensor().set_names({name})
     graph.inputs[0].get_tensor().set_names({model.input.name})
-    out.mkdir()
-    openvino.save_model(graph, out / "model.xml", compress_to_fp16=precision == "fp16")
+    return graph
+
+
+def _named(model: ModelSpec, source: Path) -> Any:
+    """From a file whose tensors have names; open dimensions of the input are fixed."""
+    import openvino
+
+    graph = openvino.convert_model(source / model.weights)
+    graph.reshape({model.input.name: list(model.input.shape)})
+    missing = set(model.outputs) - {name for output in graph.outputs for name in output.names}
+    if missing:
+        raise ValueError(f"the converted model has no output {', '.join(sorted(missing))}")
+    return graph
 
 
 def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:

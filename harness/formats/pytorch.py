@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple
 
 import numpy as np
 
-from ..records import FormatSpec, Layer, ModelSpec, Precision
+from ..records import Conversion, FormatSpec, Layer, ModelSpec, Precision
 from . import source as model_source
 from .engine import Engine, RuntimeOptions
 from .placement import Profiled, warm_runs
@@ -26,6 +26,7 @@ SPEC = FormatSpec(
     lacks={"int8": "eager PyTorch has no dynamic int8 convolution"},
     image="pytorch",
     converter="pytorch",
+    conversions=(Conversion("pytorch", "torch.save", "pytorch"),),
     runtime="torch",
     kinds=("linux", "android"),
     architectures=("x86_64",),  # the lock has the CPU build of torch

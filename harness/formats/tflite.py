@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 
-from ..records import FormatSpec, Layer, ModelSpec, Precision
+from ..records import Conversion, FormatSpec, Layer, ModelSpec, OpenTensor, Precision
 from . import litert_c
 from . import source as model_source
-from .engine import Engine, RuntimeOptions, check_count
+from .engine import Engine, Inspected, RuntimeOptions, check_count
 from .placement import Profiled, warm_runs
 
 SPEC = FormatSpec(
@@ -25,6 +26,10 @@ SPEC = FormatSpec(
     },
     image="tflite",
     converter="tflite",
+    conversions=(
+        Conversion("pytorch", "litert-torch", "tflite"),
+        Conversion("tflite", "AI Edge quantizer", "tflite"),
+    ),
     runtime="ai_edge_litert",
     imports=("ai_edge_litert.interpreter",),
 )
@@ -46,11 +51,17 @@ class Node:
 
 
 def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
-    """Lower the fp32 module to a flatbuffer, then store its weights in the precision asked for."""
-    import litert_torch
+    """Lower the fp32 module to a flatbuffer, then store its weights in the precision asked for.
 
-    network = model_source.traceable(model, source)
-    litert_torch.convert(network, (model_source.example(model),)).export(str(out))
+    A TFLite file is taken as it is.
+    """
+    if model.source == "tflite":
+        shutil.copyfile(source / model.weights, out)
+    else:
+        import litert_torch
+
+        network = model_source.traceable(model, source)
+        litert_torch.convert(network, (model_source.example(model),)).export(str(out))
     if precision != "fp32":
         _quantise(out, precision)
 
@@ -75,6 +86,25 @@ def _quantise(path: Path, precision: Precision) -> None:
             algorithm_key="float_casting",
         )
     worker.quantize().export_model(str(path), overwrite=True)
+
+
+def inspect(path: Path) -> Inspected:
+    """Inputs and outputs as LiteRT reads them; a dimension that may vary is open."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    inputs, outputs = (
+        tuple(
+            OpenTensor(
+                detail["name"],
+                tuple("?" if side < 0 else int(side) for side in detail["shape_signature"]),
+                np.dtype(detail["dtype"]).name,
+            )
+            for detail in details
+        )
+        for details in (interpreter.get_input_details(), interpreter.get_output_details())
+    )
+    return inputs, outputs, {}
 
 
 def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:

@@ -7,7 +7,7 @@ from typing import Sequence
 
 import numpy as np
 
-from ..records import FormatSpec, ModelSpec, Precision
+from ..records import Conversion, FormatSpec, ModelSpec, Precision
 from . import source as model_source
 from .engine import Engine, RuntimeOptions
 from .placement import Profiled
@@ -24,6 +24,10 @@ SPEC = FormatSpec(
     lacks={"int8": "TorchScript has no dynamic int8 convolution"},
     image="torchscript",
     converter="torchscript",
+    conversions=(
+        Conversion("pytorch", "torch.jit.trace", "torchscript"),
+        Conversion("torchscript", "torch.jit.load", "torchscript"),
+    ),
     runtime="torch",
     kinds=("linux", "android"),
     architectures=("x86_64",),  # the lock has the CPU build of torch
@@ -34,9 +38,12 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     """Trace the fp32 module; for fp16, its constants and weights are stored in half precision."""
     import torch
 
-    network = model_source.traceable(model, source)
-    with torch.no_grad():
-        traced = torch.jit.trace(network, model_source.example(model))
+    if model.source == "torchscript":
+        traced = torch.jit.load(str(source / model.weights), map_location="cpu").float().eval()
+    else:
+        network = model_source.traceable(model, source)
+        with torch.no_grad():
+            traced = torch.jit.trace(network, model_source.example(model))
     if precision == "fp16":
         traced = traced.half()
     torch.jit.save(traced, str(out))

@@ -73,7 +73,7 @@ def marks(truth: Truth, objects: Sequence[Annotation], count: int | None) -> lis
     """
     found, mistakes = [], []
     for one in objects:
-        own = [] if missing(one.keypoints) else numbers(one.keypoints)
+        own: Sequence[float] | None = () if missing(one.keypoints) else numbers(one.keypoints)
         if own is None or len(own) % 3 or (own and count is not None and len(own) != 3 * count):
             has = "no numbers" if own is None else f"{len(own)} numbers"
             expected = "x, y, visibility of each" if count is None else f"{3 * count} numbers"

@@ -13,17 +13,18 @@ from pathlib import Path
 from ..cache import tree_bytes, tree_sha256
 from ..containers import ContainerEngine, venv_build
 from ..errors import BenchError
-from ..formats import REFERENCE, REGISTRY
+from ..formats import REGISTRY
+from ..formats.routes import route_of
 from ..records import Cell, DeviceSpec, Image
-from ..run.prepare import PARITY_IMAGES
+from ..run.prepare import PARITY_IMAGES, image_names
 from ..scenario.model import Model
 from ..scenario.scenario import ScoredOn
 from ..steps import datasets
-from ..steps.convert import artifact_key
+from ..steps.convert import artifact_key, converted
 from ..steps.infer import LoadedArtifact, pass_key
 from ..steps.jobs import Place
 from ..steps.measure import IMAGES
-from .tasks import PlannedTask, images_of
+from .tasks import PlannedTask
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,23 @@ class Cached:
             self._images[name] = self.engine.build(name, log) if there else None
         return self._images[name]
 
-    def artifact(self, cell: Cell) -> Path | None:
-        """The converted model in this machine's cache."""
-        spec, model = REGISTRY[cell.format].SPEC, self.models[cell.model]
-        image = self.image(spec.converter) if spec.converted_on == "host" else None
+    def artifact(self, cell: Cell, at: int = -1) -> Path | None:
+        """The file of step `at` of the cell's route, in this machine's cache."""
+        model = self.models[cell.model]
+        route = route_of(model.spec, cell.format)
+        at = at % len(route)
+        step, spec = route[at], REGISTRY[route[at].format].SPEC
+        image = self.image(step.conversion.image) if spec.converted_on == "host" else None
         if image is None:
             return None
-        place = Place(self.engine, image)
-        key = artifact_key(place, model.spec, model.folder, spec, cell.precision)
+        source, folder = model.spec, model.folder
+        if at:
+            before = self.artifact(cell, at - 1)
+            if before is None:
+                return None
+            source, folder = converted(source, before, self._sha256(before), route[at - 1].format)
+        precision = cell.precision if at == len(route) - 1 else "fp32"
+        key = artifact_key(Place(self.engine, image), source, folder, spec, precision)
         path = self.cache / "artifacts" / key / f"model{spec.suffix}"
         return path if path.exists() else None
 
@@ -88,7 +98,8 @@ class Cached:
     def images_to_build(self, cells: Sequence[Cell]) -> list[str]:
         """Missing images, in the order in which a run builds them."""
         local = [cell for cell in cells if self._is_here(cell)]
-        return [name for name in images_of(cells, local) if self.image(name) is None]
+        names = image_names(cells, local, self.models)
+        return [name for name in names if self.image(name) is None]
 
     def artifacts_of(self, device: str, cells: Sequence[Cell]) -> list[Path | None]:
         """Converted models that a device's cells need; None for each that is missing."""
@@ -123,11 +134,12 @@ class Cached:
             return self.image(task.of) is not None
         if task.kind == "reference":
             return self._reference_is_there(task.of)
-        parts = self.parts(cells[task.of])
-        return bool(parts.artifact if task.kind == "convert" else parts.predictions)
+        if task.kind == "convert":
+            return self.artifact(cells[task.of], task.step) is not None
+        return bool(self.parts(cells[task.of]).predictions)
 
     def _reference_is_there(self, name: str) -> bool:
-        model, image = self.models[name], self.image(REGISTRY[REFERENCE].SPEC.image)
+        model, image = self.models[name], self._reference_image(name)
         pack = self._pack(name)
         if image is None or pack is None or not self.accuracy:
             return False
@@ -135,17 +147,18 @@ class Cached:
         sha256 = model.spec.weights_sha256
         place = Place(self.engine, image)
         reference = LoadedArtifact(
-            model.spec, model.folder, REFERENCE, "fp32", weights, sha256, place
+            model.spec, model.folder, model.spec.source, "fp32", weights, sha256, place
         )
         return self._has_pass(reference, pack)
+
+    def _reference_image(self, model: str) -> Image | None:
+        return self.image(REGISTRY[self.models[model].spec.source].SPEC.image)
 
     def _predictions(self, cell: Cell, artifact: Path | None, image: Image | None) -> bool:
         pack = self._pack(cell.model)
         if artifact is None or image is None or pack is None:
             return False
-        if artifact not in self._hashes:
-            self._hashes[artifact] = tree_sha256(artifact)
-        model, sha256 = self.models[cell.model], self._hashes[artifact]
+        model, sha256 = self.models[cell.model], self._sha256(artifact)
         loaded = LoadedArtifact(
             model.spec,
             model.folder,
@@ -156,6 +169,11 @@ class Cached:
             Place(self.engine, image),
         )
         return self._has_pass(loaded, pack)
+
+    def _sha256(self, artifact: Path) -> str:
+        if artifact not in self._hashes:
+            self._hashes[artifact] = tree_sha256(artifact)
+        return self._hashes[artifact]
 
     def _has_pass(self, loaded: LoadedArtifact, pack: tuple[str, int]) -> bool:
         return (self.cache / "predict" / pass_key("predict", loaded, *pack)).is_dir()

@@ -10,6 +10,7 @@ from ..records import Cell, DeviceSpec
 from ..runner import patterns
 from ..runner.job import MeasureOptions
 from ..runner.patterns.spec import capped
+from ..scenario.model import Model
 from .history import History
 from .tasks import Kind, tasks_of
 
@@ -75,6 +76,7 @@ def side_by_side(seconds: Collection[float], workers: int) -> float:
 def expect(
     cells: Sequence[Cell],
     devices: Mapping[str, DeviceSpec],
+    models: Mapping[str, Model],
     options: MeasureOptions,
     trials: int,
     profile: str,
@@ -82,7 +84,7 @@ def expect(
     cached: Collection[str] = (),
 ) -> Expected:
     """The estimate for `cells`, without the tasks named in `cached`."""
-    todo = [task for task in tasks_of(cells, devices) if task.name not in cached]
+    todo = [task for task in tasks_of(cells, devices, models) if task.name not in cached]
     spent = {task.name: history.tasks.get(task.name, RULE_S[task.kind]) for task in todo}
     images = {task.name for task in todo if task.kind == "image"}
     rule_s = rule_trial_s(options)

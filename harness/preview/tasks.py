@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..formats import REFERENCE, REGISTRY
+from ..formats import REGISTRY
+from ..formats.routes import route_of
 from ..records import Cell, DeviceSpec
+from ..run.prepare import ArtifactKey, artifact_key, image_names
+from ..scenario.model import Model
 
 Kind = Literal["image", "reference", "convert", "check"]
-#: model, converter, precision
-ArtifactKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -21,41 +22,35 @@ class PlannedTask:
     kind: Kind
     name: str
     of: str
+    #: of a conversion: which step of the cell's route
+    step: int = -1
 
 
-def artifact_key(cell: Cell) -> ArtifactKey:
-    """Equal for cells that share a converted model."""
-    return cell.model, REGISTRY[cell.format].SPEC.converter, cell.precision
-
-
-def tasks_of(cells: Sequence[Cell], devices: Mapping[str, DeviceSpec]) -> list[PlannedTask]:
+def tasks_of(
+    cells: Sequence[Cell], devices: Mapping[str, DeviceSpec], models: Mapping[str, Model]
+) -> list[PlannedTask]:
     """Ordered by kind and first use: images, references, conversions, checks."""
     local = [cell for cell in cells if devices[cell.device].transport == "local"]
-    models = dict.fromkeys(cell.model for cell in cells)
-    found = [PlannedTask("image", f"image {name}", name) for name in images_of(cells, local)]
-    found += [PlannedTask("reference", f"reference of {model}", model) for model in models]
+    names = dict.fromkeys(cell.model for cell in cells)
+    found = [PlannedTask("image", f"image {n}", n) for n in image_names(cells, local, models)]
+    found += [PlannedTask("reference", f"reference of {name}", name) for name in names]
     found += [
-        PlannedTask("convert", f"convert {model} to {converter} {precision}", cell.id)
-        for (model, converter, precision), cell in _first(cells).items()
+        PlannedTask("convert", f"convert {model} to {format} {precision}", cell.id, step)
+        for (model, format, precision), (cell, step) in _first(cells, models).items()
     ]
     checks = {f"check {c.model} as {c.format} {c.precision}": c.id for c in local if _here(c)}
     return found + [PlannedTask("check", name, cell) for name, cell in checks.items()]
 
 
-def images_of(cells: Sequence[Cell], local: Sequence[Cell]) -> list[str]:
-    """Images that this machine builds: for the reference, converters, and its own cells."""
-    if not cells:
-        return []
-    converters = [REGISTRY[cell.format].SPEC.converter for cell in cells if _here(cell)]
-    own = [REGISTRY[cell.format].SPEC.image for cell in local]
-    return list(dict.fromkeys([REGISTRY[REFERENCE].SPEC.image, *converters, *own]))
-
-
-def _first(cells: Sequence[Cell]) -> dict[ArtifactKey, Cell]:
-    found: dict[ArtifactKey, Cell] = {}
-    for cell in cells:
-        if _here(cell):
-            found.setdefault(artifact_key(cell), cell)
+def _first(
+    cells: Sequence[Cell], models: Mapping[str, Model]
+) -> dict[ArtifactKey, tuple[Cell, int]]:
+    """Each file to convert, with the first cell that needs it and the step of its route."""
+    found: dict[ArtifactKey, tuple[Cell, int]] = {}
+    for cell in filter(_here, cells):
+        route = route_of(models[cell.model].spec, cell.format)
+        for at in range(len(route)):
+            found.setdefault(artifact_key(cell, route, at), (cell, at))
     return found
 
 

@@ -11,11 +11,12 @@ from ..cache import unusable
 from ..containers import Built, choose, choose_for_models
 from ..errors import StepFailed, UsageError
 from ..formats import PLANNED, REGISTRY
-from ..records import PRECISIONS, Artifact, FormatSpec, Image, Precision
+from ..formats.routes import why_no_route
+from ..records import PRECISIONS, Artifact, Image, Precision
 from ..scenario.mistakes import neighbours
 from ..scenario.plan import Inventory
 from ..steps import images
-from ..steps.convert import convert, copy_out
+from ..steps.convert import convert_along, copy_out
 from ..steps.jobs import JobLimits, Place, machine_cpus
 from ..workspace import cache_root
 
@@ -31,16 +32,18 @@ def convert_one(
             f"unknown model '{model}'{neighbours(model, list(inventory.models))}",
             "Name a folder in models/.",
         )
-    spec = _format(format, precision)
+    _check_format(format, precision)
+    source = inventory.models[model].spec.source
+    if reason := why_no_route(source, format, {n: m.SPEC for n, m in REGISTRY.items()}):
+        raise UsageError(f"{model}: {reason}", "Choose another format.")
     chosen = choose_for_models(engine)
     try:
-        place = Place(chosen, chosen.build(spec.converter, logs() / f"image-{spec.converter}.log"))
-        made = convert(
+        made = convert_along(
             cache_root(),
-            place,
+            lambda image: Place(chosen, chosen.build(image, logs() / f"image-{image}.log")),
             inventory.models[model].spec,
             inventory.models[model].folder,
-            spec,
+            format,
             cast(Precision, precision),
             CONVERT_LIMITS,
         )
@@ -50,7 +53,7 @@ def convert_one(
     return made
 
 
-def _format(name: str, precision: str) -> FormatSpec:
+def _check_format(name: str, precision: str) -> None:
     if name in PLANNED:
         raise UsageError(f"{name}: {PLANNED[name]}", "Choose another format.")
     if name not in REGISTRY:
@@ -69,7 +72,6 @@ def _format(name: str, precision: str) -> FormatSpec:
             f"{name} does not support {precision}: {spec.lacks.get(precision, 'not implemented')}",
             f"Choose one of {', '.join(spec.precisions)}.",
         )
-    return spec
 
 
 def logs() -> Path:
@@ -85,7 +87,13 @@ def logs() -> Path:
 def image_names() -> tuple[str, ...]:
     """Every image that some format runs or converts in."""
     specs = [module.SPEC for module in REGISTRY.values()]
-    return tuple(dict.fromkeys(name for spec in specs for name in (spec.image, spec.converter)))
+    return tuple(
+        dict.fromkeys(
+            name
+            for spec in specs
+            for name in (spec.image, *(way.image for way in spec.conversions))
+        )
+    )
 
 
 def list_images(engine: str) -> list[tuple[str, str, str, str]]:

@@ -14,16 +14,18 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import RunEnds, StepFailed
-from ..formats import REFERENCE, REGISTRY
-from ..records import Artifact, Cell, DeviceSpec, FormatSpec, Precision, Step
+from ..formats import REGISTRY
+from ..formats.routes import Route, route_of
+from ..records import Artifact, Cell, DeviceSpec, Precision, Step
 from ..runner.job import Pass
 from ..scenario.model import Model
 from ..scenario.scenario import ScoredOn
 from ..steps import datasets
-from ..steps.convert import check_weights, convert
+from ..steps.convert import check_weights, convert, converted
 from ..steps.images import AT_ONCE, heaviest_first
 from ..steps.infer import LoadedArtifact, infer, infer_together
 from ..steps.jobs import JobLimits, Place, machine_cpus
@@ -43,7 +45,7 @@ PARITY_IMAGES = 16
 JOBS = 2
 
 
-#: model, converter, precision
+#: model, format of the file, precision
 ArtifactKey = tuple[str, str, Precision]
 
 
@@ -77,14 +79,14 @@ class Preparation:
             return
         builds, jobs = Background("build", AT_ONCE), Background("job", JOBS)
         local = [cell for cell in cells if devices[cell.device].transport == "local"]
-        for name in _image_names(cells, local):
+        for name in image_names(cells, local, self._models):
             build = self._task("images", f"image {name}", partial(self._place, name))
             self._images[name] = builds.submit(build)
-        reference = self._images[REGISTRY[REFERENCE].SPEC.image]
         for model in dict.fromkeys(cell.model for cell in cells):
             make = partial(self._make_inputs, model)
             inputs = self._task("parity", f"reference of {model}", make)
-            self._inputs[model] = jobs.submit(inputs, [reference])
+            own = REGISTRY[self._models[model].spec.source].SPEC.image
+            self._inputs[model] = jobs.submit(inputs, [self._images[own]])
         for cell in cells:
             self._start_artifact(cell, jobs)
         for cell in local:
@@ -116,15 +118,22 @@ class Preparation:
         )
 
     def _start_artifact(self, cell: Cell, jobs: Background) -> None:
-        spec, key = REGISTRY[cell.format].SPEC, _artifact_key(cell)
-        if spec.converted_on == "device" or key in self._artifacts:
+        """Every conversion of the cell's route that no other cell has started."""
+        if REGISTRY[cell.format].SPEC.converted_on == "device":
             return
-        name = f"convert {cell.model} to {spec.converter} {cell.precision}"
-        artifact = self._task("convert", name, partial(self._make_artifact, cell, spec))
-        self._artifacts[key] = jobs.submit(artifact, [self._images[spec.converter]])
+        for at, step in enumerate(self._route(cell)):
+            key = self._key(cell, at)
+            if key in self._artifacts:
+                continue
+            name = f"convert {cell.model} to {step.format} {key[2]}"
+            make = self._task("convert", name, partial(self._make_artifact, cell, at))
+            needs: list[Future[Any]] = [self._images[step.conversion.image]]
+            if at:
+                needs.append(self._artifacts[self._key(cell, at - 1)])
+            self._artifacts[key] = jobs.submit(make, needs)
 
     def _start_check(self, cell: Cell, jobs: Background) -> None:
-        key, artifact = _check_key(cell), self._artifacts.get(_artifact_key(cell))
+        key, artifact = _check_key(cell), self._artifact_of(cell)
         if artifact is None or key in self._checks:
             return
         name = f"check {cell.model} as {cell.format} {cell.precision}"
@@ -134,10 +143,9 @@ class Preparation:
 
     def _cell_job(self, cell: Cell, device: DeviceSpec) -> CellJob | None:
         """The cell's prepared inputs; a failed step becomes its result."""
-        spec = REGISTRY[cell.format].SPEC
-        artifact = self._artifacts.get(_artifact_key(cell))
+        artifact = self._artifact_of(cell)
         steps: list[tuple[Step, Future[Any] | None]] = [
-            ("images", self._images.get(spec.converter)),
+            *(("images", self._images.get(step.conversion.image)) for step in self._route(cell)),
             ("convert", artifact),
             ("parity", self._inputs[cell.model]),
         ]
@@ -154,12 +162,28 @@ class Preparation:
             return None
         return CellJob(cell, now(), artifact.result() if artifact else None)
 
-    def _make_artifact(self, cell: Cell, spec: FormatSpec) -> Artifact:
-        model = self._models[cell.model]
-        place = self._images[spec.converter].result()
-        cache, source = self._recorder.cache, model.folder
+    def _make_artifact(self, cell: Cell, at: int) -> Artifact:
+        """The file that step `at` of the cell's route makes."""
+        model, step = self._models[cell.model], self._route(cell)[at]
+        place, spec = self._images[step.conversion.image].result(), REGISTRY[step.format].SPEC
+        source, folder = model.spec, model.folder
+        if at:
+            before = self._artifacts[self._key(cell, at - 1)].result()
+            kind = self._route(cell)[at - 1].format
+            source, folder = converted(source, Path(before.path), before.sha256, kind)
+        precision = self._key(cell, at)[2]
         with self._limits() as limits:
-            return convert(cache, place, model.spec, source, spec, cell.precision, limits)
+            return convert(self._recorder.cache, place, source, folder, spec, precision, limits)
+
+    def _route(self, cell: Cell) -> Route:
+        return route_of(self._models[cell.model].spec, cell.format)
+
+    def _key(self, cell: Cell, at: int) -> ArtifactKey:
+        return artifact_key(cell, self._route(cell), at)
+
+    def _artifact_of(self, cell: Cell) -> Future[Artifact] | None:
+        """The file that the cell runs; None if its device makes it."""
+        return self._artifacts.get(self._key(cell, -1))
 
     def _make_inputs(self, name: str) -> ModelInputs:
         """Packs of the model's dataset, and its fp32 reference outputs."""
@@ -167,10 +191,10 @@ class Preparation:
         check_weights(model.spec, model.folder)
         inputs = self._packs(model)
         weights = model.folder / model.spec.weights
-        place = self._images[REGISTRY[REFERENCE].SPEC.image].result()
+        place = self._images[REGISTRY[model.spec.source].SPEC.image].result()
         sha256 = model.spec.weights_sha256
         reference = LoadedArtifact(
-            model.spec, model.folder, REFERENCE, "fp32", weights, sha256, place
+            model.spec, model.folder, model.spec.source, "fp32", weights, sha256, place
         )
         pack = cache / inputs.few_pack
         count = checks.parity_images(pack, self._rules)
@@ -211,7 +235,7 @@ class Preparation:
     def _check_ahead(self, cell: Cell) -> None:
         """Fill the cache for the cell's own checks on this machine."""
         cache, inputs = self._recorder.cache, self._inputs[cell.model].result()
-        artifact = self._artifacts[_artifact_key(cell)].result()
+        artifact = self._artifacts[self._key(cell, -1)].result()
         place = self._images[REGISTRY[cell.format].SPEC.image].result()
         loaded = load_from(cache, artifact, inputs, cell, place)
         with self._limits() as limits:
@@ -268,17 +292,25 @@ def shares(cpus: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
     return [part or cpus for part in parts]
 
 
-def _image_names(cells: Sequence[Cell], local: Sequence[Cell]) -> list[str]:
-    """Images of the reference, of converters, and of this machine's cells, heaviest first."""
-    reference = REGISTRY[REFERENCE].SPEC.image
-    specs = [REGISTRY[cell.format].SPEC for cell in cells]
-    here = [spec.converter for spec in specs if spec.converted_on == "host"]
+def image_names(
+    cells: Sequence[Cell], local: Sequence[Cell], models: Mapping[str, Model]
+) -> list[str]:
+    """Images of the references, of converters, and of this machine's cells, heaviest first."""
+    references = [REGISTRY[models[cell.model].spec.source].SPEC.image for cell in cells]
+    here = [
+        step.conversion.image
+        for cell in cells
+        if REGISTRY[cell.format].SPEC.converted_on == "host"
+        for step in route_of(models[cell.model].spec, cell.format)
+    ]
     run = [REGISTRY[cell.format].SPEC.image for cell in local]
-    return list(dict.fromkeys([reference, *heaviest_first([*here, *run])]))
+    return list(dict.fromkeys([*references, *heaviest_first([*here, *run])]))
 
 
-def _artifact_key(cell: Cell) -> ArtifactKey:
-    return cell.model, REGISTRY[cell.format].SPEC.converter, cell.precision
+def artifact_key(cell: Cell, route: Route, at: int) -> ArtifactKey:
+    """What step `at` of the cell's route makes; all but the last step keep fp32."""
+    step, is_last = route[at], at in (-1, len(route) - 1)
+    return cell.model, step.format, cell.precision if is_last else "fp32"
 
 
 def _check_key(cell: Cell) -> tuple[str, ...]:

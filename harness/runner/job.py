@@ -12,6 +12,7 @@ from ..records import (
     Arrivals,
     DeviceState,
     ModelSpec,
+    OpenTensor,
     PhaseMemory,
     Placement,
     Precision,
@@ -19,7 +20,7 @@ from ..records import (
 
 VERSION = 2
 
-Mode = Literal["convert", "outputs", "predict", "profile", "passes", "trial"]
+Mode = Literal["convert", "inspect", "outputs", "predict", "profile", "passes", "trial"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,19 @@ class TrialAnswer:
     arrivals: Optional[Arrivals] = None
     #: by so much CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, which samples are stamped with
     boot_offset_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """`result.json` of an inspection: a file's tensors and what its author wrote into it.
+
+    An open dimension of a shape has the name that the file gives it, or `?`.
+    """
+
+    inputs: Tuple[OpenTensor, ...]
+    outputs: Tuple[OpenTensor, ...]
+    metadata: Dict[str, str]
+    runtime_version: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..records import ModelSpec
 from ..serial import dumps
 from ..tasks import pack as packs
 from ..tasks.options import number
-from .job import Answer, Job
+from .job import Answer, Inspection, Job
 from .profile import profile
 from .threads import keep_to
 from .trial import trial
@@ -27,6 +27,12 @@ def convert(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
     module = formats.REGISTRY[job.format]
     module.convert(job.model, Path(job.source), job.precision, Path(job.artifact))
     return Answer(_since(started_ns), runtime_version(job))
+
+
+def inspect(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Inspection:
+    """What the file `job.artifact` declares, as its runtime reads it."""
+    inputs, outputs, metadata = formats.INSPECTORS[job.format](Path(job.artifact))
+    return Inspection(inputs, outputs, metadata, runtime_version(job))
 
 
 def outputs(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
@@ -146,6 +152,7 @@ def _since(started_ns: int) -> float:
 
 MODES: Dict[str, Callable[..., Any]] = {
     "convert": convert,
+    "inspect": inspect,
     "outputs": outputs,
     "predict": predict,
     "profile": profile,

@@ -11,24 +11,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from .. import kinds, tasks, transports
+from ..cache import known_sha256
 from ..errors import ConfigError
 from ..records import DeviceSpec, ModelSpec, Precision, TensorSpec
 from ..runner import patterns
 from ..runner.job import PROFILES, TRIALS
 from ..tasks import decoders
-from . import dataset_files, yaml_lines
+from . import dataset_files, model_file, yaml_lines
 from .dataset_files import DatasetEntry
 from .mistakes import MOST_MISTAKES, checked, neighbours
 from .model import Model
 from .scenario import Measuring, Scenario, ScoredOn
 from .sections import Gates, Measure, Strict, gates_type, measure_type
 from .yaml_lines import YamlFile, shown
+
+#: the kind of source of a model without `source`: a module and its weights
+REFERENCE: Final = "pytorch"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
@@ -123,12 +127,26 @@ class ModelFile(Strict):
     task: Registered(tasks.REGISTRY) = Field(  # type: ignore[valid-type]
         description="How images are prepared and outputs decoded."
     )
-    module: str = Field("network.py", description="Python file with the architecture.")
+    source: str | None = Field(
+        None,
+        description=f"File of the model ({', '.join(model_file.SUFFIXES)}), "
+        "instead of `module` and `weights`.",
+    )
+    kind: Literal[model_file.KINDS] | None = Field(  # type: ignore[valid-type]
+        None, description="Kind of `source`; default: by its suffix."
+    )
+    module: str | None = Field(
+        None, description="Python file with the architecture in PyTorch; default: network.py."
+    )
     function: str = Field(
         "build", description="Function in that file that returns the torch.nn.Module."
     )
-    weights: str = Field(description="State dict, loaded with weights_only=True.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the weights.")
+    weights: str | None = Field(None, description="State dict, loaded with weights_only=True.")
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of `weights`, where it is required, or of `source`.",
+    )
     input: InputFile
     outputs: list[str] = Field(min_length=1, description="Names of the module's outputs, in order.")
     classes: list[str] = Field(min_length=1, description="Class names; the index is the label.")
@@ -236,25 +254,23 @@ def read_model(folder: Path) -> Model:
     """Raises ConfigError with mistakes in model.yaml and missing files."""
     source = yaml_lines.read(folder / "model.yaml")
     file = checked(ModelFile, source)
-    mistakes = [
-        f"{source.where((key,))}: {key}: no such file: {shown(folder / name)}"
-        for key, name in (("module", file.module), ("weights", file.weights))
-        if not os.path.isfile(folder / name)  # noqa: PTH113  # pathlib raises if it is too long
-    ]
+    kind, module, weights = _model_kind(file), file.module or "network.py", file.weights or ""
+    mistakes = _source_mistakes(file, source, folder, kind)
     if mistakes:
         raise ConfigError(mistakes, "Give paths relative to the folder of model.yaml.")
     spec = ModelSpec(
         name=folder.name,
         task=file.task,
-        module=file.module,
-        function=file.function,
-        weights=file.weights,
-        weights_sha256=file.sha256,
+        module="" if file.source else module,
+        function="" if file.source else file.function,
+        weights=file.source or weights,
+        weights_sha256=file.sha256 or known_sha256(folder / (file.source or weights)),
         input=TensorSpec(file.input.name, tuple(file.input.shape)),
         outputs=tuple(file.outputs),
         classes=tuple(file.classes),
         task_options={key: frozen(value) for key, value in file.options.items()},
         decoder=file.decoder or "",
+        source=kind or "",
     )
     if wrong := decoders.mistakes(spec):
         lines = [f"{source.where((key,))}: {key}: {what}" for key, what in wrong]
@@ -266,6 +282,43 @@ def read_model(folder: Path) -> Model:
 def frozen(value: Any) -> Any:
     """A value of YAML with its lists as tuples."""
     return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+def _model_kind(file: ModelFile) -> str | None:
+    """None if it is not said, and the suffix does not tell."""
+    if file.source is None:
+        return REFERENCE
+    return file.kind or model_file.kind_by_name(Path(file.source))
+
+
+def _source_mistakes(
+    file: ModelFile, source: YamlFile, folder: Path, kind: str | None
+) -> list[str]:
+    if file.source is None:
+        return _module_mistakes(file, source, folder)
+    both = [key for key in ("module", "weights") if getattr(file, key) is not None]
+    if both:
+        return [f"{source.where((key,))}: {key}: cannot be given with `source`" for key in both]
+    where, path = source.where(("source",)), folder / file.source
+    if kind is None:
+        known = ", ".join(model_file.SUFFIXES)
+        return [f"{where}: source: unknown suffix of {file.source}; use {known}, or add `kind:`"]
+    try:
+        wrong = model_file.mistake(path, kind)
+    except OSError as error:
+        wrong = f"{shown(path)}: {error.strerror or error}"
+    return [f"{where}: source: {file.source}: {wrong}"] if wrong else []
+
+
+def _module_mistakes(file: ModelFile, source: YamlFile, folder: Path) -> list[str]:
+    missing = [key for key in ("weights", "sha256") if getattr(file, key) is None]
+    if missing:
+        return [f"{source.where(())}: {key}: missing" for key in missing]
+    return [
+        f"{source.where((key,))}: {key}: no such file: {shown(folder / name)}"
+        for key, name in (("module", file.module or "network.py"), ("weights", file.weights or ""))
+        if not os.path.isfile(folder / name)  # noqa: PTH113  # pathlib raises if it is too long
+    ]
 
 
 def read_device(path: Path) -> DeviceSpec:

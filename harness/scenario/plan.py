@@ -13,6 +13,7 @@ from typing import TypeVar
 from .. import metrics
 from ..errors import ConfigError
 from ..formats import PLANNED, REGISTRY, why_not
+from ..formats.routes import why_no_route
 from ..metrics.readiness import scoring_notes
 from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
 from ..steps import datasets
@@ -197,9 +198,11 @@ def _why_not(cell: Cell, inventory: Inventory) -> str | None:
     spec = inventory.formats[cell.format]
     if cell.precision not in spec.precisions:
         return spec.lacks.get(cell.precision, f"{spec.title} does not support {cell.precision}")
-    fixed = inventory.models[cell.model].spec.input.shape[0]
-    if cell.batch != fixed:
-        return f"the model's input has a fixed batch size of {fixed}"
+    model = inventory.models[cell.model].spec
+    if cell.batch != model.input.shape[0]:
+        return f"the model's input has a fixed batch size of {model.input.shape[0]}"
+    if reason := why_no_route(model.source, cell.format, inventory.formats):
+        return reason
     return why_not(spec, cell.device, _runs_as(inventory.devices[cell.device]))
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from ..cache import digest, file_sha256, get_or_create, tree_bytes, tree_sha256
+from ..cache import digest, get_or_create, tree_bytes, tree_sha256
 from ..errors import BenchError, StepFailed
+from ..formats import REGISTRY
+from ..formats.routes import route_of
 from ..payload import format_sha256, source_sha256
 from ..records import Artifact, FormatSpec, ModelSpec, Precision
 from ..runner.job import VERSION, Answer, Job
@@ -24,7 +28,7 @@ def check_weights(model: ModelSpec, source: Path) -> None:
     """Raises StepFailed if the weights do not match the hash in model.yaml."""
     path = source / model.weights
     try:
-        found = file_sha256(path)
+        found = tree_sha256(path)
     except OSError as error:
         raise StepFailed(
             f"{path}: {error.strerror}", "Put the weights at the path given in model.yaml."
@@ -90,6 +94,28 @@ def convert(
     )
 
 
+def convert_along(
+    cache: Path,
+    place: Callable[[str], Place],
+    model: ModelSpec,
+    source: Path,
+    format: str,
+    precision: Precision,
+    limits: JobLimits,
+) -> Artifact:
+    """The file that `format` runs, by every conversion of its route; `place` is of an image."""
+    made: Artifact | None = None
+    for step in (route := route_of(model, format)):
+        last = step is route[-1]
+        made = convert(
+            cache, place(step.conversion.image), model, source, REGISTRY[step.format].SPEC,
+            precision if last else "fp32", limits,
+        )  # fmt: skip
+        model, source = converted(model, Path(made.path), made.sha256, step.format)
+    assert made
+    return made
+
+
 def artifact_key(
     place: Place, model: ModelSpec, source: Path, spec: FormatSpec, precision: Precision
 ) -> str:
@@ -109,7 +135,15 @@ def artifact_key(
 
 def without_task(spec: ModelSpec) -> object:
     """The parts of a model that affect conversion: not its name, classes or thresholds."""
-    return [spec.function, spec.weights_sha256, spec.input, list(spec.outputs)]
+    return [spec.source, spec.function, spec.weights_sha256, spec.input, list(spec.outputs)]
+
+
+def converted(model: ModelSpec, path: Path, sha256: str, format: str) -> tuple[ModelSpec, Path]:
+    """A model whose source is the converted file at `path`, and its folder."""
+    spec = dataclasses.replace(
+        model, source=format, module="", function="", weights=path.name, weights_sha256=sha256
+    )
+    return spec, path.parent
 
 
 def copy_out(artifact: Artifact, out: Path) -> Path:

@@ -12,7 +12,7 @@ from ..records import DeviceFacts, DeviceSpec
 from ..scenario.model import Model
 from ..scenario.plan import Inventory
 from ..steps import datasets
-from ..steps.convert import convert
+from ..steps.convert import convert_along
 from ..steps.infer import LoadedArtifact, infer
 from ..steps.jobs import JobLimits, Place, machine_cpus
 from ..transports import Transport
@@ -69,8 +69,9 @@ class FirstRun:
     def _loadable(self, model: Model, target: Target) -> LoadedArtifact:
         spec = REGISTRY[FORMAT].SPEC
         limits = JobLimits(machine_cpus(), MEMORY_BYTES, TIMEOUT_S)
-        converter = self._here(spec.converter)
-        artifact = convert(self._cache, converter, model.spec, model.folder, spec, "fp32", limits)
+        artifact = convert_along(
+            self._cache, self._here, model.spec, model.folder, FORMAT, "fp32", limits
+        )
         place = target.place(spec.image)
         return LoadedArtifact(
             model.spec, model.folder, FORMAT, "fp32", Path(artifact.path), artifact.sha256, place

@@ -25,7 +25,7 @@ from harness.errors import ConfigError
 from harness.formats.placement import Profiled
 from harness.kinds import KindSpec
 from harness.metrics.spec import Held, MetricSpec, Value
-from harness.records import Arrivals, DeviceFacts, DeviceState, FormatSpec, Image, Layer
+from harness.records import Arrivals, Conversion, DeviceFacts, DeviceState, FormatSpec, Image, Layer
 from harness.report.page import Maker, Page, Report
 from harness.report.parts import Part, page
 from harness.run import pipeline
@@ -196,6 +196,7 @@ CLAY = SimpleNamespace(
     SPEC=FormatSpec(
         "clay", "Clay tablet", ".clay", {"fp32": "carved"}, "clay", "clay", "json",
         lacks={"int8": "a tablet has no int8"}, converted_on="device", kinds=("linux", "toaster"),
+        conversions=(Conversion("pytorch", "knife", "clay"),),
     ),
     convert=lambda model, source, precision, out: out.write_text("clay"),
     load=lambda path, model, options: NumpyEngine(options.precision),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from records_for_tests import failed_result, ok_result
@@ -14,6 +15,7 @@ ONNX = Cell("rio", "onnx", "fp32", "local")
 TFLITE = Cell("rio", "tflite", "fp32", "local")
 PHONE = Cell("rio", "onnx", "fp32", "phone")
 CELLS = (ONNX, TFLITE, PHONE)
+MODELS: Any = {"rio": SimpleNamespace(spec=SimpleNamespace(source="pytorch"))}
 DEVICES = {
     "local": DeviceSpec("local", "linux", "local"),
     "phone": DeviceSpec("phone", "android", "adb"),

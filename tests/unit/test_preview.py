@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 from records_for_tests import OK, write_run
-from run_events import CELLS, DEVICES, ONNX, PHONE, TFLITE
+from run_events import CELLS, DEVICES, MODELS, ONNX, PHONE, TFLITE
 
 from harness.cache import tree_bytes
 from harness.cli import plan_text
@@ -22,10 +22,11 @@ from harness.preview.cached import Cached, CachedParts
 from harness.preview.estimate import Expected, expect, rule_trial_s, side_by_side
 from harness.preview.history import History, read_history
 from harness.preview.summary import Move, Preview, move
-from harness.preview.tasks import images_of, tasks_of
+from harness.preview.tasks import tasks_of
 from harness.records import Cell, Image, Plan, Skipped
 from harness.run import prepare
 from harness.run.job import RunRules
+from harness.run.prepare import image_names
 from harness.run.recorder import Recorder
 from harness.runner.job import PROFILES
 from harness.scenario.model import Model
@@ -137,7 +138,7 @@ def test_other_devices_go_side_by_side_after_the_preparation_and_this_machine_la
 
 
 def test_without_an_earlier_run_a_rule_says_how_long() -> None:
-    found = expect(CELLS, DEVICES, QUICK, 3, "quick", History())
+    found = expect(CELLS, DEVICES, MODELS, QUICK, 3, "quick", History())
     assert found.images == dict.fromkeys(("image pytorch", "image onnx", "image tflite"), 180.0)
     assert found.checks == {ONNX.id: 0.5, TFLITE.id: 0.5, PHONE.id: 60.0}
     assert set(found.trial.values()) == {6.0}
@@ -145,8 +146,8 @@ def test_without_an_earlier_run_a_rule_says_how_long() -> None:
 
 
 def test_what_is_cached_takes_no_time() -> None:
-    names = {task.name for task in tasks_of(CELLS, DEVICES)}
-    assert expect(CELLS, DEVICES, QUICK, 3, "quick", History(), names).preparation_s == 0.0
+    names = {task.name for task in tasks_of(CELLS, DEVICES, MODELS)}
+    assert expect(CELLS, DEVICES, MODELS, QUICK, 3, "quick", History(), names).preparation_s == 0.0
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_tasks_have_the_names_that_a_run_announces(
     options = RunRules(QUICK, 1, 0, 10**9, 10.0, 1, 0)
     cells = [*CELLS, replace(ONNX, threads=2), Cell("rio", "tflite-runtime", "fp16", "phone")]
     prepare.Preparation({"rio": rio}, options, None, recorder, "r", "quick").start(cells, DEVICES)
-    assert sorted(names) == sorted(task.name for task in tasks_of(cells, DEVICES))
+    assert sorted(names) == sorted(task.name for task in tasks_of(cells, DEVICES, MODELS))
 
 
 # ---- what is cached ----------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def test_of_nothing_nothing_is_cached_and_nothing_is_made(rio: Model, tmp_path: 
     cached = Cached(Engine(), tmp_path / "cache", {"rio": rio}, DEVICES, None)
     assert cached.parts(ONNX) == CachedParts(image=False, artifact=False, predictions=None)
     assert cached.parts(PHONE) == CachedParts(image=None, artifact=False, predictions=None)
-    assert cached.images_to_build(CELLS) == ["pytorch", "onnx", "tflite"]
+    assert cached.images_to_build(CELLS) == ["pytorch", "tflite", "onnx"]
     assert move("phone", CELLS, cached) == Move("phone", 0, 0, 1, None)
     assert list(tmp_path.iterdir()) == []
 
@@ -227,7 +228,7 @@ def test_images_converted_models_and_predictions_are_found_by_what_decides_them(
     assert move("phone", CELLS, cached) == Move("phone", 1000, 1, 0, None)
     few = datasets.pack(dataset, tmp_path / "packs", datasets.evenly(len(dataset.images), 16))
     assert move("phone", CELLS, cached).image_bytes == tree_bytes(pack) + tree_bytes(few)
-    tasks = tasks_of([ONNX], DEVICES)
+    tasks = tasks_of([ONNX], DEVICES, MODELS)
     assert cached.names(tasks, {ONNX.id: ONNX}) == {
         "image pytorch",
         "image onnx",
@@ -237,8 +238,8 @@ def test_images_converted_models_and_predictions_are_found_by_what_decides_them(
 
 
 def test_images_of_devices_elsewhere_are_not_built_here() -> None:
-    assert images_of([PHONE], []) == ["pytorch", "onnx"]
-    assert images_of([], []) == []
+    assert image_names([PHONE], [], MODELS) == ["pytorch", "onnx"]
+    assert image_names([], [], MODELS) == []
 
 
 # ---- in words ----------------------------------------------------------------------------------
@@ -268,7 +269,7 @@ class Scenario:
             parts=parts,
             images_to_build=(),
             moves=(),
-            expected=expect(self.cells, places, QUICK, 3, "quick", History()),
+            expected=expect(self.cells, places, MODELS, QUICK, 3, "quick", History()),
             notes=(),
         )
         return replace(found, **changes)
@@ -375,7 +376,9 @@ def test_no_line_of_a_plan_is_wider_than_the_terminal(width: int) -> None:
 def test_an_estimate_says_how_much_of_it_is_learnt() -> None:
     def said(learnt: Sequence[Cell]) -> str:
         trials = {(cell.id, "quick"): 5.0 for cell in learnt}
-        found = expect([ONNX, PHONE], DEVICES, QUICK, 3, "quick", History(trials=trials), ["x"])
+        found = expect(
+            [ONNX, PHONE], DEVICES, MODELS, QUICK, 3, "quick", History(trials=trials), ["x"]
+        )
         return plan_text.estimate_text(replace(found, images={}, jobs={}))
 
     assert said([ONNX, PHONE]) == ("about 2 min on the devices, based on earlier runs")

@@ -16,7 +16,18 @@ from typing import Any
 import pytest
 from records_for_tests import ok_result
 from rich.text import Text
-from run_events import CELLS, DEVICES, MEASUREMENT, ONNX, PHONE, PREPARATION, Clock, Event, played
+from run_events import (
+    CELLS,
+    DEVICES,
+    MEASUREMENT,
+    MODELS,
+    ONNX,
+    PHONE,
+    PREPARATION,
+    Clock,
+    Event,
+    played,
+)
 
 from harness.cli import live_view, log_lines, settings, watch
 from harness.cli.live_pages import LivePages
@@ -35,7 +46,7 @@ def expected() -> Expected:
         {(PHONE.id, "quick"): 40.0},
         {(PHONE.id, "quick"): 30.0, (ONNX.id, "quick"): 5.0},
     )
-    return expect(CELLS, DEVICES, PROFILES["quick"], 2, "quick", history)
+    return expect(CELLS, DEVICES, MODELS, PROFILES["quick"], 2, "quick", history)
 
 
 @pytest.fixture
@@ -178,7 +189,9 @@ def test_events_of_cells_that_had_results_before_are_not_counted(clock: Clock) -
 
 def test_after_three_trials_a_device_s_own_pace_decides(clock: Clock) -> None:
     cells = (ONNX,)
-    progress = Progress(cells, expect(cells, DEVICES, PROFILES["quick"], 10, "quick", History()))
+    progress = Progress(
+        cells, expect(cells, DEVICES, MODELS, PROFILES["quick"], 10, "quick", History())
+    )
     progress.clock = clock
     progress.ended_count = progress.task_count = 1
     for number in range(4):

@@ -40,7 +40,7 @@ def scores_of(found: Found, spec: ModelSpec) -> np.ndarray:
     )
     if how != "none":
         logits = softmax(logits) if how == "softmax" else sigmoid(logits)
-    return logits[:, : len(spec.classes)].astype(np.float32, copy=False)
+    return np.asarray(logits[:, : len(spec.classes)], np.float32)
 
 
 def check(found: Found, spec: ModelSpec) -> None:

@@ -63,7 +63,7 @@ def _step(source: str, format: str, specs: Specs) -> Optional[RouteStep]:
 
 
 def why_no_route(source: str, format: str, specs: Specs) -> Optional[str]:
-    """Why a model in a file of kind `source` cannot be had in `format`; None if it can."""
+    """Why a model in a file of kind `source` cannot be converted to `format`; None if it can."""
     if source not in specs:
         return f"there is no format {source}"
     if route(source, format, specs):

@@ -82,8 +82,8 @@ def scale(
         usual = old[choice(spec, "normalise", tuple(old), "imagenet")]
     values = choice(spec, "range", RANGES, usual)
     if values == "imagenet":
-        rgb -= np.array(MEAN, np.float32)[:, None, None]
-        rgb /= np.array(STD, np.float32)[:, None, None]
+        np.subtract(rgb, np.array(MEAN, np.float32)[:, None, None], out=rgb)
+        np.divide(rgb, np.array(STD, np.float32)[:, None, None], out=rgb)
     elif values != "0..1":
         tensor *= np.float32(255 if values == "0..255" else 2)
         tensor -= np.float32(values == "-1..1")

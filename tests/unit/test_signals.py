@@ -27,6 +27,10 @@ except KeyboardInterrupt:
 """
 
 
+#: the tests themselves may run under nohup
+NOT_IGNORED = ("env", "--default-signal=HUP")
+
+
 def start(*before: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [*before, sys.executable, "-c", RUN],
@@ -39,7 +43,7 @@ def start(*before: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_each_of_the_signals_ends_a_run_in_order(name: str) -> None:
-    with start() as process:
+    with start(*NOT_IGNORED) as process:
         process.send_signal(signal.Signals[name])
         out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "restoring\nrestored\n")
@@ -49,7 +53,7 @@ def test_each_of_the_signals_ends_a_run_in_order(name: str) -> None:
 def test_a_session_that_ends_sends_two_and_the_second_breaks_nothing_off(
     first: str, second: str
 ) -> None:
-    with start() as process:
+    with start(*NOT_IGNORED) as process:
         process.send_signal(signal.Signals[first])
         assert process.stdout is not None
         assert process.stdout.readline() == "restoring\n"

@@ -135,7 +135,8 @@ def artifact_key(
 
 def without_task(spec: ModelSpec) -> object:
     """The parts of a model that affect conversion: not its name, classes or thresholds."""
-    return [spec.source, spec.function, spec.weights_sha256, spec.input, list(spec.outputs)]
+    code = [spec.source, spec.module, spec.function]
+    return [*code, spec.weights_sha256, spec.input, list(spec.outputs)]
 
 
 def converted(model: ModelSpec, path: Path, sha256: str, format: str) -> tuple[ModelSpec, Path]:

@@ -53,8 +53,14 @@ class LoadedArtifact:
 
     @property
     def code_sha256(self) -> str:
-        """Hash of the model's own code, where loading runs it; the file has only the weights."""
-        return source_sha256(self.source) if REGISTRY[self.format].SPEC.needs_source else ""
+        """Hash of what loading reads of the model's folder beside the file.
+
+        That is the model's own code where the format runs it, and the external data of a file that
+        lies in the folder (ONNX keeps weights next to it). Empty for a converted file.
+        """
+        is_own_file = self.path.is_relative_to(self.source)
+        reads = is_own_file or REGISTRY[self.format].SPEC.needs_source
+        return source_sha256(self.source) if reads else ""
 
 
 Mode = Literal["outputs", "predict", "profile"]

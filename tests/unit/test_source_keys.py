@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from test_jobs import IMAGE, MODEL, FakeEngine
 
 from harness.errors import BenchError
+from harness.formats import REGISTRY
 from harness.payload import source_sha256
+from harness.steps.convert import artifact_key
+from harness.steps.infer import LoadedArtifact, pass_key
+from harness.steps.jobs import Place
 
 
 @pytest.fixture
@@ -91,3 +97,40 @@ def test_a_file_is_hashed_once_in_a_process(model: Path, monkeypatch: pytest.Mon
     source_sha256(model)
     monkeypatch.setattr("harness.payload.file_sha256", lambda path: pytest.fail("again"))
     source_sha256(model)
+
+
+# ---- keys ----------------------------------------------------------------------------------------
+
+PLACE = Place(FakeEngine({}), IMAGE)
+
+
+def test_another_module_of_the_folder_makes_another_artifact(model: Path) -> None:
+    (model / "small.py").write_text("x = 2\n")
+    one, other = (
+        artifact_key(PLACE, replace(MODEL, module=name), model, REGISTRY["onnx"].SPEC, "fp32")
+        for name in ("network.py", "small.py")
+    )
+    assert one != other
+
+
+def reference(folder: Path) -> str:
+    """The key of a pass of a model whose own file is run."""
+    spec = replace(MODEL, source="onnx", weights="net.onnx")
+    own = LoadedArtifact(spec, folder, "onnx", "fp32", folder / "net.onnx", "ab", PLACE)
+    return pass_key("outputs", own, "pack", 16)
+
+
+def test_weights_that_a_file_keeps_next_to_it_are_part_of_its_passes(model: Path) -> None:
+    (model / "net.onnx").write_bytes(b"graph")
+    touch(model / "net.onnx.data", "weights")
+    before = reference(model)
+    assert reference(model) == before
+    (model / "net.onnx.data").write_text("others!")
+    assert reference(model) != before
+
+
+def test_passes_of_a_converted_file_read_nothing_of_the_folder(model: Path, tmp_path: Path) -> None:
+    made = LoadedArtifact(MODEL, model, "onnx", "fp32", tmp_path / "model.onnx", "ab", PLACE)
+    before = pass_key("outputs", made, "pack", 16)
+    touch(model / "vocabulary.txt", "a b d\n")
+    assert pass_key("outputs", made, "pack", 16) == before

@@ -241,6 +241,9 @@ def test_the_number_of_classes_is_found_where_it_is_not_known() -> None:
     found = fits("yolov8", {"output0": (1, 84, 8400)})
     assert found is not None
     assert found.letters == {"C": 80, "N": 8400}
+    turned = fits("yolov8", {"output0": (1, 8400, 84)})
+    assert turned is not None
+    assert turned.letters == found.letters
     masks = fits("yolov8-seg", {"a": (1, 116, 8400), "b": (1, 32, 160, 160)})
     assert masks is not None
     assert masks.letters["C"] == 80

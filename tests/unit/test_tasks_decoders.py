@@ -91,6 +91,24 @@ def test_yolov8_pose_gives_each_box_its_keypoints(classes: int) -> None:
             assert [x, y, score] == table[row, at : at + 3].tolist()
 
 
+@pytest.mark.parametrize("classes", [1, 2, 3])
+@pytest.mark.parametrize("count", [336, 1029, 8400])
+def test_a_table_of_keypoints_may_be_turned(classes: int, count: int) -> None:
+    """Some number of keypoints makes most tables fit both ways."""
+    table = table_of(2, count, 4 + classes + 3 * 17)
+    tables = {"as exported": table.T[None], "turned": table[None]}
+    found = []
+    for values in tables.values():
+        outputs: Outputs = {"output0": values}
+        spec = spec_of("yolov8-pose", outputs, classes)
+        check(spec, outputs)
+        found.append(decode(spec, outputs, 0.9))
+    same(found[1], slow.yolov8(table.T, classes, 0.9))
+    assert found[1].keypoints is not None
+    assert found[1].keypoints.shape[1:] == (17, 3)
+    np.testing.assert_array_equal(found[0].keypoints, found[1].keypoints)
+
+
 def test_relative_keypoints_are_scaled_like_their_boxes() -> None:
     table = np.array([[0.5, 0.5, 0.25, 0.5, 0.9, 0.25, 0.75, 0.4]], np.float32)
     outputs: Outputs = {"output0": table.T[None]}
@@ -349,7 +367,7 @@ EXAMPLES: dict[str, tuple[Outputs, int, dict[str, Any]]] = {
     "yolov8-seg": (
         {"o": table_of(0, 9, 38).T[None], "p": np.ones((1, 32, 16, 16), np.float32)}, 2, {},
     ),
-    "yolov8-pose": ({"o": table_of(0, 9, 4 + 2 + 9).T[None]}, 2, {}),
+    "yolov8-pose": ({"o": table_of(0, 9, 4 + 1 + 9).T[None]}, 1, {}),
     "yolo-end2end": ({"o": table_of(0, 9, 6)[None]}, 2, {}),
     "ssd": (
         {

@@ -235,7 +235,11 @@ def _fullest(found: Sequence[Match]) -> List[Match]:
 def fitted(
     wanted: Sequence[Output], roles: Roles, shapes: Mapping[str, Shape], letters: Dict[str, int]
 ) -> Tuple[Optional[Match], str]:
-    """The match of the first shapes that fit; else None and what is wrong, as one sentence."""
+    """The match of shapes that fit; else None and what is wrong, as one sentence.
+
+    Of several that fit, as a table and the turned one may, it is the one with the most locations
+    (N), and else the first.
+    """
     used = [(one, name) for one in wanted for name in roles.get(one.role, ())]
     possible = []
     for one, name in used:
@@ -244,16 +248,17 @@ def fitted(
         if not possible[-1]:
             return None, _mismatch((one, name), shapes, letters)
     worst, problem = -1, ""
+    found: List[Match] = []
+    names = [name for _, name in used]
     for forms in itertools.product(*possible):
         pairs = [(one.shapes[form], shapes[name]) for (one, name), form in zip(used, forms)]
         values, wrong = solved(pairs, letters)
         if wrong is None:
-            names = [name for _, name in used]
-            return Match(roles, dict(zip(names, forms)), values), ""
-        if wrong > worst:
+            found.append(Match(roles, dict(zip(names, forms)), values))
+        elif wrong > worst:
             before, _ = solved(pairs[:wrong], letters)
             worst, problem = wrong, _mismatch(used[wrong], shapes, before)
-    return None, problem
+    return max(found, key=lambda one: one.letters.get("N", 0), default=None), problem
 
 
 def _mismatch(

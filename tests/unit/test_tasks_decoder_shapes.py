@@ -163,6 +163,18 @@ def test_boxes_in_the_other_unit_are_told_by_their_size() -> None:
     )
 
 
+def test_boxes_that_are_still_offsets_of_their_cells_are_told_by_their_size() -> None:
+    """YOLOX without `--decode_in_inference`: x and y in cells, logarithms of width and height."""
+    rng = np.random.default_rng(0)
+    table = np.concatenate([rng.normal(0, 1.5, (8400, 4)), rng.beta(0.05, 60, (8400, 81))], 1)
+    table[7, 2] = 5.25
+    outputs = {"o": table.clip(-5, 5.25).astype(np.float32)[None]}
+    said = "output o has boxes up to 5.25, expected pixels of 640: export the model with its "
+    assert refusal("yolov5", outputs) == f"{said}boxes decoded"
+    outputs["o"][0, :, :2] += np.linspace(0, 640, 8400)[:, None]
+    check(spec_of("yolov5", outputs, 80, side=640), outputs)
+
+
 def test_a_label_that_no_class_has_tells_of_the_offset() -> None:
     rows = np.array([[(0, 0, 9, 9, 0.9, 80), (0, 0, 0, 0, 0, 90)]], np.float32)
     assert refusal("yolo-end2end", {"o": rows}) == (

@@ -120,6 +120,11 @@ def check_units(name: str, boxes: NDArray[Any], spec: ModelSpec, decoder: Decode
             f"output {name} has boxes up to {largest:.3g}, expected pixels of {side}: "
             "set options.box_units: relative"
         )
+    if units == "pixels" and decoder.nms and len(boxes) >= 64 and 0 < largest < side / 8:
+        raise ValueError(
+            f"output {name} has boxes up to {largest:.3g}, expected pixels of {side}: "
+            "export the model with its boxes decoded"
+        )
 
 
 def check_labels(

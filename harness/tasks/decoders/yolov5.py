@@ -10,7 +10,8 @@ from .shapes import Found
 from .spec import Decoded, DecoderSpec, Output
 
 SPEC = DecoderSpec(
-    about="YOLOv5, v7, and YOLOv3, v4, X as most tools export them",
+    about="YOLOv5, v7, and others that end with decoded boxes; YOLOX (with its own export's "
+    "`--decode_in_inference`)",
     outputs=(
         Output(
             "predictions",

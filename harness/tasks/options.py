@@ -15,6 +15,7 @@ DEFAULTS: dict[str, float] = {
     "resize": 0,
     "class_offset": 0,
     "pad": 114,
+    "anchor_offset": 0.5,
 }
 
 
@@ -43,6 +44,14 @@ def numbers(spec: ModelSpec, name: str, default: Sequence[float] = ()) -> List[f
     if not found or not all(is_number(one) for one in found):
         raise TypeError(f"model {spec.name}: options.{name}: {value!r} is not a list of numbers")
     return [float(one) for one in found]  # type: ignore[arg-type]
+
+
+def positive(spec: ModelSpec, name: str) -> List[float]:
+    """The model's list `name`; raises ValueError for one below 1."""
+    found = numbers(spec, name)
+    if min(found) < 1:
+        raise ValueError(f"model {spec.name}: options.{name}: {min(found):g} is less than 1")
+    return found
 
 
 def levels(spec: ModelSpec, name: str, by: str) -> List[List[float]]:

@@ -136,6 +136,35 @@ def test_priors_of_another_number_are_counted() -> None:
     assert said == "output boxes has 1917 boxes, options.anchors make 361"
 
 
+def test_priors_that_are_neither_an_output_nor_made_are_asked_for() -> None:
+    outputs = zeros(boxes=(1, 9, 4), scores=(1, 9, 80))
+    assert refusal("ssd", outputs) == (
+        "no output is priors: set options.priors_output, or anchors and strides"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"variances": 0.1}, "options.variances: expected 2 or 4 numbers, got 1"),
+        ({"variances": (1.0, 1.0, 1.0)}, "options.variances: expected 2 or 4 numbers, got 3"),
+        ({"strides": (8.0, 0.5), "anchors": (1.0,) * 4}, "options.strides: 0.5 is less than 1"),
+    ],
+)
+def test_numbers_that_make_no_priors_are_refused(options: dict[str, Any], said: str) -> None:
+    outputs = zeros(boxes=(1, 9, 4), scores=(1, 9, 80))
+    anchors = {"anchors": (10.0, 10.0), "feature_maps": (3.0,)}
+    assert refusal("ssd", outputs, **({} if "strides" in options else anchors), **options) == (
+        f"model mine: {said}"
+    )
+
+
+def test_a_stride_of_0_is_refused() -> None:
+    outputs = zeros(a=(1, 3, 80, 80, 7))
+    said = refusal("yolov5-heads", outputs, 2, anchors=(1.0,) * 6, strides=(0.0,))
+    assert said == "model mine: options.strides: 0 is less than 1"
+
+
 @pytest.mark.parametrize(
     ("decoder", "at", "said"),
     [

@@ -273,6 +273,23 @@ def test_ssd_without_priors_gets_them_from_anchors_and_strides() -> None:
         same(decode(spec, outputs, 0.4), slow.ssd(deltas, scores, priors, 0.4))
 
 
+def test_anchors_may_be_at_the_corner_of_their_cells() -> None:
+    """torchvision's RetinaNet: shifts are multiples of the stride, and there are no variances."""
+    rng = np.random.default_rng(4)
+    priors = [
+        (c * 16, r * 16, w, h) for r in range(4) for c in range(4) for w, h in ((8, 8), (16, 8))
+    ]
+    deltas = rng.normal(size=(32, 4)).astype(np.float32)
+    scores = rng.uniform(0, 1, (32, 2)).astype(np.float32)
+    outputs: Outputs = {"boxes": deltas[None], "scores": scores[None]}
+    spec = spec_of(
+        "ssd", outputs, 2, anchors=(8.0, 8.0, 16.0, 8.0), strides=(16.0,), anchor_offset=0,
+        variances=(1.0, 1.0, 1.0, 1.0),
+    )  # fmt: skip
+    check(spec, outputs)
+    same(decode(spec, outputs, 0.4), slow.ssd(deltas, scores, priors, 0.4, (1, 1)))
+
+
 # ---- DETR and NMS inside -------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Tuple
 import numpy as np
 
 from ...records import ModelSpec
-from ..options import choice, levels, numbers
+from ..options import choice, levels, number, numbers, positive
 from .boxes import (
     ORDERS,
     UNITS,
@@ -44,8 +44,8 @@ SPEC = DecoderSpec(
     box_order="cxcywh",
     box_units="relative",
     options=(
-        "activation", "background", "anchors", "strides", "feature_maps", "variances",
-        "prior_order",
+        "activation", "background", "anchors", "strides", "feature_maps", "anchor_offset",
+        "variances", "prior_order",
     ),
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ def decode(found: Found, spec: ModelSpec, score_threshold: float) -> Decoded:
 
 def priors_of(found: Found, spec: ModelSpec) -> Tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Priors (N, 4) centre and size in the boxes' units, and the variances (N, 4) of each."""
-    four = np.repeat(np.array(numbers(spec, "variances", (0.1, 0.2)), np.float32), 2)
+    four = variances_of(spec)
     if "priors" not in found:
         made = grid_priors(spec)
         return made, np.broadcast_to(four, made.shape)
@@ -109,19 +109,33 @@ def priors_of(found: Found, spec: ModelSpec) -> Tuple[NDArray[np.float32], NDArr
     return np.concatenate([corners[:, :2] + size / 2, size], 1), variances
 
 
+def variances_of(spec: ModelSpec) -> NDArray[np.float32]:
+    """Four: of x, y, width and height; two are of the centre and the size."""
+    found = numbers(spec, "variances", (0.1, 0.2))
+    if len(found) not in (2, 4):
+        raise ValueError(
+            f"model {spec.name}: options.variances: expected 2 or 4 numbers, got {len(found)}"
+        )
+    return np.repeat(np.array(found, np.float32), 4 // len(found))
+
+
 def grid_priors(spec: ModelSpec) -> NDArray[np.float32]:
     """Priors (N, 4) of `anchors` in pixels at each cell of each level, row by row.
 
     `strides` are pixels from cell to cell; `feature_maps` are cells along a side, which fill it.
+    An anchor is in the middle of its cell, or at `anchor_offset`.
     """
+    if "anchors" not in spec.task_options:
+        raise ValueError("no output is priors: set options.priors_output, or anchors and strides")
     by = "feature_maps" if "feature_maps" in spec.task_options else "strides"
-    steps, anchors = numbers(spec, by), levels(spec, "anchors", by)
+    steps, anchors = positive(spec, by), levels(spec, "anchors", by)
     size = np.array(input_size(spec))
     parts = []
     for step, pairs in zip(steps, anchors):
         cells = np.array((step, step)).astype(int) if by != "strides" else -(-size // int(step))
         stride = size / cells if by != "strides" else np.array((step, step))
-        parts.append(one_level(cells, stride, np.array(pairs, np.float64).reshape(-1, 2)))
+        sides = np.array(pairs, np.float64).reshape(-1, 2)
+        parts.append(one_level(cells, stride, sides, number(spec, "anchor_offset")))
     priors = np.concatenate(parts)
     if choice(spec, "box_units", UNITS, SPEC.box_units) == "relative":
         priors = priors / np.array((size[1], size[0], size[1], size[0]))
@@ -129,11 +143,11 @@ def grid_priors(spec: ModelSpec) -> NDArray[np.float32]:
 
 
 def one_level(
-    cells: NDArray[Any], stride: NDArray[Any], anchors: NDArray[np.float64]
+    cells: NDArray[Any], stride: NDArray[Any], anchors: NDArray[np.float64], offset: float
 ) -> NDArray[np.float64]:
-    """Priors of `anchors` (A, 2) at the middle of each of `cells` (height, width)."""
-    row, column = np.mgrid[: cells[0], : cells[1]]
-    centres = np.stack([(column + 0.5) * stride[1], (row + 0.5) * stride[0]], -1).reshape(-1, 1, 2)
+    """Priors of `anchors` (A, 2) at `offset`, a share of its sides, in each of `cells` (h, w)."""
+    row, column = np.mgrid[: cells[0], : cells[1]] + offset
+    centres = np.stack([column * stride[1], row * stride[0]], -1).reshape(-1, 1, 2)
     count = (len(centres), len(anchors), 2)
     both = np.broadcast_to(centres, count), np.broadcast_to(anchors, count)
     return np.concatenate(both, -1).reshape(-1, 4)

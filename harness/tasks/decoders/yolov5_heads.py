@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, List, Tuple
 import numpy as np
 
 from ...records import ModelSpec
-from ..options import levels, numbers
+from ..options import levels, positive
 from .boxes import corners_of, input_size, passing, sigmoid
 from .shapes import Found
 from .spec import Decoded, DecoderSpec, Output
@@ -40,7 +40,7 @@ def heads_of(found: Found, spec: ModelSpec) -> List[Tuple[NDArray[Any], float, L
     A head belongs to the stride that its size says. Raises ValueError where one has none.
     """
     size, sides = input_size(spec), 5 + len(spec.classes)
-    strides, anchors = numbers(spec, "strides"), levels(spec, "anchors", "strides")
+    strides, anchors = positive(spec, "strides"), levels(spec, "anchors", "strides")
     by_size = {(-(-size[0] // int(s)), -(-size[1] // int(s))): n for n, s in enumerate(strides)}
     heads = []
     for name in found.match.roles["heads"]:

@@ -54,9 +54,10 @@ def score(
     if not any(sum(own[2::3]) for own, one in zip(marked, objects, strict=True) if not one.crowd):
         return {}
     usable = kept(predictions, names, sizes)
+    if points is not None:
+        usable &= np.isfinite(points).all(axis=(1, 2))
     if points is None or not usable.any():
         return {value.name: 0.0 for value in SPEC.values}
-    usable &= np.isfinite(points).all(axis=(1, 2))
     content = coco_of(objects, names, sizes, None)
     for entry, own in zip(content["annotations"], marked, strict=True):
         entry |= {"keypoints": own, "num_keypoints": sum(v > 0 for v in own[2::3])}

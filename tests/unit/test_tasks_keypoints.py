@@ -197,6 +197,13 @@ def test_nobody_found_is_0_and_nobody_marked_is_unknown(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_keypoints_that_are_no_numbers_are_nobody_found(tmp_path: Path, bad: float) -> None:
+    path, arrays = people(tmp_path, 0)
+    arrays["keypoints"] = np.full_like(arrays["keypoints"], bad)
+    assert OKS.score(arrays, path, ("person",)) == {"keypoint_map50_95": 0.0, "keypoint_map50": 0.0}
+
+
 def test_another_number_of_keypoints_than_the_model_s_is_named(tmp_path: Path) -> None:
     path, arrays = people(tmp_path, 0)
     arrays["keypoints"] = arrays["keypoints"][:, :5]

@@ -272,11 +272,22 @@ def read_model(folder: Path) -> Model:
         decoder=file.decoder or "",
         source=kind or "",
     )
-    if wrong := decoders.mistakes(spec):
-        lines = [f"{source.where((key,))}: {key}: {what}" for key, what in wrong]
-        raise ConfigError(lines, "See the table of decoders in docs/adding.md.")
+    lines = [f"{source.where((key,))}: {key}: {what}" for key, what in decoders.mistakes(spec)]
+    if lines := [*lines, *_unknown_options(spec, source)]:
+        raise ConfigError(lines, "See the tables of decoders and options in docs/adding.md.")
     found = dataset_files.sources(file.datasets, file.classes, folder, source)
     return Model(spec=spec, folder=folder, datasets=found)
+
+
+def _unknown_options(spec: ModelSpec, source: YamlFile) -> list[str]:
+    """A line for each option that neither the task nor the decoder reads."""
+    known = tasks.options_of(spec)
+    return [
+        f"{source.where(('options', name))}: options.{name}: unknown option"
+        + neighbours(name, known)
+        for name in list(spec.task_options)[:MOST_MISTAKES]
+        if name not in known
+    ]
 
 
 def frozen(value: Any) -> Any:

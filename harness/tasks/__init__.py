@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Iterable, Mapping, Protocol
 from ..records import ModelSpec
 from . import (
     classification,
+    decoders,
     detection,
     instance_segmentation,
     keypoints,
@@ -29,6 +30,7 @@ __all__ = [
     "Geometry",
     "Task",
     "number",
+    "options_of",
     "unpack",
 ]
 
@@ -40,6 +42,8 @@ class Task(Protocol):
     METRIC: str
     #: names that the model's outputs must have; empty: any
     OUTPUTS: tuple[str, ...]
+    #: options of a model that it reads beside its decoder's
+    OPTIONS: tuple[str, ...]
 
     def preprocess(
         self, image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
@@ -74,3 +78,8 @@ REGISTRY: Final[dict[str, Task]] = {
     "keypoints": keypoints,
     "semantic-segmentation": semantic_segmentation,
 }
+
+
+def options_of(spec: ModelSpec) -> tuple[str, ...]:
+    """The options that a model of this task and decoder may have."""
+    return (*REGISTRY[spec.task].OPTIONS, *decoders.options_of(spec))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Mapping
 import numpy as np
 
 from ..records import ModelSpec
+from . import inputs
 from .detections import Detections
 from .detections import pack as pack
-from .inputs import prepare
 from .letterbox import Geometry
 from .options import choice, number
 
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 METRIC = "topk"
 OUTPUTS: tuple[str, ...] = ()
+OPTIONS: tuple[str, ...] = (*inputs.OPTIONS, "top_k", "background", "activation")
 
 
 def preprocess(
     image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], Geometry]:
     """Resize, crop and normalise `image` (H, W, 3) uint8 RGB: (1, 3, h, w) float32."""
-    return prepare(image, spec, out, fit="crop", values="imagenet")
+    return inputs.prepare(image, spec, out, fit="crop", values="imagenet")
 
 
 def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Mapping
 import numpy as np
 
 from ..records import ModelSpec
-from . import decoders
+from . import decoders, inputs
 from .decoders import Decoded
 from .detections import Detections
 from .detections import pack as pack
-from .inputs import prepare
 from .letterbox import Geometry
 from .nms import nms
 from .options import number
@@ -25,13 +24,14 @@ if TYPE_CHECKING:
 
 METRIC = "coco-map"
 OUTPUTS: tuple[str, ...] = ("boxes", "scores")
+OPTIONS: tuple[str, ...] = (*inputs.OPTIONS, "max_detections", "nms_iou")
 
 
 def preprocess(
     image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], Geometry]:
     """`image` (H, W, 3) uint8 RGB as `inputs` says: letterboxed, RGB in 0..1 unless told so."""
-    return prepare(image, spec, out)
+    return inputs.prepare(image, spec, out)
 
 
 #: what is no number, or grows into none, is no detection

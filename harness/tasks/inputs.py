@@ -15,11 +15,14 @@ import numpy as np
 
 from ..records import ModelSpec
 from .letterbox import Geometry, axis_table, letterbox, resize, sample
-from .options import choice, number, numbers
+from .options import COMMON, choice, number, numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+OPTIONS: tuple[str, ...] = (
+    *COMMON, "fit", "resize", "pad", "range", "normalise", "mean", "std", "colour_order",
+)  # fmt: skip
 FITS = ("letterbox", "corner", "stretch", "crop")
 RANGES = ("0..1", "0..255", "-1..1", "imagenet")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

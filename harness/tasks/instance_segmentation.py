@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 METRIC = detection.METRIC
 OUTPUTS: tuple[str, ...] = (*detection.OUTPUTS, "coeffs", "protos")
+OPTIONS = detection.OPTIONS
 
 
 def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 METRIC = "oks"
 OUTPUTS: tuple[str, ...] = ()
+OPTIONS = detection.OPTIONS
 
 
 @detection.unusual

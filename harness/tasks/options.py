@@ -6,6 +6,8 @@ from typing import List, Sequence, Tuple
 
 from ..records import ModelSpec
 
+#: thresholds that every task has
+COMMON: Tuple[str, ...] = ("score_threshold", "accuracy_score_threshold")
 DEFAULTS: dict[str, float] = {
     "max_detections": 100,
     "nms_iou": 0.7,

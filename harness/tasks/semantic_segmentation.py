@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Mapping
 import numpy as np
 
 from ..records import ModelSpec
-from . import rle
+from . import inputs, rle
 from .decoders.boxes import labels_of
 from .decoders.shapes import Match, match, shape_of
 from .decoders.spec import Output
 from .detections import Detections
 from .detections import pack as pack
-from .inputs import prepare
 from .letterbox import AxisTable, Geometry, axis_table
 from .options import choice, number
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 METRIC = "miou"
 OUTPUTS: tuple[str, ...] = ()
+OPTIONS: tuple[str, ...] = (*inputs.OPTIONS, "class_offset", "activation")
 SHAPES = Output(
     "pixels",
     ("1, C, h, w", "1, h, w, C", "1, h, w", "1, 1, h, w"),
@@ -41,7 +41,7 @@ def preprocess(
     image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], Geometry]:
     """The image as `inputs` says, stretched unless the model's `fit` is another."""
-    return prepare(image, spec, out, fit="stretch", values="imagenet")
+    return inputs.prepare(image, spec, out, fit="stretch", values="imagenet")
 
 
 def matched(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> Match:

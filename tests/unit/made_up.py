@@ -136,6 +136,7 @@ def find_points(outputs: Any, geometry: Any, spec: Any, *, score_threshold: floa
 TASK = SimpleNamespace(
     METRIC="counting",
     OUTPUTS=("points", "scores"),
+    OPTIONS=("score_threshold",),
     preprocess=lambda image, spec, out=None: letterbox(image, spec.input.shape[-2:], out),
     check=lambda outputs, spec: None,
     postprocess=find_points,

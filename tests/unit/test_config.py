@@ -17,6 +17,7 @@ from harness.runner.job import PROFILES
 from harness.runner.patterns import server
 from harness.scenario import config, yaml_lines
 from harness.serial import dumps, loads
+from harness.tasks.decoders import REGISTRY as DECODERS
 
 GOOD = "name: x\nmodels: [rio]\nformats: [onnx]\n"
 ROOT = Path(__file__).parents[2]
@@ -264,6 +265,42 @@ def test_a_decoder_that_cannot_serve_the_task_is_a_mistake_of_the_file(
     with pytest.raises(ConfigError) as raised:
         config.read_model(model_of(task, decoder))
     assert raised.value.mistakes == [f"models/m/model.yaml:{said}"]
+
+
+@pytest.mark.parametrize(
+    ("task", "decoder", "options", "said"),
+    [
+        (
+            "detection", "decoder: yolov8", "{color_order: bgr}",
+            "options.color_order: unknown option; did you mean 'colour_order'?",
+        ),
+        (
+            "detection", "decoder: yolov8", "{nms_IoU: 0.5}",
+            "options.nms_IoU: unknown option; did you mean 'nms_iou'?",
+        ),
+        (
+            "classification", "# none", "{anchors: [1, 2]}",
+            "options.anchors: unknown option; known: score_threshold, accuracy_score_threshold, "
+            "fit, resize, pad, range, normalise, mean, std, colour_order, top_k, background, "
+            "activation",
+        ),
+    ],
+)  # fmt: skip
+def test_an_option_that_nothing_reads_is_a_mistake_of_the_file(
+    task: str, decoder: str, options: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.read_model(model_of(task, decoder, options))
+    assert raised.value.mistakes == [f"models/m/model.yaml:8: {said}"]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_every_option_of_a_decoder_is_known(name: str) -> None:
+    own = DECODERS[name].SPEC
+    given = [*own.options, "box_order", "box_units", f"{own.outputs[0].role}_output"]
+    options = ", ".join(f"{one}: [1, 1]" for one in given)
+    spec = config.read_model(model_of("detection", f"decoder: {name}", f"{{{options}}}")).spec
+    assert list(spec.task_options) == given
 
 
 def test_a_decoder_that_is_none_is_named_with_those_there_are() -> None:

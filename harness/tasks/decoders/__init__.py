@@ -85,6 +85,15 @@ def fits(name: str, outputs: Mapping[str, Shape], classes: Optional[int] = None)
     return found
 
 
+def options_of(spec: ModelSpec) -> Tuple[str, ...]:
+    """The options that the model's decoder reads."""
+    if spec.task not in TASKS:
+        return ()
+    found = of(spec).SPEC
+    roles = (f"{one.role}_output" for one in found.outputs)
+    return ("box_order", "box_units", *roles, *found.options)
+
+
 def mistakes(spec: ModelSpec) -> List[Tuple[str, str]]:
     """Key of model.yaml and what is wrong there, known before the model runs."""
     if spec.task not in TASKS:

@@ -51,15 +51,27 @@ def matched(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> Matc
 
 
 def check(outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
-    """Raises ValueError for another shape, or labels of which none is a class."""
+    """Raises ValueError for another shape, labels of which none is a class, odd logits."""
     name, count = spec.outputs[0], len(spec.classes)
     if matched(outputs, spec).forms[name] < 2:
+        if count == 1 and "activation" not in spec.task_options:
+            check_logits(name, outputs[name])
         return
     labels = labels_of(outputs[name], number(spec, "class_offset"))
-    if labels.size and not ((labels >= 0) & (labels < count)).any():
+    known = "class_offset" in spec.task_options  # an image may show nothing
+    if labels.size and not known and not ((labels >= 0) & (labels < count)).any():
         raise ValueError(
             f"output {name} has label {outputs[name].flat[0]:g}, model.yaml names {count} classes: "
             "set options.class_offset to the label of the first one"
+        )
+
+
+def check_logits(name: str, values: NDArray[np.float32]) -> None:
+    """Raises ValueError for real numbers that look like probabilities: all would be above 0."""
+    if values.dtype.kind == "f" and values.size and values.min() >= 0 and 0 < values.max() <= 1:
+        raise ValueError(
+            f"output {name} ranges from {values.min():.3g} to {values.max():.3g}, expected logits: "
+            "set options.activation: none for probabilities, else sigmoid"
         )
 
 

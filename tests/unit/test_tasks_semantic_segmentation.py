@@ -88,6 +88,27 @@ def test_one_class_is_there_or_not(activation: str, least: float) -> None:
     np.testing.assert_array_equal(seen, np.where(plane[0, 0] > least, 0, -1))
 
 
+def test_an_image_may_show_no_class_where_the_offset_is_given() -> None:
+    outputs = {"out": np.zeros((1, 8, 8), np.int64)}
+    spec = spec_of("", outputs, 3, class_offset=1)
+    TASK.check(outputs, spec)
+    geometry = Geometry(8, 8, 8, 8, 0, 0)
+    assert len(TASK.postprocess(outputs, geometry, spec, score_threshold=0.5)) == 0
+
+
+def test_probabilities_of_one_class_are_not_taken_for_logits() -> None:
+    plane = np.random.default_rng(2).uniform(-3, 3, (1, 1, 64, 64)).astype(np.float32)
+    TASK.check({"out": plane}, spec_of("", {"out": plane}, 1))
+    chances = {"out": (1 / (1 + np.exp(-plane))).astype(np.float32)}
+    with pytest.raises(ValueError, match=".+") as caught:
+        TASK.check(chances, spec_of("", chances, 1))
+    assert str(caught.value) == (
+        "output out ranges from 0.0474 to 0.953, expected logits: "
+        "set options.activation: none for probabilities, else sigmoid"
+    )
+    TASK.check(chances, spec_of("", chances, 1, activation="none"))
+
+
 @pytest.mark.parametrize(
     ("shape", "said"),
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..containers import ContainerEngine
 from ..errors import StepFailed
 from ..formats import REGISTRY
+from ..formats.routes import why_no_route
 from ..records import DeviceFacts, DeviceSpec
 from ..scenario.model import Model
 from ..scenario.plan import Inventory
@@ -45,7 +46,7 @@ class FirstRun:
         return f"{REGISTRY[FORMAT].SPEC.title} as {image.engine} {image.reference}"
 
     def infer(self, transport: Transport, spec: DeviceSpec, facts: DeviceFacts) -> str:
-        """Run one image of the first model with a dataset. Raises BenchError."""
+        """Run one image of the first suitable model with a dataset. Raises BenchError."""
         assert self._target
         model, pictures = self._model()
         what = self._loadable(model, self._target)
@@ -60,11 +61,16 @@ class FirstRun:
 
     def _model(self) -> tuple[Model, Path]:
         for model in self._inventory.models.values():
+            if why_no_route(model.spec.source, FORMAT, self._inventory.formats):
+                continue
             for folder in model.datasets.values():
                 dataset = datasets.read(folder)
                 few = datasets.evenly(len(dataset.images), 1)
                 return model, datasets.pack(dataset, self._cache / "packs", few)
-        raise StepFailed("no model has a dataset, so there is no image to test with")
+        raise StepFailed(
+            f"no model that can be converted to {REGISTRY[FORMAT].SPEC.title} has a dataset, "
+            "so there is no image to test with"
+        )
 
     def _loadable(self, model: Model, target: Target) -> LoadedArtifact:
         spec = REGISTRY[FORMAT].SPEC

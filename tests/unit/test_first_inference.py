@@ -58,11 +58,13 @@ Start = Callable[..., tuple[FirstRun, Engine, Transport]]
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
 
-    def start(with_dataset: bool = True) -> tuple[FirstRun, Engine, Transport]:
+    def start(
+        with_dataset: bool = True, source: str = "pytorch"
+    ) -> tuple[FirstRun, Engine, Transport]:
         folder = tmp_path / "m"
         folder.mkdir()
         (folder / "w.pt").write_bytes(b"weights")
-        spec = replace(MODEL, weights_sha256=hashlib.sha256(b"weights").hexdigest())
+        spec = replace(MODEL, weights_sha256=hashlib.sha256(b"weights").hexdigest(), source=source)
         named = {"toy": make(folder / "val", [(8, 8)] * 3)} if with_dataset else {}
         models = {"m": Model(spec, folder, named)}
         engine: Any = Engine()
@@ -93,5 +95,17 @@ def test_without_a_dataset_there_is_nothing_to_infer_on(start: Start) -> None:
     first, _, transport = start(with_dataset=False)
     facts: Any = None
     first.runtime(transport, LOCAL, facts)
-    with pytest.raises(StepFailed, match="no model has a dataset, so there is no image"):
+    with pytest.raises(StepFailed, match="has a dataset, so there is no image to test with"):
         first.infer(transport, LOCAL, facts)
+
+
+def test_a_model_that_cannot_be_converted_for_it_is_passed_over(start: Start) -> None:
+    first, _, transport = start(source="onnx")
+    facts: Any = None
+    first.runtime(transport, LOCAL, facts)
+    with pytest.raises(StepFailed) as raised:
+        first.infer(transport, LOCAL, facts)
+    assert raised.value.message == (
+        "no model that can be converted to TFLite (LiteRT) has a dataset, so there is no image to "
+        "test with"
+    )

@@ -58,6 +58,36 @@ def test_a_tool_that_counts_from_zero_is_told_by_its_coordinates(voc: Path, box:
     )
 
 
+def test_one_fraction_among_many_boxes_as_in_voc2012_moves_no_other_box(voc: Path) -> None:
+    boxes = [thing(box=f"{left} 2 60 40") for left in range(1, 11)]
+    write(voc / "Annotations/a.xml", xml(*boxes, thing(box="45.7 2 60 40")))
+    assert objects(voc)[0][2] == (0, 1, 60, 39)
+    assert objects(voc)[10][2] == (44.7, 1, 15.3, 39)
+    assert datasets.read_annotations(voc)[1] == (
+        "boxes are read as 1-based, although some are fractional: 1",
+    )
+
+
+def test_a_name_that_a_list_repeats_is_one_image(voc: Path) -> None:
+    write(voc / "ImageSets/Main/val.txt", "b\nb\n")
+    assert objects(Source(voc, split="val")) == [("JPEGImages/b.jpg", "cat", (0, 1, 30, 39))]
+    assert len(datasets.find(Source(voc, split="val")).pictures) == 1
+
+
+def test_names_of_a_list_may_have_blanks(voc: Path) -> None:
+    image(voc / "JPEGImages/my cat.jpg")
+    write(voc / "Annotations/my cat.xml", xml(thing(), file="my cat.jpg"))
+    write(voc / "ImageSets/Main/val.txt", "my cat\nb 1\n")
+    assert [name for name, _, _ in objects(Source(voc, split="val"))] == [
+        "JPEGImages/my cat.jpg", "JPEGImages/b.jpg",
+    ]  # fmt: skip
+
+
+def test_an_xml_with_the_longest_name_is_a_mistake_and_no_bug(tmp_path: Path) -> None:
+    path = write(tmp_path / f"{'x' * 251}.xml", xml(thing()))
+    assert wrong(tmp_path) == [f"{path}: no image file {tmp_path}/a.jpg"]
+
+
 def test_a_split_is_a_list_of_names_or_a_folder(voc: Path) -> None:
     wanted = [("JPEGImages/b.jpg", "cat", (0, 1, 30, 39))]
     assert objects(Source(voc, split="val")) == wanted

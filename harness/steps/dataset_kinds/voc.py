@@ -1,7 +1,8 @@
 """Pascal VOC: one XML file for each image, as LabelImg, CVAT and Roboflow write them.
 
-VOC counts pixels from 1, and a box includes its last ones. Where any coordinate of the dataset is 0
-or has a fraction, its tool counts from 0, and boxes are taken as they stand.
+VOC counts pixels from 1, and a box includes its last ones. Where any coordinate of the dataset is
+0, or a tenth of its boxes have fractions, its tool counts from 0, and boxes are taken as they stand.
+VOC2012 itself has one box with a fraction.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ IMAGES: Final = ("JPEGImages", "images", "Images")
 SETS: Final = Path("ImageSets") / "Main"
 CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 HINT: Final = "Export the annotations again."
+#: share of boxes with fractions from which on they are not VOC's own
+FRACTIONS: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,15 @@ def _xmls(source: Source) -> tuple[list[Path], str]:
             [f"{top}: no split `{split}`: no file {names}"],
             f"Name one of {files.listed(known)}." if known else "Remove `split`.",
         )
-    lines = files.read_text(names, files.TABLE_BYTES).splitlines()
-    return [folder / f"{line.split()[0]}.xml" for line in lines if line.strip()], split
+    lines = map(str.strip, files.read_text(names, files.TABLE_BYTES).splitlines())
+    listed = (folder / f"{_listed_name(line, folder)}.xml" for line in lines if line)
+    return list(dict.fromkeys(listed)), split
+
+
+def _listed_name(line: str, folder: Path) -> str:
+    """The whole line where there is such a file; lists of a class have 1, 0 or -1 after it."""
+    words = line.split()
+    return line if len(words) > 1 and is_file(folder / f"{line}.xml") else words[0]
 
 
 def _sorted(folder: Path) -> list[Path]:
@@ -165,7 +175,7 @@ def _file(xml: Path, root: Element, there: ImageFolder) -> Path:
         place / f"{xml.stem}{suffix}"
         for place in places
         for suffix in sorted(files.SUFFIXES)
-        if (place / f"{xml.stem}{suffix}").is_file()
+        if is_file(place / f"{xml.stem}{suffix}")
     ]
     if len(same) == 1 or (same and not named):
         return same[0]
@@ -192,9 +202,11 @@ def _labelled(found: Sequence[VocImage], top: Path) -> Labelled:
     names = sorted({one.name for image in found for one in image.objects})
     made = Labelled(names, range(1, len(names) + 1))
     label = {name: at for at, name in enumerate(names)}
-    from_one = counts_from_one(found)
+    from_one, broken = counts_from_one(found), fractional(found)
     if not from_one and names:
         made.notes.append("boxes are read as 0-based: some coordinates are 0 or fractional")
+    elif broken:
+        made.notes.append(f"boxes are read as 1-based, although some are fractional: {broken:,}")
     for image in found:
         name = image.path.relative_to(top) if image.path.is_relative_to(top) else image.path
         number = made.image(image.path, name.as_posix(), image.height, image.width)
@@ -208,9 +220,15 @@ def _labelled(found: Sequence[VocImage], top: Path) -> Labelled:
 
 
 def counts_from_one(found: Sequence[VocImage]) -> bool:
-    """Whether boxes can be VOC's own: whole numbers from 1 on."""
-    corners = (value for image in found for one in image.objects for value in one.corners)
-    return all(value >= 1 and value.is_integer() for value in corners)
+    """Whether boxes can be VOC's own: numbers from 1 on, nearly all of them whole."""
+    boxes = [one.corners for image in found for one in image.objects]
+    return all(min(box) >= 1 for box in boxes) and fractional(found) < FRACTIONS * max(1, len(boxes))
+
+
+def fractional(found: Sequence[VocImage]) -> int:
+    """How many boxes have a coordinate with a fraction."""
+    boxes = (one.corners for image in found for one in image.objects)
+    return sum(not all(value.is_integer() for value in box) for box in boxes)
 
 
 def _fields(one: VocObject, from_one: bool) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -100,28 +102,33 @@ class ImageFolder:
             if self.own.has(path) and is_file(path):
                 return path, []
         for variant in variants(name):
-            found = self._ending_like(comparable(variant))
+            found = self._ending_like(comparable(variant)[::-1])
             if found:
                 return found[0], found[1:]
         return plain, []
 
     def _ending_like(self, parts: Sequence[str]) -> list[Path]:
-        """Files that end as `parts` do: as far as both name folders, these are the same."""
-        found: list[tuple[int, Path]] = []
-        for own, path in self._files.get(parts[-1], []) if parts else ():
-            shared = shared_tail(parts, own)
-            if shared == min(len(parts), len(own)):
-                found.append((shared, path))
-        most = max((shared for shared, _ in found), default=0)
-        return [path for shared, path in found if shared == most]
+        """Files that end as `parts` do: as far as both name folders, these are the same.
+
+        `parts` begin with the file's name: files that end alike are neighbours.
+        """
+        whole = slice(None)
+        for most in range(len(parts), 0, -1):
+            # a file in more folders than the name has is alike, too
+            part = slice(most) if most == len(parts) else whole
+            wanted = list(parts[:most])
+            first = bisect_left(self._files, wanted, key=itemgetter(0))
+            end = bisect_right(self._files, wanted, first, key=lambda one: one[0][part])
+            if first < end:
+                return sorted(path for _, path in self._files[first:end])
+        return []
 
     @cached_property
-    def _files(self) -> dict[str, list[tuple[list[str], Path]]]:
-        found: dict[str, list[tuple[list[str], Path]]] = {}
-        for path in walk(self.images):
-            parts = comparable(path.relative_to(self.images).as_posix())
-            found.setdefault(parts[-1], []).append((parts, path))
-        return found
+    def _files(self) -> list[tuple[list[str], Path]]:
+        """The parts of each from its name on, in their order."""
+        paths = list(walk(self.images))
+        names = (comparable(path.relative_to(self.images).as_posix())[::-1] for path in paths)
+        return sorted(zip(names, paths, strict=True), key=itemgetter(0))
 
 
 def variants(name: str) -> Iterator[str]:
@@ -140,13 +147,3 @@ def comparable(path: str) -> list[str]:
     """Folders and name as systems that ignore case, or compose letters otherwise, have them."""
     text = unicodedata.normalize("NFC", path.replace("\\", "/")).casefold()
     return [part for part in text.split("/") if part not in ("", ".")]
-
-
-def shared_tail(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many parts from the end on are the same."""
-    count = 0
-    for one, other in zip(reversed(first), reversed(second), strict=False):
-        if one != other:
-            break
-        count += 1
-    return count

@@ -16,10 +16,11 @@ from harness.metrics import coco_map
 from harness.metrics.class_names import class_notes
 from harness.scenario import config
 from harness.steps import dataset_kinds, datasets, file_facts, image_files
-from harness.steps.dataset_kinds.found import Found, Labelled, Reading, of_labelled
+from harness.steps.dataset_kinds.found import Found, Labelled, Reading, in_place, of_labelled
 from harness.steps.dataset_kinds.source import ClassMap, Source
 
 BOX = (1, 2, 30, 40)
+from harness.steps.image_paths import ImageFolder
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +141,52 @@ def test_classes_are_called_as_the_models(pets: Path, rule: ClassMap, wanted: li
 
 @pytest.mark.parametrize(
     ("rule", "what"),
+    image(tmp_path / "images/a.jpg")
+    coco(tmp_path / "annotations.json", {"a.jpg": "cat"})
+    assert wrong(Source(tmp_path, split="test")) == [
+        f"{tmp_path}: no split `test`: annotations.json is all there is"
+    ]
+
+
+def test_boxes_in_shares_are_told_where_the_size_is_not_known(tmp_path: Path) -> None:
+    image(tmp_path / "images/a.jpg")
+    content = json.loads(coco(tmp_path / "annotations.json", {"a.jpg": "cat"}).read_text())
+    content["images"] = [{"id": 1, "file_name": "a.jpg"}]
+    content["annotations"][0]["bbox"] = [0.1, 0.2, 0.5, 0.805]
+    path = write(tmp_path / "annotations.json", json.dumps(content))
+    assert wrong(tmp_path) == [
+        f"{path}: annotations: all boxes lie within one pixel; [x, y, width, height] must be in "
+        "pixels"
+    ]
+
+
+def test_names_that_end_alike_are_found_in_little_time(tmp_path: Path) -> None:
+    for at in range(3000):
+        write(tmp_path / f"images/{at}/image.jpg", "")
+    write(tmp_path / "images/image.jpg", "")
+    write(tmp_path / "images/a/7/image.jpg", "")
+    folder = ImageFolder(tmp_path)
+    began = time.process_time()
+    for at in range(10, 3000):
+        found = tmp_path / f"images/{at}/image.jpg"
+        assert folder.find(f"https://host/{at}/IMAGE.jpg") == (found, [])
+    assert time.process_time() - began < 3
+    assert folder.find("https://host/x/image.jpg") == (tmp_path / "images/image.jpg", [])
+    assert folder.find("7\\image.jpg") == (
+        tmp_path / "images/7/image.jpg", [tmp_path / "images/a/7/image.jpg"],
+    )  # fmt: skip
+
+
+def test_notes_on_many_labels_are_placed_in_little_time() -> None:
+    places = [f"list.csv:{at}" for at in range(20_000)]
+    began = time.process_time()
+    assert [in_place(f"annotations[{at}]: x", places) for at in range(20_000)][-1] == (
+        "list.csv:19999: x"
+    )
+    assert time.process_time() - began < 3
+    assert in_place("annotations[20000] annotations[99999999999]", places) == (
+        "annotations[20000] annotations[99999999999]"
+    )
     [
         (ClassMap(names=(("cta", "cat"),)),
          "class_map: 'cta' is no class of the dataset; did you mean 'cat'?"),

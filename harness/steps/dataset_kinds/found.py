@@ -17,7 +17,11 @@ from .class_maps import Content
 from .findings import Wrong
 from .source import Source
 
-_PLACE: Final = re.compile(r"annotations\[(\d+)\]")
+_PLACE: Final = re.compile(r"annotations\[([0-9]{1,9})\]")
+
+
+#: of an image's id: exact in JSON and JavaScript
+ID_BYTES: Final = 6
 
 
 @dataclass(frozen=True)
@@ -137,5 +141,8 @@ def of_labelled(source: Source, title: str, folder: Path, made: Labelled, wrong:
 
 def in_place(text: str, places: Sequence[str]) -> str:
     """`annotations[3]` as where that label stands."""
-    known = {str(at): place for at, place in enumerate(places)}
-    return _PLACE.sub(lambda found: known.get(found[1], found[0]), text)
+
+    def place(found: re.Match[str]) -> str:
+        return places[int(found[1])] if int(found[1]) < len(places) else found[0]
+
+    return _PLACE.sub(place, text)

@@ -55,6 +55,46 @@ def test_what_may_be_two_kinds_is_asked_for(tmp_path: Path) -> None:
 
 def test_what_is_no_dataset_is_said_with_what_is_there(tmp_path: Path) -> None:
     assert wrong(tmp_path / "gone") == [f"{tmp_path}/gone: no such file or folder"]
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [("yolo", "no data.yaml"), ("csv", "no .csv or .tsv file"), ("voc", "no images")],
+)
+def test_a_kind_that_is_not_there_is_a_mistake_and_no_bug(
+    tmp_path: Path, kind: str, what: str
+) -> None:
+    assert wrong(Source(tmp_path, kind=kind)) == [f"{tmp_path}: {what}"]
+
+
+@pytest.mark.parametrize("split", ["s" * 300, "a\0b", "../x", "a/b", "."])
+@pytest.mark.parametrize("kind", ["", *dataset_kinds.REGISTRY])
+def test_a_split_is_a_name(tmp_path: Path, split: str, kind: str) -> None:
+    image(tmp_path / "cat/a.jpg")
+    (line,) = wrong(Source(tmp_path, split=split, kind=kind))
+    assert line.startswith(f"{tmp_path}: split: expected a name such as val, got ")
+
+
+def test_a_path_that_is_too_long_is_no_path(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 300)
+    assert wrong(path) == [f"{path}: no such file or folder"]
+    assert wrong(Source(tmp_path, images=path)) == [f"{path}: no such folder"]
+
+
+def test_a_folder_that_cannot_be_read_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image(tmp_path / "cat/a.jpg")
+    image(tmp_path / "cat/closed/b.jpg")
+    plain = os.scandir
+
+    def scandir(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert wrong(tmp_path) == [f"{tmp_path}/cat/closed: Permission denied"]
+
+
     path = write(tmp_path / "a.zip", "PK")
     assert wrong(path) == [f"{path}: no supported dataset: a file .zip"]
     assert wrong(tmp_path) == [f"{tmp_path}: no supported dataset: it has a.zip"]

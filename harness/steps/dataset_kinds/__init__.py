@@ -5,10 +5,13 @@ A kind is told from what the path is. It is read where it lies: nothing is copie
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Final, Protocol
 
 from ...errors import ConfigError
+from ...metrics.json_values import shown
+from ..image_paths import is_folder
 from . import class_folders, coco, table, voc, yolo
 from .found import Found, Reading
 from .source import Source
@@ -46,6 +49,8 @@ REGISTRY: Final[dict[str, Kind]] = {
     "csv": table,
     "folders": class_folders,
 }
+#: bytes; a file may be called so, with a suffix
+LONGEST_SPLIT: Final = 200
 NEEDED: Final = (
     "Select COCO JSON, Ultralytics' data.yaml, a CSV list, or a folder of Pascal VOC or of classes."
 )
@@ -59,11 +64,14 @@ def read(source: Source, reading: Reading) -> Found:
 def kind_of(source: Source) -> Kind:
     """As it says, or what is there; raises ConfigError where that may be several, or none."""
     path = source.path
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - pathlib raises for a name that is too long
         hint = "Put a dataset there, or name another one."
         raise ConfigError([f"{path}: no such file or folder"], hint)
-    if source.images is not None and not source.images.is_dir():
+    if source.images is not None and not is_folder(source.images):
         raise ConfigError([f"{source.images}: no such folder"], "Name the folder of the images.")
+    if not _is_name(source.split):
+        what = f"split: expected a name such as val, got {shown(source.split)}"
+        raise ConfigError([f"{path}: {what}"], "Name one of the dataset's splits.")
     if source.kind:
         return _fitting(source, REGISTRY[source.kind])
     seen = {name: kind.evidence(source) for name, kind in REGISTRY.items()}
@@ -73,6 +81,12 @@ def kind_of(source: Source) -> Kind:
     if not claims:
         raise ConfigError([f"{path}: no supported dataset: {_contents(source)}"], NEEDED)
     return _fitting(source, REGISTRY[next(iter(claims))])
+
+
+def _is_name(split: str) -> bool:
+    """Whether a file or a folder of the dataset can be called so."""
+    odd = split.startswith(".") or set(split) & set("/\\\0")
+    return not odd and len(os.fsencode(split)) <= LONGEST_SPLIT
 
 
 def _fitting(source: Source, kind: Kind) -> Kind:

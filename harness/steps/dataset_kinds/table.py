@@ -77,6 +77,8 @@ def read(source: Source, reading: Reading) -> Found:
         there = _tables(path)
         if len(there) != 1:
             names = " or ".join(one.name for one in there)
+        if not there:
+            raise ConfigError([f"{path}: no .csv or .tsv file"], "Name the file itself.")
             raise ConfigError([f"{path}: several lists: {names}"], "Name the file itself.")
         path = there[0]
     images = ImageFolder(path.parent, path.parent, source.images)

@@ -52,7 +52,10 @@ def read(source: Source, reading: Reading) -> Found:
     """The split's images with their labels; of an image only its size is looked at."""
     yaml = source.path
     if yaml.is_dir():
-        yaml = next(yaml / name for name in YAMLS if (yaml / name).is_file())
+        there = [yaml / name for name in YAMLS if (yaml / name).is_file()]
+        if not there:
+            raise ConfigError([f"{yaml}: no {YAMLS[0]}"], "Name the YAML file itself.")
+        yaml = there[0]
     own = OwnFiles(yaml.parent)
     if not own.has(yaml):
         raise ConfigError([f"{yaml}: {files.OUTSIDE}"], files.OUTSIDE_HINT)

@@ -21,6 +21,7 @@ from harness.steps.dataset_kinds.source import ClassMap, Source
 
 BOX = (1, 2, 30, 40)
 from harness.steps.image_paths import ImageFolder
+from harness.steps.image_paths import ImageFolder
 
 
 @pytest.fixture(autouse=True)
@@ -261,6 +262,20 @@ def test_a_class_that_the_model_lacks_is_said_and_does_not_count_against_it(pets
 
 
 # ---- model.yaml --------------------------------------------------------------------------------
+def test_a_number_is_the_class_of_that_name_before_it_is_an_id(tmp_path: Path) -> None:
+    image(tmp_path / "images/a.jpg")
+    names = [{"id": 1, "name": "0"}, {"id": 2, "name": "1"}]
+    coco(tmp_path / "annotations.json", {"a.jpg": "cat"}, categories=names)
+    assert mapped(tmp_path, ClassMap(names=(("1", "one"),))) == ["0", "one"]
+
+
+def test_a_category_that_is_there_twice_has_one_place_in_the_order(tmp_path: Path) -> None:
+    image(tmp_path / "images/a.jpg")
+    names = [{"id": at, "name": str(at)} for at in (1, 1, 2)]
+    coco(tmp_path / "annotations.json", {"a.jpg": "cat"}, categories=names)
+    assert mapped(tmp_path, ClassMap("by-order", classes=("x", "y"))) == ["x", "y"]
+
+
 
 
 MODEL = """\

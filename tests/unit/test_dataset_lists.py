@@ -8,7 +8,7 @@ import pytest
 from dataset_files import image, objects, write, wrong
 
 from harness.steps import datasets
-from harness.steps.dataset_kinds.source import Source
+from harness.steps.dataset_kinds.source import ClassMap, Source
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +76,34 @@ def test_a_column_says_the_split(photos: Path) -> None:
 
 
 def test_labels_that_are_numbers_are_ids(photos: Path) -> None:
+def test_a_file_is_one_image_by_whatever_names_its_lines_have_it(photos: Path) -> None:
+    text = (
+        "path,x1,y1,x2,y2,label\nphotos/a.jpg,1,2,30,40,cat\n./photos/a.jpg,5,2,30,40,dog\n"
+        "photos/../photos/a.jpg,6,2,30,40,dog\na.jpg,7,2,30,40,dog\n"
+    )
+    path = write(photos / "list.csv", text)
+    found, _ = datasets.read_annotations(path)
+    assert len(found.images) == 1
+    assert len(found.annotations) == 4
+    write(path, text + "a.jpg,1,2,30,40,cat\n")
+    assert wrong(path) == [f"{path}:6: repeats line 2"]
+
+
+@pytest.mark.parametrize("labels", [("cat", "dog"), ("2", "other")])
+def test_labels_that_are_names_have_no_ids(photos: Path, labels: tuple[str, str]) -> None:
+    path = write(
+        photos / "list.csv", f"path,label\nphotos/a.jpg,{labels[0]}\nphotos/b.jpg,{labels[1]}\n"
+    )
+    rule = ClassMap("by-id", classes=("cat", "dog", "owl"))
+    assert wrong(Source(path, class_map=rule)) == [
+        f"{path}: class_map: by-id: classes of the dataset have names only"
+    ]
+    rule = ClassMap(names=(("1", "dog"),), classes=("cat", "dog"))
+    assert wrong(Source(path, class_map=rule)) == [
+        f"{path}: class_map: '1' is no class of the dataset; it has {', '.join(labels)}"
+    ]
+
+
     path = write(photos / "list.csv", "path,label\nphotos/a.jpg,17\nphotos/b.jpg,3\n")
     found, _ = datasets.read_annotations(path)
     assert [(one.id, one.name) for one in found.categories] == [(17, "17"), (3, "3")]
@@ -140,6 +168,37 @@ def test_splits_are_asked_for(tmp_path: Path) -> None:
     image(tmp_path / "val/cat/2.jpg")
     assert objects(Source(tmp_path, split="val")) == [("cat/2.jpg", "cat", None)]
     assert wrong(tmp_path) == [f"{tmp_path}: split: required: train or val"]
+def test_folders_that_are_called_by_numbers_have_these_ids(tmp_path: Path) -> None:
+    for name in range(12):
+        image(tmp_path / f"{name}/x.jpg")
+    rule = ClassMap("by-id", classes=tuple(f"class {at}" for at in range(12)))
+    found = objects(Source(tmp_path, class_map=rule))
+    assert sorted(found) == sorted((f"{at}/x.jpg", f"class {at}", None) for at in range(12))
+
+
+def test_a_linked_folder_of_images_is_read_once(
+    classes: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path_factory.mktemp("disk")
+    image(disk / "x.jpg")
+    (disk / "back").symlink_to(classes)
+    (classes / "dog/more").symlink_to(disk)
+    (classes / "dog/self").symlink_to(classes / "dog")
+    outside = "outside of the dataset's folder and of the folders in BENCH_DATA"
+    assert wrong(classes) == [f"{classes}/dog/more: {outside}"]
+    monkeypatch.setenv("BENCH_DATA", str(disk))
+    assert objects(classes) == [
+        ("cat/deep/2.PNG", "cat", None), ("dog/1.jpg", "dog", None), ("dog/more/x.jpg", "dog", None)
+    ]  # fmt: skip
+
+
+def test_images_that_are_not_read_are_said(classes: Path) -> None:
+    path = write(classes / "cat/3.HEIC", "x")
+    assert datasets.read_annotations(classes)[1] == (
+        f"images in a format that is not read (.heic): 1, such as {path}",
+    )
+
+
     assert wrong(Source(tmp_path, split="test", kind="folders")) == [
         f"{tmp_path}: no split `test`: no such folder"
     ]

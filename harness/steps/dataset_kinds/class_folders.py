@@ -8,7 +8,7 @@ from typing import Final
 from ...errors import ConfigError
 from ..image_paths import OwnFiles, walk
 from . import files, findings
-from .found import Found, Labelled, Reading, of_labelled
+from .found import Found, Labelled, Reading, of_labelled, own_numbers
 from .source import Source
 
 TITLE: Final = "image folders"
@@ -42,7 +42,9 @@ def read(source: Source, reading: Reading) -> Found:
     """Every image below the class folders; none is opened."""
     top, wrong = _top(source), reading.wrong
     own, folders = OwnFiles(source.path), _folders(top)
-    made, empty = Labelled([path.name for path in folders]), []
+    names = [path.name for path in folders]
+    made, empty = Labelled(names, own_numbers(names)), []
+    unread: list[Path] = []
     for label, folder in enumerate(folders):
         if not own.has(folder / "x"):
             wrong.add(findings.OUTSIDE, f"{folder}: {files.OUTSIDE}", files.OUTSIDE_HINT)

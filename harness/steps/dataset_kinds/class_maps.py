@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from ...metrics.json_values import whole
 from . import files, findings
 from .findings import Wrong
 from .source import BY_NAME, Source
 
+BY_NAMES: Final = "Map the classes by their names."
 #: a COCO file: its three lists
 Content = dict[str, list[dict[str, Any]]]
 
@@ -21,12 +22,20 @@ def renamed(source: Source, content: Content, wrong: Wrong) -> Content:
 
 
 def kept(
-    source: Source, content: Content, places: Sequence[str], wrong: Wrong
+    source: Source,
+    content: Content,
+    places: Sequence[str],
+    wrong: Wrong,
+    *,
+    has_ids: bool = True,
 ) -> tuple[Sequence[str], Content]:
-    """As `renamed`, and the places of the annotations that are left."""
+    """As `renamed`, and the places of the annotations that are left.
+
+    `has_ids`: whether ids of the categories are the dataset's, and none that only we gave them.
+    """
     if not source.class_map.changes:
         return places, content
-    found = _names(source, content["categories"], wrong)
+    found = _names(source, content["categories"], wrong, has_ids)
     categories = [
         {**one, "name": name}
         for one, name in zip(content["categories"], found, strict=True)
@@ -43,20 +52,26 @@ def kept(
     return remaining, {**content, "categories": categories, "annotations": annotations}
 
 
-def _names(source: Source, categories: Sequence[dict[str, Any]], wrong: Wrong) -> list[str | None]:
+def _names(
+    source: Source, categories: Sequence[dict[str, Any]], wrong: Wrong, has_ids: bool
+) -> list[str | None]:
     """The name of each category; a mistake for each part of the map that fits none."""
     asked = source.class_map
     if asked.rule == BY_NAME:
-        return _by_name(source, categories, wrong)
+        return _by_name(source, categories, wrong, has_ids)
+    if asked.rule == "by-id" and not has_ids:
+        what = "by-id: classes of the dataset have names only"
+        wrong.add(findings.CLASSES, f"{source.at}: class_map: {what}", BY_NAMES)
     ranks = _labels(categories, by_order=asked.rule == "by-order")
     if None in ranks:
         wrong.add(findings.CLASSES, f"{source.at}: class_map: ids of the dataset are no numbers")
-    if asked.rule == "by-order" and len(categories) != len(asked.classes):
-        counts = f"{len(categories):,} classes, the model {len(asked.classes):,}"
+    count = len({str(one.get("id")) for one in categories})
+    if asked.rule == "by-order" and count != len(asked.classes):
+        counts = f"{count:,} classes, the model {len(asked.classes):,}"
         wrong.add(
             findings.CLASSES,
             f"{source.at}: class_map: by-order: the dataset has {counts}",
-            "Map the classes by their names.",
+            BY_NAMES,
         )
     inside = [
         rank if rank is not None and 0 <= rank < len(asked.classes) else None for rank in ranks
@@ -74,7 +89,7 @@ def _labels(categories: Sequence[dict[str, Any]], *, by_order: bool) -> list[int
     ids = [whole(one.get("id")) for one in categories]
     if not by_order or None in ids:
         return ids
-    ranks = {own: rank for rank, own in enumerate(sorted(own for own in ids if own is not None))}
+    ranks = {own: rank for rank, own in enumerate(sorted({own for own in ids if own is not None}))}
     return [None if own is None else ranks[own] for own in ids]
 
 
@@ -85,17 +100,19 @@ def _foreign(category: dict[str, Any], classes: Sequence[str]) -> str | None:
 
 
 def _by_name(
-    source: Source, categories: Sequence[dict[str, Any]], wrong: Wrong
+    source: Source, categories: Sequence[dict[str, Any]], wrong: Wrong, has_ids: bool
 ) -> list[str | None]:
+    """By a key that is a name, else by one that is an id and no name of any category."""
     asked = dict(source.class_map.names)
     used: set[str] = set()
     found: list[str | None] = []
-    for one in categories:
-        name, own = str(one.get("name")).strip(), str(one.get("id"))
-        key = name if name in asked else own if own in asked else None
+    names = [str(one.get("name")).strip() for one in categories]
+    ids = set(asked).difference(names) if has_ids else set()
+    for name, one in zip(names, categories, strict=True):
+        own = str(one.get("id"))
+        key = name if name in asked else own if own in ids else None
         found.append(name if key is None else asked[key])
         used |= {key} if key is not None else set()
-    names = [str(one.get("name")).strip() for one in categories]
     for key in asked:
         if key not in used:
             close = difflib.get_close_matches(key, names, n=1)

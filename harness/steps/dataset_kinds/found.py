@@ -73,6 +73,8 @@ class Labelled:
     ids: Sequence[int] = ()
     paths: list[Path] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
+    #: whether these are the dataset's own, so that a class map may go by them
+    has_ids: bool = True
     annotations: list[dict[str, Any]] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -118,7 +120,9 @@ def of_labelled(source: Source, title: str, folder: Path, made: Labelled, wrong:
 
     Places of annotations in remarks become those of the user's files.
     """
-    places, content = class_maps.kept(source, made.content(), made.places, wrong)
+    places, content = class_maps.kept(
+        source, made.content(), made.places, wrong, has_ids=made.has_ids
+    )
     wrong.check()
     if not made.paths:
         if not wrong.groups:
@@ -126,6 +130,12 @@ def of_labelled(source: Source, title: str, folder: Path, made: Labelled, wrong:
         wrong.fail()
     try:
         read = truth.of(source.path, content)
+def own_numbers(names: Sequence[str]) -> list[int]:
+    """The ids of classes that are called by numbers, all of them; else none."""
+    found = {number for name in names if (number := whole(name)) is not None}
+    return [int(name) for name in names] if len(found) == len(names) else []
+
+
     except ConfigError as error:
         placed = [in_place(line, places) for line in error.mistakes]
         wrong.take(findings.LABELS, ConfigError(placed, error.hint))

@@ -19,7 +19,7 @@ from ...metrics.json_values import number, shown, whole
 from ..image_paths import ImageFolder, is_file
 from . import files, findings
 from .findings import Wrong
-from .found import Found, Labelled, Reading, box, of_labelled
+from .found import Found, Labelled, Reading, box, of_labelled, own_numbers
 from .source import Source
 
 TITLE: Final = "CSV list"
@@ -204,9 +204,8 @@ def _corners(
 
 def _labelled(path: Path, rows: Sequence[Row], images: ImageFolder, wrong: Wrong) -> Labelled:
     names = sorted({row.label for row in rows if row.label})
-    numbers = [whole(name) for name in names]
-    own = [one for one in numbers if one is not None]
-    made = Labelled(names, own if len(set(own)) == len(names) else range(1, len(names) + 1))
+    own = own_numbers(names)
+    made = Labelled(names, own or range(1, len(names) + 1), has_ids=bool(own))
     label = {name: at for at, name in enumerate(names)}
     known: dict[str, int | None] = {}
     seen: dict[tuple[Any, ...], int] = {}

@@ -200,7 +200,7 @@ def _check_images(found: Sequence[VocImage], there: ImageFolder, wrong: Wrong) -
 
 def _labelled(found: Sequence[VocImage], top: Path) -> Labelled:
     names = sorted({one.name for image in found for one in image.objects})
-    made = Labelled(names, range(1, len(names) + 1))
+    made = Labelled(names, range(1, len(names) + 1), has_ids=False)
     label = {name: at for at, name in enumerate(names)}
     from_one, broken = counts_from_one(found), fractional(found)
     if not from_one and names:

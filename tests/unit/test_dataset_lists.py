@@ -130,6 +130,10 @@ def test_labels_that_are_names_have_no_ids(photos: Path, labels: tuple[str, str]
         ("path,label\nphotos/a.jpg,cat\nphotos/a.jpg,cat\n", ":3: repeats line 2"),
         ("path,label\nphotos/gone.jpg,cat\n", ":2: no image file {folder}/photos/gone.jpg"),
         ('path,label\n"photos/a.jpg,cat\n', ":2: not CSV: unexpected end of data"),
+        ("path,label\nphotos/a.jpg,cat, small\n",
+         ":2: expected 2 cells, as in the first line, got 3"),
+        ("ImageID,XMin,XMax,YMin,YMax,LabelName\na.jpg,0.1,0.5,0.2,0.9,cat\n",
+         ": annotations: all boxes lie within one pixel; [x, y, width, height] must be in pixels"),
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_named(photos: Path, text: str, what: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 BARE: Final = {2: ("path", "label"), 6: ("path", "x1", "y1", "x2", "y2", "label")}
 MOST_COLUMNS: Final = 1000
+QUOTES: Final = "Put a cell that contains the separator in quotes."
 HINT: Final = "Give the list a header: path,label or path,x1,y1,x2,y2,label."
 
 
@@ -75,10 +77,10 @@ def read(source: Source, reading: Reading) -> Found:
     path, wrong = source.path, reading.wrong
     if path.is_dir():
         there = _tables(path)
-        if len(there) != 1:
-            names = " or ".join(one.name for one in there)
         if not there:
             raise ConfigError([f"{path}: no .csv or .tsv file"], "Name the file itself.")
+        if len(there) != 1:
+            names = " or ".join(one.name for one in there)
             raise ConfigError([f"{path}: several lists: {names}"], "Name the file itself.")
         path = there[0]
     images = ImageFolder(path.parent, path.parent, source.images)
@@ -107,6 +109,10 @@ def _rows(path: Path, split: str, wrong: Wrong) -> Iterator[Row]:
     for line, cells in table if is_header else _again(first, table):
         values = {name: cells[at].strip() for name, at in columns.items() if at < len(cells)}
         if not any(cells) or (split and values.get("split") != split):
+            continue
+        if any(map(str.strip, cells[len(first[1]) :])):
+            counts = f"expected {len(first[1])} cells, as in the first line, got {len(cells)}"
+            wrong.add(findings.LABELS, f"{path}:{line}: {counts}", QUOTES)
             continue
         try:
             yield _row(line, values, columns)
@@ -208,11 +214,12 @@ def _labelled(path: Path, rows: Sequence[Row], images: ImageFolder, wrong: Wrong
     made = Labelled(names, own or range(1, len(names) + 1), has_ids=bool(own))
     label = {name: at for at, name in enumerate(names)}
     known: dict[str, int | None] = {}
+    by_file: dict[str, int] = {}
     seen: dict[tuple[Any, ...], int] = {}
     for row in rows:
         if row.path not in known:
-            known[row.path] = _image(path, row, images, made, wrong)
-        image, key = known[row.path], (row.path, row.label, row.corners)
+            known[row.path] = _image(path, row, images, made, by_file, wrong)
+        image, key = known[row.path], (known[row.path], row.label, row.corners)
         if image is None or not row.label:
             continue
         first = seen.setdefault(key, row.line)
@@ -224,8 +231,18 @@ def _labelled(path: Path, rows: Sequence[Row], images: ImageFolder, wrong: Wrong
     return made
 
 
-def _image(path: Path, row: Row, images: ImageFolder, made: Labelled, wrong: Wrong) -> int | None:
-    """The id of the row's image; None with a mistake where its file cannot be told."""
+def _image(
+    path: Path,
+    row: Row,
+    images: ImageFolder,
+    made: Labelled,
+    by_file: dict[str, int],
+    wrong: Wrong,
+) -> int | None:
+    """The id of the row's image; None with a mistake where its file cannot be told.
+
+    A file is one image, by whatever names its lines have it.
+    """
     where, (file, others) = f"{path}:{row.line}", images.find(row.path)
     if not images.own.has(file):
         about = f"{where}: {shown(row.path)}"
@@ -236,5 +253,8 @@ def _image(path: Path, row: Row, images: ImageFolder, made: Labelled, wrong: Wro
     elif not is_file(file):
         wrong.add(findings.ABSENT, f"{where}: no image file {file}")
     else:
-        return made.image(file, row.path, row.height, row.width)
+        own = os.path.normpath(file)
+        if own not in by_file:
+            by_file[own] = made.image(file, row.path, row.height, row.width)
+        return by_file[own]
     return None

@@ -28,6 +28,9 @@ YAMLS: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 SPLITS: Final = ("val", "test", "train")
 #: rounding of what tools write may lead so far beyond an image's edge, in shares of its side
 SLACK: Final = 0.01
+#: share of its box that a person covers, as Ultralytics and xtcocotools have it: OKS is of the
+#: person's area, which YOLO labels do not have
+KEYPOINT_AREA: Final = 0.53
 LIST_HINT: Final = "List one image per line."
 FORMS: Final = "class x y width height, or class x1 y1 x2 y2 x3 y3 …"
 
@@ -261,6 +264,7 @@ def _fields(
         fields |= _keypoints(numbers[4:], keypoints[1], height, width)
     return fields
 
+        fields["area"] *= KEYPOINT_AREA
 
 def _keypoints(numbers: Sequence[float], step: int, height: int, width: int) -> dict[str, Any]:
     """COCO's x, y, visibility; without one, a point at 0, 0 is not labelled."""

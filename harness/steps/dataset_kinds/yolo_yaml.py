@@ -51,7 +51,7 @@ def read(path: Path) -> Description:
         raise ConfigError(texts, HINT)
     splits = {
         ALIASES.get(key, key): tuple([value] if isinstance(value, str) else value)
-        for key, value in data.items()
+        for key, value in sorted(data.items(), key=_own_name_last)
         if ALIASES.get(str(key), key) in SPLITS and value
     }
     shape = data.get("kpt_shape")
@@ -61,8 +61,13 @@ def read(path: Path) -> Description:
         splits,
         _names(data),
         (shape[0], shape[1]) if shape else None,
-        {ALIASES.get(key, key): line for key, line in lines.items()},
+        {ALIASES.get(key, key): line for key, line in sorted(lines.items(), key=_own_name_last)},
     )
+
+
+def _own_name_last(entry: tuple[Any, Any]) -> bool:
+    """`val` counts where there is `valid`, too."""
+    return entry[0] not in ALIASES
 
 
 def _data(path: Path) -> tuple[dict[Any, Any], dict[str, int]]:
@@ -81,8 +86,22 @@ def _data(path: Path) -> tuple[dict[Any, Any], dict[str, int]]:
         raise ConfigError([f"{path}:1: not YAML: {what}"], HINT) from None
     if not isinstance(data, dict) or not isinstance(node, yaml.MappingNode):
         raise ConfigError([f"{path}:1: expected keys and values, got {_seen(data)}"], HINT)
+    twice = [f"{path}:{line}: {what}" for line, what in _repeated(node)]
+    if twice:
+        raise ConfigError(twice, HINT)
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
     return data, lines
+
+
+def _repeated(node: yaml.MappingNode) -> Iterator[tuple[int, str]]:
+    """Line and description of keys that would silently replace others; also of those below."""
+    seen: set[str] = set()
+    for key, value in node.value:
+        if str(key.value) in seen:
+            yield key.start_mark.line + 1, f"{key.value}: a second time"
+        seen.add(str(key.value))
+        if isinstance(value, yaml.MappingNode):
+            yield from _repeated(value)
 
 
 def _refused(text: str) -> Iterator[tuple[int, str]]:

@@ -12,6 +12,7 @@ from harness.metrics import masks
 from harness.metrics.json_values import shown
 from harness.steps import datasets
 from harness.steps.dataset_kinds import yolo
+from harness.steps.dataset_kinds.findings import OF_FILES, Wrong
 from harness.steps.dataset_kinds.source import Source
 
 YAML = "path: .\ntrain: images/train\nval: images/val\nnames:\n  0: cat\n  1: dog\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -79,14 +80,25 @@ class Labelled:
     places: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    #: ids of the images
+    taken: set[int] = field(default_factory=set)
     def image(self, path: Path, name: str, height: int = 0, width: int = 0) -> int:
         """One more image; its id."""
         self.paths.append(path)
-        number = len(self.paths)
+        number = self._number(name)
         self.images.append({"id": number, "file_name": name, "height": height, "width": width})
         return number
 
     def label(self, place: str, image: int, label: int, **fields: Any) -> None:
+    def _number(self, name: str) -> int:
+        """Of the name alone: an image that comes or goes changes no id of another one."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+        number = max(1, int.from_bytes(digest[:ID_BYTES], "big"))
+        while number in self.taken:
+            number += 1
+        self.taken.add(number)
+        return number
+
         """One more object, or the class of a whole image; `label` is an index of `names`."""
         self.annotations.append(
             {

@@ -1,7 +1,7 @@
 """Pascal VOC: one XML file for each image, as LabelImg, CVAT and Roboflow write them.
 
 VOC counts pixels from 1, and a box includes its last ones. Where any coordinate of the dataset is
-0, or a tenth of its boxes have fractions, its tool counts from 0, and boxes are taken as they stand.
+0, or a tenth of its boxes have fractions, its tool counts from 0: boxes are taken as they stand.
 VOC2012 itself has one box with a fraction.
 """
 

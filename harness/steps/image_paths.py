@@ -28,19 +28,28 @@ def declared() -> list[Path]:
     return [Path(one) for one in os.environ.get(DECLARED, "").split(os.pathsep) if one]
 
 
-def walk(top: Path) -> Iterator[Path]:
+def walk(top: Path, linked: list[Path] | None = None) -> Iterator[Path]:
     """Files below a folder, sorted by name; links to folders and hidden folders are not followed.
 
-    Raises ConfigError if there are too many.
+    The links are added to `linked`. Raises ConfigError if there are too many files, or for a folder
+    that cannot be read.
     """
     count = 0
-    for folder, folders, names in os.walk(top):
+    for folder, folders, names in os.walk(top, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if linked is not None:
+            linked += [path for name in folders if (path := Path(folder, name)).is_symlink()]
         count += len(names)
         if count > MOST_FILES:
             raise ConfigError([f"{top}: more than {MOST_FILES:,} files"], "Select a subfolder.")
         for name in sorted(names):
             yield Path(folder, name)
+
+
+def _unreadable(error: OSError) -> None:
+    """Nothing below it would be missed, else."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise ConfigError([f"{error.filename}: {error.strerror}"], "Make the folder readable.")
 
 
 class OwnFiles:

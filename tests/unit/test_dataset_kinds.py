@@ -21,7 +21,6 @@ from harness.steps.dataset_kinds.source import ClassMap, Source
 
 BOX = (1, 2, 30, 40)
 from harness.steps.image_paths import ImageFolder
-from harness.steps.image_paths import ImageFolder
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +95,8 @@ def test_a_folder_that_cannot_be_read_is_a_mistake(
     assert wrong(tmp_path) == [f"{tmp_path}/cat/closed: Permission denied"]
 
 
+def test_what_is_no_dataset_is_said_with_what_is_there(tmp_path: Path) -> None:
+    assert wrong(tmp_path / "gone") == [f"{tmp_path}/gone: no such file or folder"]
     path = write(tmp_path / "a.zip", "PK")
     assert wrong(path) == [f"{path}: no supported dataset: a file .zip"]
     assert wrong(tmp_path) == [f"{tmp_path}: no supported dataset: it has a.zip"]

@@ -49,7 +49,7 @@ def read(source: Source, reading: Reading) -> Found:
         if not own.has(folder / "x"):
             wrong.add(findings.OUTSIDE, f"{folder}: {files.OUTSIDE}", files.OUTSIDE_HINT)
             continue
-        images = files.images_below(folder)
+        images = files.images_below(folder, own, unread)
         empty += [] if images else [folder.name]
         for path in images:
             if why := files.own_image(path, own):
@@ -59,6 +59,7 @@ def read(source: Source, reading: Reading) -> Found:
             made.label(str(path), number, label)
     if empty:
         made.notes.append(f"class folders without an image: {files.listed(empty)}")
+    made.notes += files.unread_note(unread)
     title = f"{TITLE}, split {source.split}" if source.split else TITLE
     return of_labelled(source, title, top, made, wrong)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,11 @@ COCO_BYTES: Final = 2048 * MB
 SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp",
      ".dib", ".gif", ".pbm", ".pgm", ".ppm", ".pnm")
+)  # fmt: skip
+#: names of image files that cannot
+UNREAD: Final = frozenset(
+    (".avif", ".cr2", ".cr3", ".dng", ".exr", ".heic", ".heif", ".jp2", ".jpx", ".jxl", ".nef",
+     ".pfm", ".tga")
 )  # fmt: skip
 OUTSIDE: Final = f"outside of the dataset's folder and of the folders in {DECLARED}"
 OUTSIDE_HINT: Final = f"Copy it into the dataset's folder, or add its folder to {DECLARED}."
@@ -55,9 +61,34 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def images_below(top: Path) -> list[Path]:
-    """Image files below a folder."""
-    return [path for path in walk(top) if is_image(path)]
+def images_below(top: Path, own: OwnFiles, unread: list[Path]) -> list[Path]:
+    """Image files below a folder; those in a format that is not read are added to `unread`.
+
+    Links to folders of the dataset's own are followed, once; one that leads out is itself among
+    what is returned.
+    """
+    found: list[Path] = []
+    seen: list[str] = []
+    todo = [top]
+    for folder in todo:
+        real = os.path.realpath(folder)
+        if any(os.path.commonpath((real, one)) in (real, one) for one in seen):
+            continue
+        seen.append(real)
+        linked: list[Path] = []
+        paths = list(walk(folder, linked))
+        found += [path for path in paths if is_image(path)]
+        unread += [path for path in paths if path.suffix.lower() in UNREAD]
+        todo += [link for link in linked if own.has(link)]
+        found += [link for link in linked if not own.has(link)]
+    return found
+
+
+def unread_note(unread: Sequence[Path]) -> list[str]:
+    """A note on files that are left out; none where there are none."""
+    suffixes = sorted({path.suffix.lower() for path in unread})
+    what = f"images in a format that is not read ({', '.join(suffixes)})"
+    return [f"{what}: {len(unread):,}, such as {unread[0]}"] if unread else []
 
 
 def own_image(path: Path, own: OwnFiles) -> str:

@@ -67,7 +67,8 @@ def read(source: Source, reading: Reading) -> Found:
     root = _root(about, own)
     made = Labelled(about.names)
     places = about.splits[split]
-    found = (path for place in places for path in _images(about, split, root, place, own))
+    unread: list[Path] = []
+    found = (path for place in places for path in _images(about, split, root, place, own, unread))
     images = list(dict.fromkeys(found))
     wrong, labelled = reading.wrong, 0
     for image in images:
@@ -87,6 +88,7 @@ def read(source: Source, reading: Reading) -> Found:
     elif labelled < len(made.paths):
         empty = len(made.paths) - labelled
         made.notes.append(f"images without a label file (no objects): {empty:,}")
+    made.notes += files.unread_note(unread)
     return of_labelled(source, f"{TITLE}, split {split}", root, made, wrong)
 
 
@@ -130,7 +132,7 @@ def _begins(about: Description, place: str) -> Path:
 
 
 def _images(
-    about: Description, split: str, root: Path, place: str, own: OwnFiles
+    about: Description, split: str, root: Path, place: str, own: OwnFiles, unread: list[Path]
 ) -> Iterator[Path]:
     """Of one folder, or of a text file that lists images; raises ConfigError for neither."""
     line = f"{about.path}:{about.line(split)}: {split}"
@@ -140,7 +142,7 @@ def _images(
     if not own.has(path / "x" if is_folder(path) else path):
         raise ConfigError([f"{line}: {shown(place)}: {files.OUTSIDE}"], files.OUTSIDE_HINT)
     if is_folder(path):
-        return iter(files.images_below(path))
+        return iter(files.images_below(path, own, unread))
     if is_file(path):
         return _listed(path)
     raise ConfigError(

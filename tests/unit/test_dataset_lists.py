@@ -199,6 +199,13 @@ def test_a_linked_folder_of_images_is_read_once(
 def test_images_that_are_not_read_are_said(classes: Path) -> None:
     path = write(classes / "cat/3.HEIC", "x")
     assert datasets.read_annotations(classes)[1] == (
+def test_splits_are_asked_for(tmp_path: Path) -> None:
+    image(tmp_path / "train/cat/1.jpg")
+    image(tmp_path / "val/cat/2.jpg")
+    assert objects(Source(tmp_path, split="val")) == [("cat/2.jpg", "cat", None)]
+    assert wrong(tmp_path) == [f"{tmp_path}: split: required: train or val"]
+    write(tmp_path / "meta/classes.txt", "cat")
+    assert wrong(tmp_path) == [f"{tmp_path}: split: required: train or val"]
         f"images in a format that is not read (.heic): 1, such as {path}",
     )
 

@@ -88,9 +88,10 @@ def _folders(top: Path) -> list[Path]:
 
 
 def _splits(folders: list[Path]) -> list[str]:
-    """Their names where all of them are splits."""
-    names = [path.name for path in folders]
-    return names if names and all(name.lower() in SPLITS for name in names) else []
+    """Names of those that are splits, where no other one has images."""
+    names = [path.name for path in folders if path.name.lower() in SPLITS]
+    others = (path for path in folders if path.name not in names)
+    return names if names and not any(map(_has_image, others)) else []
 
 
 def _has_image(folder: Path) -> bool:

@@ -112,6 +112,9 @@ def _layout(source: Source) -> Layout:
             "Name one with its images: `{annotations: FILE, images: FOLDER}`.",
         )
     annotations = there[0] if there else path / ANNOTATIONS
+    if source.split and there and annotations.parent == path:
+        what = f"no split `{source.split}`: {annotations.name} is all there is"
+        raise ConfigError([f"{path}: {what}"], "Remove `split`.")
     if annotations.parent.name == "annotations":
         return Layout(path, annotations, source.images or path)
     beside = annotations.name != ANNOTATIONS

@@ -30,7 +30,9 @@ class FileFacts:
     """What is known of the files of the dataset at `source`; `save` keeps it for the next time."""
 
     def __init__(self, source: Path) -> None:
-        name = hashlib.sha256(os.fsencode(source.absolute())).hexdigest()
+        # sizes are those of a decoder, which may turn images otherwise after an update
+        known = os.fsencode(source.absolute()) + f"\0{image_files.VERSION}".encode()
+        name = hashlib.sha256(known).hexdigest()
         self._file = cache_root() / KIND / f"dataset-{name[:32]}.json"
         self._known = self._load()
         self._changed = False

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +20,9 @@ from harness.scenario import config
 from harness.steps import dataset_kinds, datasets, file_facts, image_files
 from harness.steps.dataset_kinds.found import Found, Labelled, Reading, in_place, of_labelled
 from harness.steps.dataset_kinds.source import ClassMap, Source
+from harness.steps.image_paths import ImageFolder
 
 BOX = (1, 2, 30, 40)
-from harness.steps.image_paths import ImageFolder
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +55,6 @@ def test_what_may_be_two_kinds_is_asked_for(tmp_path: Path) -> None:
     assert objects(Source(tmp_path, kind="csv")) == [("cat/a.jpg", "dog", None)]
 
 
-def test_what_is_no_dataset_is_said_with_what_is_there(tmp_path: Path) -> None:
-    assert wrong(tmp_path / "gone") == [f"{tmp_path}/gone: no such file or folder"]
 @pytest.mark.parametrize(
     ("kind", "what"),
     [("yolo", "no data.yaml"), ("csv", "no .csv or .tsv file"), ("voc", "no images")],
@@ -141,48 +141,6 @@ def test_annotations_beside_their_images_are_known(tmp_path: Path) -> None:
     coco(tmp_path / "valid/_annotations.coco.json", {"a.jpg": "cat"})
     assert objects(tmp_path / "valid") == [("a.jpg", "cat", BOX)]
     assert objects(Source(tmp_path, split="valid")) == [("a.jpg", "cat", BOX)]
-
-
-# ---- classes -----------------------------------------------------------------------------------
-
-
-def mapped(path: Path, rule: ClassMap) -> list[str]:
-    """Names of the classes, as they count."""
-    return [
-        one.name for one in datasets.read_annotations(Source(path, class_map=rule))[0].categories
-    ]
-
-
-@pytest.fixture
-def pets(tmp_path: Path) -> Path:
-    for name in ("a", "b", "c"):
-        image(tmp_path / f"images/{name}.jpg")
-    coco(tmp_path / "annotations.json", {"a.jpg": "cat", "b.jpg": "dog", "c.jpg": "owl"})
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("rule", "wanted"),
-    [
-        (ClassMap(), ["cat", "dog", "owl"]),
-        (ClassMap(names=(("dog", "Dog"), ("3", "Bird"))), ["cat", "Dog", "Bird"]),
-        (ClassMap(names=(("dog", None),)), ["cat", "owl"]),
-        (ClassMap("by-order", classes=("x", "y", "z")), ["x", "y", "z"]),
-        (ClassMap("by-id", classes=("background", "x", "y")), ["x", "y", "owl"]),
-        (ClassMap("by-id", classes=("owl", "x", "y")), ["x", "y"]),
-    ],
-)
-def test_classes_are_called_as_the_models(pets: Path, rule: ClassMap, wanted: list[str]) -> None:
-    assert mapped(pets, rule) == wanted
-    dataset = datasets.read(Source(pets, class_map=rule))
-    written = json.loads(dataset.annotations.read_text())
-    assert [one["name"] for one in written["categories"]] == wanted
-    assert len(written["annotations"]) == len(wanted)
-    assert (dataset.annotations == pets / "annotations.json") == (not rule.changes)
-
-
-@pytest.mark.parametrize(
-    ("rule", "what"),
     image(tmp_path / "images/a.jpg")
     coco(tmp_path / "annotations.json", {"a.jpg": "cat"})
     assert wrong(Source(tmp_path, split="test")) == [
@@ -229,6 +187,48 @@ def test_notes_on_many_labels_are_placed_in_little_time() -> None:
     assert in_place("annotations[20000] annotations[99999999999]", places) == (
         "annotations[20000] annotations[99999999999]"
     )
+
+
+# ---- classes -----------------------------------------------------------------------------------
+
+
+def mapped(path: Path, rule: ClassMap) -> list[str]:
+    """Names of the classes, as they count."""
+    return [
+        one.name for one in datasets.read_annotations(Source(path, class_map=rule))[0].categories
+    ]
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    for name in ("a", "b", "c"):
+        image(tmp_path / f"images/{name}.jpg")
+    coco(tmp_path / "annotations.json", {"a.jpg": "cat", "b.jpg": "dog", "c.jpg": "owl"})
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("rule", "wanted"),
+    [
+        (ClassMap(), ["cat", "dog", "owl"]),
+        (ClassMap(names=(("dog", "Dog"), ("3", "Bird"))), ["cat", "Dog", "Bird"]),
+        (ClassMap(names=(("dog", None),)), ["cat", "owl"]),
+        (ClassMap("by-order", classes=("x", "y", "z")), ["x", "y", "z"]),
+        (ClassMap("by-id", classes=("background", "x", "y")), ["x", "y", "owl"]),
+        (ClassMap("by-id", classes=("owl", "x", "y")), ["x", "y"]),
+    ],
+)
+def test_classes_are_called_as_the_models(pets: Path, rule: ClassMap, wanted: list[str]) -> None:
+    assert mapped(pets, rule) == wanted
+    dataset = datasets.read(Source(pets, class_map=rule))
+    written = json.loads(dataset.annotations.read_text())
+    assert [one["name"] for one in written["categories"]] == wanted
+    assert len(written["annotations"]) == len(wanted)
+    assert (dataset.annotations == pets / "annotations.json") == (not rule.changes)
+
+
+@pytest.mark.parametrize(
+    ("rule", "what"),
     [
         (ClassMap(names=(("cta", "cat"),)),
          "class_map: 'cta' is no class of the dataset; did you mean 'cat'?"),
@@ -262,7 +262,6 @@ def test_a_class_that_the_model_lacks_is_said_and_does_not_count_against_it(pets
     assert scores["map50_95"] == pytest.approx(1.0)
 
 
-# ---- model.yaml --------------------------------------------------------------------------------
 def test_a_number_is_the_class_of_that_name_before_it_is_an_id(tmp_path: Path) -> None:
     image(tmp_path / "images/a.jpg")
     names = [{"id": 1, "name": "0"}, {"id": 2, "name": "1"}]
@@ -277,6 +276,7 @@ def test_a_category_that_is_there_twice_has_one_place_in_the_order(tmp_path: Pat
     assert mapped(tmp_path, ClassMap("by-order", classes=("x", "y"))) == ["x", "y"]
 
 
+# ---- model.yaml --------------------------------------------------------------------------------
 
 
 MODEL = """\
@@ -395,6 +395,19 @@ def test_the_size_of_an_image_is_found_once(
     facts.save()
     monkeypatch.setattr(image_files, "size_of", None)
     assert file_facts.FileFacts(tmp_path).size(path) == (60, 80)
+
+
+def test_a_size_is_found_again_by_a_decoder_of_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_facts, "RACY_NS", 0)
+    path = image(tmp_path / "a.jpg")
+    facts = file_facts.FileFacts(tmp_path)
+    facts.size(path)
+    facts.save()
+    monkeypatch.setattr(image_files, "VERSION", image_files.VERSION + 1)
+    monkeypatch.setattr(image_files, "size_of", lambda *_: (80, 60))
+    assert file_facts.FileFacts(tmp_path).size(path) == (80, 60)
 
 
 def test_what_a_kind_does_not_look_at_is_a_mistake(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ BOX = [("photos/a.jpg", "cat", (1, 2, 29, 38))]
         ("label,x,y,width,height,image\ncat,1,2,29,38,photos/a.jpg\n", BOX),
         ("image,bbox_x,bbox_y,bbox_w,bbox_h,class,score\nphotos/a.jpg,1,2,29,38,cat,1\n", BOX),
         ("path,label\na.jpg,cat\n", [("a.jpg", "cat", None)]),
+        ("path,label\na.jpg,cat,\n", [("a.jpg", "cat", None)]),
     ],
 )  # fmt: skip
 def test_columns_are_known_by_the_names_that_tools_give_them(
@@ -75,7 +76,6 @@ def test_a_column_says_the_split(photos: Path) -> None:
     assert wrong(Source(path, split="val")) == [f"{path}: no split `val`: no column `split`"]
 
 
-def test_labels_that_are_numbers_are_ids(photos: Path) -> None:
 def test_a_file_is_one_image_by_whatever_names_its_lines_have_it(photos: Path) -> None:
     text = (
         "path,x1,y1,x2,y2,label\nphotos/a.jpg,1,2,30,40,cat\n./photos/a.jpg,5,2,30,40,dog\n"
@@ -104,6 +104,7 @@ def test_labels_that_are_names_have_no_ids(photos: Path, labels: tuple[str, str]
     ]
 
 
+def test_labels_that_are_numbers_are_ids(photos: Path) -> None:
     path = write(photos / "list.csv", "path,label\nphotos/a.jpg,17\nphotos/b.jpg,3\n")
     found, _ = datasets.read_annotations(path)
     assert [(one.id, one.name) for one in found.categories] == [(17, "17"), (3, "3")]
@@ -129,11 +130,11 @@ def test_labels_that_are_names_have_no_ids(photos: Path, labels: tuple[str, str]
         ("path,x1,y1,x2,y2,label\nphotos/a.jpg,1,2,30,40,\n", ":2: label: missing"),
         ("path,label\nphotos/a.jpg,cat\nphotos/a.jpg,cat\n", ":3: repeats line 2"),
         ("path,label\nphotos/gone.jpg,cat\n", ":2: no image file {folder}/photos/gone.jpg"),
-        ('path,label\n"photos/a.jpg,cat\n', ":2: not CSV: unexpected end of data"),
         ("path,label\nphotos/a.jpg,cat, small\n",
          ":2: expected 2 cells, as in the first line, got 3"),
         ("ImageID,XMin,XMax,YMin,YMax,LabelName\na.jpg,0.1,0.5,0.2,0.9,cat\n",
          ": annotations: all boxes lie within one pixel; [x, y, width, height] must be in pixels"),
+        ('path,label\n"photos/a.jpg,cat\n', ":2: not CSV: unexpected end of data"),
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_named(photos: Path, text: str, what: str) -> None:
@@ -167,11 +168,6 @@ def test_the_name_of_a_folder_is_the_class(classes: Path) -> None:
     assert notes == ("class folders without an image: empty",)
 
 
-def test_splits_are_asked_for(tmp_path: Path) -> None:
-    image(tmp_path / "train/cat/1.jpg")
-    image(tmp_path / "val/cat/2.jpg")
-    assert objects(Source(tmp_path, split="val")) == [("cat/2.jpg", "cat", None)]
-    assert wrong(tmp_path) == [f"{tmp_path}: split: required: train or val"]
 def test_folders_that_are_called_by_numbers_have_these_ids(tmp_path: Path) -> None:
     for name in range(12):
         image(tmp_path / f"{name}/x.jpg")
@@ -199,6 +195,10 @@ def test_a_linked_folder_of_images_is_read_once(
 def test_images_that_are_not_read_are_said(classes: Path) -> None:
     path = write(classes / "cat/3.HEIC", "x")
     assert datasets.read_annotations(classes)[1] == (
+        f"images in a format that is not read (.heic): 1, such as {path}",
+    )
+
+
 def test_splits_are_asked_for(tmp_path: Path) -> None:
     image(tmp_path / "train/cat/1.jpg")
     image(tmp_path / "val/cat/2.jpg")
@@ -206,10 +206,6 @@ def test_splits_are_asked_for(tmp_path: Path) -> None:
     assert wrong(tmp_path) == [f"{tmp_path}: split: required: train or val"]
     write(tmp_path / "meta/classes.txt", "cat")
     assert wrong(tmp_path) == [f"{tmp_path}: split: required: train or val"]
-        f"images in a format that is not read (.heic): 1, such as {path}",
-    )
-
-
     assert wrong(Source(tmp_path, split="test", kind="folders")) == [
         f"{tmp_path}: no split `test`: no such folder"
     ]

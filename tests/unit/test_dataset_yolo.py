@@ -50,7 +50,6 @@ def test_boxes_are_in_pixels_of_their_image(pets: Path) -> None:
     assert notes == ("images without a label file (no objects): 1",)
 
 
-def test_another_split_is_asked_for_by_its_name(pets: Path) -> None:
 def test_val_counts_where_there_is_valid_too(pets: Path) -> None:
     for more in (
         "val: images/val\nvalid: images/train\n",
@@ -71,6 +70,7 @@ def test_an_image_that_is_gone_changes_no_id_of_the_others(pets: Path) -> None:
     assert [one.id for one in datasets.find(pets).pictures] == [left.id]
 
 
+def test_another_split_is_asked_for_by_its_name(pets: Path) -> None:
     assert objects(Source(pets, split="train")) == [("images/train/c.jpg", "cat", (0, 0, 80, 60))]
     assert wrong(Source(pets, split="test")) == [
         f"{pets}/data.yaml: no split `test`; it has train, val"
@@ -122,8 +122,8 @@ def test_keypoints_are_in_the_truth(
     write(pets / "labels/val/a.txt", f"0 0.5 0.5 0.5 0.5 {numbers}\n")
     (found,) = json.loads(datasets.read(pets).annotations.read_text())["annotations"]
     assert (found["keypoints"], found["num_keypoints"]) == (wanted, 1)
-    write(pets / "labels/val/a.txt", "0 0.5 0.5 0.5 0.5 1\n")
     assert found["area"] == pytest.approx(0.53 * 40 * 30)  # as Ultralytics has it for OKS
+    write(pets / "labels/val/a.txt", "0 0.5 0.5 0.5 0.5 1\n")
     points = 4 + len(numbers.split())
     assert wrong(pets) == [
         f"{pets}/labels/val/a.txt:1: expected a class and {points} numbers (kpt_shape {shape}), "
@@ -150,9 +150,9 @@ def test_names_are_a_list_or_have_numbers(pets: Path, names: str, wanted: list[s
     [
         ("val: images/val\n", 1, "names: missing"),
         ("val: images/val\nnames: []\n", 2, "names: none"),
-        ("val: images/val\nnames: {0: a, 2: b}\n", 2, "names: expected 0 to 1, 1 is missing"),
         ("val: images/val\nnames:\n  0: a\n  1: b\n  1: c\n", 5, "1: a second time"),
         ("val: images/val\nnames: [a]\nval: images/train\n", 3, "val: a second time"),
+        ("val: images/val\nnames: {0: a, 2: b}\n", 2, "names: expected 0 to 1, 1 is missing"),
         ("val: images/val\nnc: 3\nnames: [a]\n", 3, "names: 1 names, but nc is 3"),
         ("val: images/val\nnames: a\n", 2,
          'names: expected a list, or numbers with names, got "a"'),

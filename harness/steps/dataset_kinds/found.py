@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ...errors import ConfigError
 from ...metrics import truth
+from ...metrics.json_values import whole
 from ...metrics.truth import Truth
 from ..file_facts import FileFacts
 from . import class_maps, findings
@@ -72,16 +73,16 @@ class Labelled:
     names: Sequence[str] = ()
     #: of the classes; empty: 0, 1, …
     ids: Sequence[int] = ()
-    paths: list[Path] = field(default_factory=list)
-    images: list[dict[str, Any]] = field(default_factory=list)
     #: whether these are the dataset's own, so that a class map may go by them
     has_ids: bool = True
+    paths: list[Path] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
     #: ids of the images
     taken: set[int] = field(default_factory=set)
+
     def image(self, path: Path, name: str, height: int = 0, width: int = 0) -> int:
         """One more image; its id."""
         self.paths.append(path)
@@ -89,7 +90,6 @@ class Labelled:
         self.images.append({"id": number, "file_name": name, "height": height, "width": width})
         return number
 
-    def label(self, place: str, image: int, label: int, **fields: Any) -> None:
     def _number(self, name: str) -> int:
         """Of the name alone: an image that comes or goes changes no id of another one."""
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
@@ -99,6 +99,7 @@ class Labelled:
         self.taken.add(number)
         return number
 
+    def label(self, place: str, image: int, label: int, **fields: Any) -> None:
         """One more object, or the class of a whole image; `label` is an index of `names`."""
         self.annotations.append(
             {
@@ -127,6 +128,12 @@ def box(left: float, top: float, right: float, bottom: float) -> dict[str, Any]:
     return {"bbox": [left, top, width, height], "area": width * height, "iscrowd": 0}
 
 
+def own_numbers(names: Sequence[str]) -> list[int]:
+    """The ids of classes that are called by numbers, all of them; else none."""
+    found = {number for name in names if (number := whole(name)) is not None}
+    return [int(name) for name in names] if len(found) == len(names) else []
+
+
 def of_labelled(source: Source, title: str, folder: Path, made: Labelled, wrong: Wrong) -> Found:
     """With its classes renamed where that is asked. Raises DatasetMistakes with all mistakes.
 
@@ -142,12 +149,6 @@ def of_labelled(source: Source, title: str, folder: Path, made: Labelled, wrong:
         wrong.fail()
     try:
         read = truth.of(source.path, content)
-def own_numbers(names: Sequence[str]) -> list[int]:
-    """The ids of classes that are called by numbers, all of them; else none."""
-    found = {number for name in names if (number := whole(name)) is not None}
-    return [int(name) for name in names] if len(found) == len(names) else []
-
-
     except ConfigError as error:
         placed = [in_place(line, places) for line in error.mistakes]
         wrong.take(findings.LABELS, ConfigError(placed, error.hint))

@@ -222,7 +222,9 @@ def _labelled(found: Sequence[VocImage], top: Path) -> Labelled:
 def counts_from_one(found: Sequence[VocImage]) -> bool:
     """Whether boxes can be VOC's own: numbers from 1 on, nearly all of them whole."""
     boxes = [one.corners for image in found for one in image.objects]
-    return all(min(box) >= 1 for box in boxes) and fractional(found) < FRACTIONS * max(1, len(boxes))
+    return all(min(box) >= 1 for box in boxes) and fractional(found) < FRACTIONS * max(
+        1, len(boxes)
+    )
 
 
 def fractional(found: Sequence[VocImage]) -> int:

@@ -264,9 +264,9 @@ def _fields(
     fields = box(across - w / 2, down - h / 2, across + w / 2, down + h / 2)
     if keypoints:
         fields |= _keypoints(numbers[4:], keypoints[1], height, width)
+        fields["area"] *= KEYPOINT_AREA
     return fields
 
-        fields["area"] *= KEYPOINT_AREA
 
 def _keypoints(numbers: Sequence[float], step: int, height: int, width: int) -> dict[str, Any]:
     """COCO's x, y, visibility; without one, a point at 0, 0 is not labelled."""

@@ -83,6 +83,30 @@ def test_names_of_a_list_may_have_blanks(voc: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("images", "file"),
+    [(("x.jpg", "x.png"), ""), (("cam1/a.jpg", "cam2/a.jpg"), "a.jpg")],
+)
+def test_an_image_that_may_be_another_is_a_mistake(
+    tmp_path: Path, images: tuple[str, str], file: str
+) -> None:
+    for name in images:
+        image(tmp_path / "JPEGImages" / name)
+    path = write(tmp_path / "Annotations/x.xml", xml(thing(), file=file))
+    several = " or ".join(f"{tmp_path}/JPEGImages/{name}" for name in images)
+    assert wrong(tmp_path) == [f"{path}: filename: ambiguous: {several}"]
+
+
+def test_annotations_may_be_in_the_folders_of_their_images(tmp_path: Path) -> None:
+    for name in ("cam1/a", "cam2/a"):
+        image(tmp_path / f"JPEGImages/{name}.jpg")
+        write(tmp_path / f"Annotations/{name}.xml", xml(thing()))
+        write(tmp_path / f"Annotations/{name[:5]}._a.xml", "\0")
+    assert [name for name, _, _ in objects(tmp_path)] == [
+        "JPEGImages/cam1/a.jpg", "JPEGImages/cam2/a.jpg",
+    ]  # fmt: skip
+
+
 def test_an_xml_with_the_longest_name_is_a_mistake_and_no_bug(tmp_path: Path) -> None:
     path = write(tmp_path / f"{'x' * 251}.xml", xml(thing()))
     assert wrong(tmp_path) == [f"{path}: no image file {tmp_path}/a.jpg"]

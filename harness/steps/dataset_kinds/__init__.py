@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from ...errors import ConfigError
 from ...metrics.json_values import shown
 from ..image_paths import is_folder
-from . import class_folders, coco, table, voc, yolo
+from . import class_folders, coco, files, table, voc, yolo
 from .found import Found, Reading
 from .source import Source
 

@@ -64,8 +64,17 @@ def is_image(path: Path) -> bool:
 def images_below(top: Path, own: OwnFiles, unread: list[Path]) -> list[Path]:
     """Image files below a folder; those in a format that is not read are added to `unread`.
 
-    Links to folders of the dataset's own are followed, once; one that leads out is itself among
-    what is returned.
+    A link to a folder that is not the dataset's own is itself among what is returned.
+    """
+    paths, out = below(top, own)
+    unread += [path for path in paths if path.suffix.lower() in UNREAD]
+    return [path for path in paths if is_image(path)] + out
+
+
+def below(top: Path, own: OwnFiles) -> tuple[list[Path], list[Path]]:
+    """Files below a folder, and links to folders that are not the dataset's own.
+
+    Links to its own folders are followed, once.
     """
     found: list[Path] = []
     seen: list[str] = []
@@ -75,13 +84,12 @@ def images_below(top: Path, own: OwnFiles, unread: list[Path]) -> list[Path]:
         if any(os.path.commonpath((real, one)) in (real, one) for one in seen):
             continue
         seen.append(real)
+    out: list[Path] = []
         linked: list[Path] = []
-        paths = list(walk(folder, linked))
-        found += [path for path in paths if is_image(path)]
-        unread += [path for path in paths if path.suffix.lower() in UNREAD]
+        found += walk(folder, linked)
         todo += [link for link in linked if own.has(link)]
-        found += [link for link in linked if not own.has(link)]
-    return found
+        out += [link for link in linked if not own.has(link)]
+    return found, out
 
 
 def unread_note(unread: Sequence[Path]) -> list[str]:

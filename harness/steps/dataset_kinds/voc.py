@@ -7,7 +7,7 @@ VOC2012 itself has one box with a fraction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element
 from ...errors import ConfigError
 from ...metrics.coco_entries import is_path
 from ...metrics.json_values import number, shown, whole
-from ..image_paths import ImageFolder, OwnFiles, is_file
+from ..image_paths import ImageFolder, OwnFiles, is_file, walk
 from . import files, findings, xml_files
 from .findings import Wrong
 from .found import Found, Labelled, Reading, box, of_labelled
@@ -29,6 +29,7 @@ IMAGES: Final = ("JPEGImages", "images", "Images")
 SETS: Final = Path("ImageSets") / "Main"
 CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 HINT: Final = "Export the annotations again."
+FOLDER_HINT: Final = "Name the image with its folder in <filename>."
 #: share of boxes with fractions from which on they are not VOC's own
 FRACTIONS: Final = 0.1
 
@@ -57,8 +58,10 @@ def evidence(source: Source) -> str:
     """What makes it VOC; empty: nothing does."""
     if not source.path.is_dir():
         return ""
-    for folder in (source.path / ANNOTATIONS, source.path / source.split, source.path):
-        first = next((path for path in _sorted(folder) if path.suffix.lower() == ".xml"), None)
+    inner = walk(source.path / ANNOTATIONS)
+    beside = (path for one in (source.split, "") for path in _sorted(source.path / one))
+    for paths in (inner, beside):
+        first = next(filter(_is_xml, paths), None)
         if first:
             return str(first.relative_to(source.path))
     return ""
@@ -76,7 +79,7 @@ def read(source: Source, reading: Reading) -> Found:
             wrong.add(findings.OUTSIDE, f"{path}: {files.OUTSIDE}", files.OUTSIDE_HINT)
             continue
         try:
-            found.append(_image(path, there))
+            found.append(_image(path, top, there))
         except ConfigError as error:
             wrong.take(findings.LABELS, error)
     _check_images(found, there, wrong)
@@ -88,11 +91,15 @@ def _xmls(source: Source) -> tuple[list[Path], str]:
     """The files, by a list of `ImageSets/Main` or of a folder that is called like the split."""
     top, split = source.path, source.split
     names = top / SETS / f"{split}.txt"
-    folder = top / ANNOTATIONS if (top / ANNOTATIONS).is_dir() else top
+    inner = (top / ANNOTATIONS).is_dir()
+    folder = top / ANNOTATIONS if inner else top
+    if not split and inner:
+        paths, out = files.below(folder, OwnFiles(top))
+        return [*filter(_is_xml, paths), *out], ""
     if not split:
-        return [path for path in _sorted(folder) if path.suffix.lower() == ".xml"], ""
+        return list(filter(_is_xml, _sorted(folder))), ""
     if (top / split).is_dir():
-        return [path for path in _sorted(top / split) if path.suffix.lower() == ".xml"], split
+        return list(filter(_is_xml, _sorted(top / split))), split
     if not OwnFiles(top).has(names):
         raise ConfigError([f"{names}: {files.OUTSIDE}"], files.OUTSIDE_HINT)
     if not names.is_file():
@@ -112,6 +119,10 @@ def _listed_name(line: str, folder: Path) -> str:
     return line if len(words) > 1 and is_file(folder / f"{line}.xml") else words[0]
 
 
+def _is_xml(path: Path) -> bool:
+    return path.suffix.lower() == ".xml" and not path.name.startswith(".")
+
+
 def _sorted(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
@@ -122,7 +133,7 @@ def _sorted(folder: Path) -> list[Path]:
 # ---- one file ----------------------------------------------------------------------------------
 
 
-def _image(path: Path, there: ImageFolder) -> VocImage:
+def _image(path: Path, top: Path, there: ImageFolder) -> VocImage:
     """Raises ConfigError with all mistakes of the file."""
     root = xml_files.read(path)
     if root.tag != "annotation":
@@ -136,7 +147,7 @@ def _image(path: Path, there: ImageFolder) -> VocImage:
         raise ConfigError(mistakes, HINT)
     size = [whole(_text(root, f"size/{name}")) or 0 for name in ("height", "width")]
     known = [one for one in objects if one is not None]
-    return VocImage(path, _file(path, root, there), size[0], size[1], tuple(known))
+    return VocImage(path, _file(path, root, top, there), size[0], size[1], tuple(known))
 
 
 def _text(element: Element, name: str) -> str | None:
@@ -162,24 +173,32 @@ def _object(where: str, element: Element, mistakes: list[str]) -> VocObject | No
     return VocObject(name, (left, top, right, bottom), _text(element, "difficult") == "1")
 
 
-def _file(xml: Path, root: Element, there: ImageFolder) -> Path:
-    """By <filename>, else by the XML's own name with the suffix of an image."""
+def _file(xml: Path, root: Element, top: Path, there: ImageFolder) -> Path:
+    """By <filename>, else by the XML's own name with the suffix of an image.
+
+    Raises ConfigError where several may be meant.
+    """
     named = _text(root, "filename") or ""
     if not is_path(named):
         raise ConfigError([f"{xml}: filename: expected a path, got {shown(named)}"], HINT)
     path, others = there.find(named) if named else (xml, [])
     if named and not others and there.own.has(path) and is_file(path):
         return path
-    places = dict.fromkeys((there.images, xml.parent))
-    same = [
-        place / f"{xml.stem}{suffix}"
-        for place in places
-        for suffix in sorted(files.SUFFIXES)
-        if is_file(place / f"{xml.stem}{suffix}")
-    ]
-    if len(same) == 1 or (same and not named):
+    inner = top / ANNOTATIONS
+    folder = xml.parent.relative_to(inner) if xml.is_relative_to(inner) else Path()
+    same = next(filter(None, map(_called(xml), (there.images / folder, xml.parent))), [])
+    if len(same) == 1:
         return same[0]
+    if others or same:
+        several = " or ".join(map(str, same or (path, *others)))
+        raise ConfigError([f"{xml}: filename: ambiguous: {several}"], FOLDER_HINT)
     return path if named else xml.with_suffix(".jpg")
+
+
+def _called(xml: Path) -> Callable[[Path], list[Path]]:
+    """Finds images of a folder that are called like the XML."""
+    names = [f"{xml.stem}{suffix}" for suffix in sorted(files.SUFFIXES)]
+    return lambda folder: [folder / name for name in names if is_file(folder / name)]
 
 
 # ---- the whole ---------------------------------------------------------------------------------

@@ -204,6 +204,11 @@ def test_images_may_be_a_list_of_paths(pets: Path) -> None:
     assert [one.file_name for one in found.images] == [
         "images/val/a.jpg", "images/val/b.png", "images/train/c.jpg",
     ]  # fmt: skip
+    write(pets / "lists/val.txt", "../images/val/a.jpg\n")
+    write(pets / "data.yaml", "val: [lists/val.txt, images/val]\nnames: [cat, dog]\n")
+    found, _ = datasets.read_annotations(pets)
+    assert [one.file_name for one in found.images] == ["images/val/a.jpg", "images/val/b.png"]
+    write(pets / "data.yaml", "val: [val.txt, images/train]\nnames: [cat, dog]\n")
     write(pets / "val.txt", "./images/val/gone.jpg\n")
     assert wrong(pets) == [f"{pets}/images/val/gone.jpg: no such file"]
 

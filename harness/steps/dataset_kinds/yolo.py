@@ -69,7 +69,7 @@ def read(source: Source, reading: Reading) -> Found:
     places = about.splits[split]
     unread: list[Path] = []
     found = (path for place in places for path in _images(about, split, root, place, own, unread))
-    images = list(dict.fromkeys(found))
+    images = [Path(name) for name in dict.fromkeys(map(os.path.normpath, found))]
     wrong, labelled = reading.wrong, 0
     for image in images:
         if why := files.own_image(image, own):

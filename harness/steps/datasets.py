@@ -24,6 +24,7 @@ from ..errors import ConfigError
 from ..metrics import truth
 from ..workspace import cache_root
 from . import dataset_kinds, image_files
+from .dataset_kinds import files
 from .dataset_kinds import source as sources
 from .dataset_kinds.coco import HINT
 from .dataset_kinds.findings import Wrong
@@ -61,7 +62,10 @@ def read(dataset: Source | Path) -> Dataset:
     found = _find(source, Reading(facts, whole=True))
     annotations = found.annotations or _written(found)
     classes = tuple(one.name for one in found.truth.categories)
-    sha256 = _sha256(found, annotations, facts)
+    try:
+        sha256 = _sha256(found, annotations, facts)
+    except OSError as error:
+        raise files.unreadable(error, source.path) from error
     facts.save()
     name = found.name or source.name or source.path.stem
     return Dataset(name, found.folder, annotations, found.pictures, classes, sha256)

@@ -20,8 +20,9 @@ from ..workspace import cache_root
 from . import image_files
 
 KIND: Final = "hashes"
-#: a file that was changed so short a time before it was read may change again unnoticed, ns
-RACY_NS: Final = 100_000_000
+#: a file that was changed so short a time before it was read may change again unnoticed, ns: some
+#: file systems keep times to 2 s
+RACY_NS: Final = 2_000_000_000
 READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 _lock = threading.Lock()
 

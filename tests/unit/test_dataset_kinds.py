@@ -397,6 +397,34 @@ def test_the_size_of_an_image_is_found_once(
     assert file_facts.FileFacts(tmp_path).size(path) == (60, 80)
 
 
+def test_a_file_that_changes_within_the_2_s_of_some_disks_is_hashed_again(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_facts, "_stamp", lambda path: [3, second, second, 1])
+    now = time.time_ns()
+    second, path = now - 1_900_000_000, pets / "images/a.jpg"
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    facts = file_facts.FileFacts(pets)
+    path.write_bytes(b"one")
+    first = facts.sha256(path)
+    path.write_bytes(b"two")
+    assert facts.sha256(path) != first
+
+
+def test_a_file_that_the_system_refuses_is_a_mistake(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(file_facts, "file_sha256", refused)
+    with pytest.raises(ConfigError) as caught:
+        datasets.read(pets)
+    assert caught.value.mistakes == [f"{pets}/images/a.jpg: Permission denied"]
+    monkeypatch.setattr(dataset_kinds.coco, "read", lambda *_: refused(pets / "annotations.json"))
+    assert wrong(pets) == [f"{pets}/annotations.json: Permission denied"]
+
+
 def test_a_size_is_found_again_by_a_decoder_of_another_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

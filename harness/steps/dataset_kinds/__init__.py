@@ -58,7 +58,10 @@ NEEDED: Final = (
 
 def read(source: Source, reading: Reading) -> Found:
     """The source by its kind. Raises ConfigError with all mistakes."""
-    return kind_of(source).read(source, reading)
+    try:
+        return kind_of(source).read(source, reading)
+    except OSError as error:  # no permission, a disk that fails
+        raise files.unreadable(error, source.path) from error
 
 
 def kind_of(source: Source) -> Kind:

@@ -56,6 +56,13 @@ def read_text(path: Path, most: int) -> str:
         ) from None
 
 
+def unreadable(error: OSError, path: Path) -> ConfigError:
+    """What the system says of a file, or else of the dataset at `path`."""
+    return ConfigError(
+        [f"{error.filename or path}: {error.strerror or error}"], "Make it readable, or remove it."
+    )
+
+
 def is_image(path: Path) -> bool:
     """By its name; hidden files are none."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
@@ -77,6 +84,7 @@ def below(top: Path, own: OwnFiles) -> tuple[list[Path], list[Path]]:
     Links to its own folders are followed, once.
     """
     found: list[Path] = []
+    out: list[Path] = []
     seen: list[str] = []
     todo = [top]
     for folder in todo:
@@ -84,7 +92,6 @@ def below(top: Path, own: OwnFiles) -> tuple[list[Path], list[Path]]:
         if any(os.path.commonpath((real, one)) in (real, one) for one in seen):
             continue
         seen.append(real)
-    out: list[Path] = []
         linked: list[Path] = []
         found += walk(folder, linked)
         todo += [link for link in linked if own.has(link)]

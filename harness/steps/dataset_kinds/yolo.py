@@ -7,6 +7,7 @@ images and `../` mean is as Ultralytics has it; the folder of its settings is `B
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -56,7 +56,7 @@ def ours(under, whole):
         for _ in range(CHUNK):
             picture = under.picture()
             turned = clock()
-            engine.feed(picture)
+            engine.feed((picture,))
             began = clock()
             engine.invoke()
             taken.append(clock() - (turned if whole else began))
@@ -89,7 +89,7 @@ def loadgen(under):
 
     def issue(queries):
         for query in queries:
-            engine.feed(under.images[query.index][None])
+            engine.feed((under.images[query.index][None],))
             engine.invoke()
             lg.QuerySamplesComplete([lg.QuerySampleResponse(query.id, 0, 0)])
 

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 
+from harness.records import TensorSpec
 from harness.runner.job import MeasureOptions
 from harness.runner.loop import timed_loop
 
@@ -23,7 +24,10 @@ RULES = MeasureOptions(min_samples=200_000, min_s=0.5, cap_s=2.0)
 class Null:
     """Does nothing, as fast as Python can."""
 
-    def feed(self, tensor: object) -> None:
+    inputs: tuple[TensorSpec, ...] = ()
+    unbound: tuple[str, ...] = ()
+
+    def feed(self, tensors: object) -> None:
         """Nothing."""
 
     def invoke(self) -> None:

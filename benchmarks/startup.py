@@ -35,7 +35,7 @@ def help_s() -> float:
 
 def plan_s() -> tuple[int, float]:
     """Cells and the median seconds of five plans, from the file's text to the Plan."""
-    tensor = TensorSpec("images", (1, 3, 8, 8))
+    tensor = (TensorSpec("images", (1, 3, 8, 8)),)
     names = [f"m{i}" for i in range(50)]
     models = {
         name: Model(

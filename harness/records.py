@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Dict, Literal, Optional, Tuple, Union
 
 Precision = Literal["fp32", "fp16", "int8"]
+Layout = Literal["NCHW", "NHWC"]
 Status = Literal["ok", "failed", "skipped"]
 Verdict = Literal["valid", "suspect", "invalid"]
 Step = Literal[
@@ -26,12 +27,30 @@ PRECISIONS: Tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)
+class Quantisation:
+    """Of integers: real value = scale * (integer - zero_point)."""
+
+    scale: float
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
 class TensorSpec:
-    """One input or output of a model; `shape` has the batch first."""
+    """One input of a model; the first one's `shape` has the batch first."""
 
     name: str
     shape: Tuple[int, ...]
     dtype: str = "float32"
+    #: of an image's four dimensions
+    layout: Layout = "NCHW"
+    #: as the runtime reports it of a file; never written by hand
+    quantisation: Optional[Quantisation] = None
+
+    @property
+    def size(self) -> Tuple[int, int]:
+        """Height and width of an image."""
+        height, width = self.shape[1:3] if self.layout == "NHWC" else self.shape[-2:]
+        return height, width
 
 
 @dataclass(frozen=True)
@@ -57,13 +76,23 @@ class ModelSpec:
     function: str
     weights: str
     weights_sha256: str
-    input: TensorSpec
+    inputs: Tuple[TensorSpec, ...]
     outputs: Tuple[str, ...]
     classes: Tuple[str, ...]
     task_options: Dict[str, Option] = field(default_factory=dict)
     #: how its raw outputs are read, see tasks/decoders; empty: the task's own convention
     decoder: str = ""
     source: str = "pytorch"
+
+    @property
+    def input(self) -> TensorSpec:
+        """The one input of a model of images; the first of several."""
+        return self.inputs[0]
+
+    @property
+    def batch(self) -> int:
+        """The first dimension of the first input; 1 for a single value."""
+        return self.input.shape[0] if self.input.shape else 1
 
 
 @dataclass(frozen=True)
@@ -558,6 +587,8 @@ class Trial:
     boot_offset_s: float = 0.0
     #: hash of what was measured and how: only equal ones are combined
     made_of: str = ""
+    #: outputs that the runtime allocates within each timed run: their shape depends on the input
+    unbound: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

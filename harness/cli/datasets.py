@@ -15,7 +15,7 @@ from .command import command, group
 from .shared import AsJson, inventory_of, workspace
 
 if TYPE_CHECKING:
-    from ..records import ModelSpec
+    from ..scenario.model import Model
     from ..steps.dataset_check import Checked
     from ..steps.dataset_kinds.source import Source
 
@@ -72,17 +72,21 @@ def check(
     """Say what a dataset holds, and what is wrong with it: counts, and the first ten of each kind.
 
     Exit code 1: something is wrong."""
+    from ..scenario.input_files import TENSOR
     from ..steps import dataset_check
     from . import console
 
-    source, spec = _source(path, model)
+    source, known = _source(path, model)
     source = replace(
         source,
         images=images.absolute() if images else source.images,
         split=split or source.split,
         kind=_kind(kind) or source.kind,
     )
-    checked = dataset_check.check(source, spec, decode=decode)
+    if known and known.spec.task == TENSOR:
+        checked = dataset_check.check_tensors(source, known.spec, known.generators)
+    else:
+        checked = dataset_check.check(source, known.spec if known else None, decode=decode)
     if json:
         console.json_line(as_json(checked))
     else:
@@ -92,7 +96,7 @@ def check(
     raise typer.Exit(1 if checked.wrong else 0)
 
 
-def _source(path: str, model: str) -> tuple[Source, ModelSpec | None]:
+def _source(path: str, model: str) -> tuple[Source, Model | None]:
     """The dataset that is meant, with the class map of the model where that names it."""
     from ..scenario.mistakes import neighbours
     from ..steps.dataset_kinds.source import Source
@@ -106,7 +110,7 @@ def _source(path: str, model: str) -> tuple[Source, ModelSpec | None]:
             f"no model '{model}'{neighbours(model, list(models))}", "Name a folder of models/."
         )
     found = models[model]
-    return found.datasets.get(path) or plain, found.spec
+    return found.datasets.get(path) or plain, found
 
 
 def _kind(name: str) -> str:

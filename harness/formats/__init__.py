@@ -9,11 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Callable, Dict, Final, Optional, Protocol, Sequence
 
-import numpy as np
-
 from ..records import DeviceFacts, FormatSpec, ModelSpec, Precision
 from . import onnx, openvino, pytorch, tflite, tflite_runtime, torchscript
-from .engine import Engine, Inspected, RuntimeOptions
+from .engine import Arrays, Engine, Inspected, RuntimeOptions
 from .placement import Profiled
 
 
@@ -33,10 +31,13 @@ class Format(Protocol):
         path: Path,
         model: ModelSpec,
         options: RuntimeOptions,
-        inputs: Sequence[np.ndarray],
+        inputs: Sequence[Arrays],
         runs: int,
     ) -> Profiled:
-        """Every node of the model and where it ran, as reported by the runtime, over `runs`."""
+        """Every node of the model and where it ran, as reported by the runtime, over `runs`.
+
+        `inputs` are samples in the shapes of model.yaml, before `feeds`.
+        """
 
 
 REGISTRY: Final[Dict[str, Format]] = {

@@ -12,7 +12,7 @@ import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, NoReturn, Sequence, Tuple
 
 import numpy as np
 
@@ -31,6 +31,10 @@ OPERATOR, DELEGATE_OPERATOR = 1 << 1, 1 << 3
 _TYPES, _SOURCES = {1 << n for n in range(9)}, {0, 1, 2}
 #: so many times the bytes that its events should need, in case they are longer
 _SPARE = 2
+
+
+#: what goes into each input, by the file's name of it
+Feed = Mapping[str, np.ndarray]
 
 
 class Event(NamedTuple):
@@ -70,18 +74,24 @@ class ProfilerMissing(Exception):
 
 
 def events(
-    package: Path, model: Path, threads: int, inputs: Sequence[np.ndarray], warm: int
+    package: Path, model: Path, threads: int, inputs: Sequence[Feed], warm: int
 ) -> List[List[Event]]:
-    """One list per run, one run per input (float32), without the warm-up runs.
+    """One list per run, one run per input, without the warm-up runs. Raises ProfilerMissing."""
+    found = in_child(lambda: _events(package, model, threads, inputs, warm))
+    return [[Event(*event) for event in run] for run in found]
 
-    Runs in a child process, so that a crash of the library is only an error.
+
+def in_child(work: Callable[[], Any]) -> Any:
+    """What `work` returns, as plain JSON; the libraries that it loads are gone afterwards.
+
+    Runs in a child process, so that a crash of a library is only an error.
     Raises ProfilerMissing.
     """
     read, write = os.pipe()
     child = os.fork()
     if not child:
         os.close(read)
-        _answer(write, lambda: _events(package, model, threads, inputs, warm))
+        _answer(write, work)
     os.close(write)
     with os.fdopen(read, encoding="utf-8") as pipe:
         said = pipe.read()
@@ -91,13 +101,13 @@ def events(
     answer = json.loads(said or '{"missing": "no output from the child process"}')
     if "missing" in answer:
         raise ProfilerMissing(answer["missing"])
-    return [[Event(*event) for event in run] for run in answer["events"]]
+    return answer["found"]
 
 
-def _answer(write: int, work: Callable[[], List[List[Event]]]) -> NoReturn:
+def _answer(write: int, work: Callable[[], Any]) -> NoReturn:
     """The child process: writes its result and exits without the parent's cleanup."""
     try:
-        answer: Dict[str, Any] = {"events": work()}
+        answer: Dict[str, Any] = {"found": work()}
     except ProfilerMissing as error:
         answer = {"missing": str(error)}
     except BaseException as error:  # a bug of ours is told like the library's
@@ -110,7 +120,7 @@ def _answer(write: int, work: Callable[[], List[List[Event]]]) -> NoReturn:
 
 
 def _events(
-    package: Path, model: Path, threads: int, inputs: Sequence[np.ndarray], warm: int
+    package: Path, model: Path, threads: int, inputs: Sequence[Feed], warm: int
 ) -> List[List[Event]]:
     try:
         library = ctypes.CDLL(str(package / LIBRARY))
@@ -145,39 +155,45 @@ class _Profiled:
         signature = ctypes.c_void_p()
         first = ctypes.c_size_t(_SIGNATURE)
         self._call("LiteRtGetModelSignature", self._model, first, ctypes.byref(signature))
-        self._inputs = self._buffers(signature, "Input")
-        self._outputs = self._buffers(signature, "Output")
+        self._names: List[str] = []
+        self._inputs = self._buffers(signature, "Input", self._names)
+        self._outputs = self._buffers(signature, "Output", [])
 
-    def run(self, inputs: Sequence[np.ndarray], warm: int) -> List[List[Event]]:
+    def run(self, inputs: Sequence[Feed], warm: int) -> List[List[Event]]:
         """Warm runs without the profiler, then one run an input with it."""
-        for tensor in [inputs[i % len(inputs)] for i in range(warm)]:
-            self._invoke(tensor)
+        for feed in [inputs[i % len(inputs)] for i in range(warm)]:
+            self._invoke(feed)
         found = []
-        for tensor in inputs:
+        for feed in inputs:
             self._call("LiteRtResetProfiler", self._profiler)
             self._call("LiteRtStartProfiler", self._profiler)
-            self._invoke(tensor)
+            self._invoke(feed)
             self._call("LiteRtStopProfiler", self._profiler)
             found.append(self._events())
         return found
 
-    def _invoke(self, tensor: np.ndarray) -> None:
-        there, data = ctypes.c_void_p(), np.ascontiguousarray(tensor)
-        first = ctypes.c_void_p(self._inputs[0])  # an element is a plain number, passed as 32 bits
-        size = ctypes.c_size_t()
-        self._call("LiteRtGetTensorBufferPackedSize", first, ctypes.byref(size))
-        if size.value != data.nbytes:
-            raise ProfilerMissing("the input has %d bytes, expected %d" % (size.value, data.nbytes))
-        write = ctypes.c_int(_WRITE)
-        self._call("LiteRtLockTensorBuffer", first, ctypes.byref(there), write)
-        ctypes.memmove(there, data.ctypes.data, data.nbytes)
-        self._call("LiteRtUnlockTensorBuffer", first)
+    def _invoke(self, feed: Feed) -> None:
+        for name, buffer in zip(self._names, self._inputs):
+            if len(feed) > 1 and name not in feed:
+                raise ProfilerMissing("LiteRT's C API names an input %s" % name)
+            tensor = feed[name] if name in feed else next(iter(feed.values()))
+            self._fill(ctypes.c_void_p(buffer), np.ascontiguousarray(tensor))
         self._call(
             "LiteRtRunCompiledModel",
             *(self._compiled, ctypes.c_size_t(_SIGNATURE)),
             *(ctypes.c_size_t(len(self._inputs)), self._inputs),
             *(ctypes.c_size_t(len(self._outputs)), self._outputs),
         )
+
+    def _fill(self, buffer: ctypes.c_void_p, data: np.ndarray) -> None:
+        there, size = ctypes.c_void_p(), ctypes.c_size_t()
+        self._call("LiteRtGetTensorBufferPackedSize", buffer, ctypes.byref(size))
+        if size.value != data.nbytes:
+            raise ProfilerMissing("the input has %d bytes, expected %d" % (size.value, data.nbytes))
+        write = ctypes.c_int(_WRITE)
+        self._call("LiteRtLockTensorBuffer", buffer, ctypes.byref(there), write)
+        ctypes.memmove(there, data.ctypes.data, data.nbytes)
+        self._call("LiteRtUnlockTensorBuffer", buffer)
 
     def _events(self) -> List[Event]:
         count = ctypes.c_int()
@@ -208,8 +224,8 @@ class _Profiled:
             self._call("LiteRtAddOpaqueOptions", made, opaque)
         return made
 
-    def _buffers(self, signature: ctypes.c_void_p, side: str) -> Any:
-        """One buffer a tensor, as the compiled model wants it."""
+    def _buffers(self, signature: ctypes.c_void_p, side: str, names: List[str]) -> Any:
+        """One buffer a tensor, as the compiled model wants it; appends the tensors' names."""
         count = ctypes.c_size_t()
         self._call("LiteRtGetNumSignature%ss" % side, signature, ctypes.byref(count))
         made: Tuple[Any, ...] = ()
@@ -218,6 +234,9 @@ class _Profiled:
             kind = ctypes.create_string_buffer(_TYPE_BYTES)
             by_index = "LiteRtGetSignature%sTensorByIndex" % side
             self._call(by_index, signature, index, ctypes.byref(tensor))
+            name = ctypes.c_char_p()
+            self._call("LiteRtGetTensorName", tensor, ctypes.byref(name))
+            names.append((name.value or b"").decode())
             self._call("LiteRtGetRankedTensorType", tensor, kind)
             requirements = "LiteRtGetCompiledModel%sBufferRequirements" % side
             first = ctypes.c_size_t(_SIGNATURE)

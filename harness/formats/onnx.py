@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..records import Conversion, FormatSpec, Layer, ModelSpec, OpenTensor, Precision
+from ..records import Conversion, FormatSpec, Layer, ModelSpec, OpenTensor, Precision, TensorSpec
 from . import source as model_source
-from .engine import Engine, Inspected, RuntimeOptions
+from .engine import Arrays, Engine, Inspected, RuntimeOptions, declared
+from .feeds import feeds
 from .placement import Profiled, warm_runs
 
 OPSET = 18
@@ -39,12 +40,14 @@ SPEC = FormatSpec(
 def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
     """Export, simplify and check; then halve or quantise the simplified graph.
 
-    A graph that is ONNX already is not simplified: what is measured is the user's own.
+    A graph that is ONNX already is not simplified: what is measured is the user's own, with its
+    open dimensions fixed.
     """
     import onnx
 
     is_onnx = model.source == "onnx"
-    graph = onnx.load(str(source / model.weights)) if is_onnx else export(model, source)
+    path = str(source / model.weights)
+    graph = fixed(onnx.load(path), model) if is_onnx else export(model, source)
     if precision == "fp16":
         graph = _halved(graph)
     if precision == "int8":
@@ -64,9 +67,9 @@ def export(model: ModelSpec, source: Path) -> Any:
         path = Path(folder) / "exported.onnx"
         torch.onnx.export(
             network,
-            (model_source.example(model),),
+            model_source.examples(model),
             str(path),
-            input_names=[model.input.name],
+            input_names=[one.name for one in model.inputs],
             output_names=list(model.outputs),
             opset_version=OPSET,
             dynamo=True,
@@ -74,6 +77,40 @@ def export(model: ModelSpec, source: Path) -> Any:
         )
         onnx.checker.check_model(str(path), full_check=True)
         return onnxslim.slim(onnx.load(str(path)))
+
+
+def fixed(graph: Any, model: ModelSpec) -> Any:
+    """The graph with the inputs' open dimensions as in model.yaml, and the outputs' that follow."""
+    import onnx
+
+    inputs = {value.name: _sides(value) for value in graph.graph.input}
+    sizes: Dict[str, int] = {}
+    changed = False
+    for one in model.inputs:
+        sides = inputs.get(one.name, ())
+        for side, length in zip(sides, one.shape if len(sides) == len(one.shape) else ()):
+            if not side.HasField("dim_value"):
+                sizes[side.dim_param] = length
+                side.dim_value, changed = length, True
+    if not changed:
+        return graph
+    _fix_named(graph, sizes)
+    inferred = onnx.shape_inference.infer_shapes(graph, data_prop=True)
+    for mine, other in zip(graph.graph.output, inferred.graph.output):
+        mine.CopyFrom(other)
+    return graph
+
+
+def _fix_named(graph: Any, sizes: Dict[str, int]) -> None:
+    """Wherever else a dimension has the name of one that is fixed."""
+    for value in (*graph.graph.output, *graph.graph.value_info):
+        for side in _sides(value):
+            if side.dim_param and side.dim_param in sizes:
+                side.dim_value = sizes[side.dim_param]
+
+
+def _sides(value: Any) -> Any:
+    return value.type.tensor_type.shape.dim
 
 
 def _halved(graph: Any) -> Any:
@@ -123,7 +160,7 @@ def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
 
 
 def profile(
-    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
 ) -> Profiled:
     """ONNX Runtime's own profile: provider and kernel time of every node of the optimised graph."""
     with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +170,7 @@ def profile(
         session = _session(path, settings)
         engine: Engine = OnnxEngine(session, model)
         for i in range(warm_runs(runs) + runs):
-            engine.feed(inputs[i % len(inputs)])
+            engine.feed(feeds(inputs[i % len(inputs)], model, engine.inputs))
             engine.invoke()
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return Profiled(PROVIDER, "ONNX Runtime profiling", runs, layers_of(events, runs))
@@ -171,7 +208,7 @@ def _session(path: Path, settings: Any) -> Any:
     return onnxruntime.InferenceSession(str(path), settings, providers=[PROVIDER])
 
 
-#: element types of outputs as ONNX Runtime names them
+#: element types as ONNX Runtime names them
 DTYPES: Dict[str, Any] = {
     "float": np.float32,
     "float16": np.float16,
@@ -182,48 +219,83 @@ DTYPES: Dict[str, Any] = {
 }
 
 
-def _zeros(session: Any, model: ModelSpec) -> Dict[str, np.ndarray]:
-    """An array to bind for each output; open dimensions are what the model's input makes them.
+def declared_inputs(session: Any, model: ModelSpec) -> Tuple[TensorSpec, ...]:
+    """The model's inputs as the session declares them; initialisers are none."""
+    found = {one.name: one for one in session.get_inputs()}
+    names = [one.name for one in model.inputs]
+    if set(found) != set(names):
+        raise ValueError(
+            f"the file has the inputs {', '.join(found)}, expected {', '.join(names)} (model.yaml)"
+        )
+    return tuple(
+        declared(one, found[one.name].shape, _dtype(found[one.name], "input").name)
+        for one in model.inputs
+    )
 
-    One whose shape depends on the content of the image cannot be bound: ONNX Runtime says so.
+
+def output_shapes(session: Any, inputs: Sequence[TensorSpec]) -> Dict[str, Optional[List[int]]]:
+    """The shape of each output; None where it is known only after a run.
+
+    An open dimension with the name of one of an input's is as long as that.
     """
-    outputs = session.get_outputs()
-    if all(isinstance(side, int) for output in outputs for side in output.shape):
-        return {output.name: np.zeros(output.shape, _dtype(output)) for output in outputs}
-    seen = session.run(None, {model.input.name: np.zeros(model.input.shape, np.float32)})
-    return {output.name: np.zeros_like(value) for output, value in zip(outputs, seen)}
+    lengths: Dict[Any, int] = {}
+    there = {one.name: one.shape for one in session.get_inputs()}
+    for one in inputs:
+        lengths.update(zip(there[one.name], one.shape))
+    found: Dict[str, Optional[List[int]]] = {}
+    for output in session.get_outputs():
+        sides = [side if isinstance(side, int) else lengths.get(side) for side in output.shape]
+        known = [side for side in sides if side is not None]
+        found[output.name] = known if len(known) == len(sides) else None
+    return found
 
 
 def _kind(tensor: Any) -> str:
     return str(tensor.type).replace("tensor(", "").rstrip(")")
 
 
-def _dtype(output: Any) -> Any:
-    kind = _kind(output)
+def _dtype(tensor: Any, what: str) -> "np.dtype[Any]":
+    kind = _kind(tensor)
     if kind not in DTYPES:
-        raise ValueError(f"output {output.name} has the unsupported type {output.type}")
-    return DTYPES[kind]
+        raise ValueError(f"{what} {tensor.name} has the unsupported type {tensor.type}")
+    found: "np.dtype[Any]" = np.dtype(DTYPES[kind])
+    return found
 
 
 class OnnxEngine:
-    """Input and outputs bound once (IOBinding), so that a run copies and allocates nothing."""
+    """Inputs and outputs bound once (IOBinding), so that a run copies and allocates nothing.
+
+    ONNX Runtime allocates an output whose shape is known only after a run.
+    """
 
     def __init__(self, session: Any, model: ModelSpec) -> None:
         import onnxruntime
 
         value = onnxruntime.OrtValue.ortvalue_from_numpy
-        binding = session.io_binding()
-        self._input = value(np.zeros(model.input.shape, np.float32))
-        binding.bind_ortvalue_input(model.input.name, self._input)
-        self._outputs = {name: value(zeros) for name, zeros in _zeros(session, model).items()}
-        for name, output in self._outputs.items():
-            binding.bind_ortvalue_output(name, output)
+        self._binding = binding = session.io_binding()
+        self.inputs = declared_inputs(session, model)
+        self._fed = [value(np.zeros(one.shape, one.dtype)) for one in self.inputs]
+        for one, bound in zip(self.inputs, self._fed):
+            binding.bind_ortvalue_input(one.name, bound)
+        shapes = output_shapes(session, self.inputs)
+        self.unbound = tuple(name for name, shape in shapes.items() if shape is None)
+        self._outputs: Dict[str, Any] = {}
+        for output in session.get_outputs():
+            shape, dtype = shapes[output.name], _dtype(output, "output")
+            if shape is None:
+                binding.bind_output(output.name, "cpu")
+                self._outputs[output.name] = None
+            else:
+                self._outputs[output.name] = value(np.zeros(shape, dtype))
+                binding.bind_ortvalue_output(output.name, self._outputs[output.name])
         self.invoke = lambda: session.run_with_iobinding(binding)
 
-    def feed(self, tensor: np.ndarray) -> None:
-        """Copy into the bound OrtValue."""
-        self._input.update_inplace(tensor)
+    def feed(self, tensors: Arrays) -> None:
+        """Copy into the bound OrtValues."""
+        for bound, tensor in zip(self._fed, tensors):
+            bound.update_inplace(tensor)
 
     def fetch(self) -> Dict[str, np.ndarray]:
-        """The bound outputs."""
-        return {name: output.numpy() for name, output in self._outputs.items()}
+        """The bound outputs, and those that the last run allocated."""
+        found = self._binding.get_outputs() if self.unbound else self._outputs.values()
+        return {name: output.numpy() for name, output in zip(self._outputs, found)}

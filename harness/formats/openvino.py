@@ -7,9 +7,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..records import Conversion, FormatSpec, Layer, ModelSpec, Precision
+from ..records import Conversion, FormatSpec, Layer, ModelSpec, Precision, TensorSpec
 from . import source as model_source
-from .engine import Engine, RuntimeOptions, check_count
+from .engine import Arrays, Engine, RuntimeOptions, check_count, declared, positions
+from .feeds import feeds
 from .placement import Profiled, warm_runs
 
 PLUGIN = "CPU"
@@ -56,26 +57,48 @@ def _traced(model: ModelSpec, source: Path) -> Any:
         network = torch.jit.load(str(source / model.weights), map_location="cpu").float().eval()
     else:
         network = model_source.traceable(model, source)
+    examples = model_source.examples(model)
     graph = openvino.convert_model(
-        network, example_input=model_source.example(model), input=[list(model.input.shape)]
+        network,
+        example_input=examples if len(examples) > 1 else examples[0],
+        input=[(list(one.shape), np.dtype(one.dtype)) for one in model.inputs],
     )
     check_count(len(graph.outputs), model)
     for name, output in zip(model.outputs, graph.outputs):
         output.get_tensor().set_names({name})
-    graph.inputs[0].get_tensor().set_names({model.input.name})
+    for one, port in zip(model.inputs, graph.inputs):
+        port.get_tensor().set_names({one.name})
     return graph
 
 
 def _named(model: ModelSpec, source: Path) -> Any:
-    """From a file whose tensors have names; open dimensions of the input are fixed."""
+    """From a file whose tensors have names; open dimensions of the inputs are fixed."""
     import openvino
 
     graph = openvino.convert_model(source / model.weights)
-    graph.reshape({model.input.name: list(model.input.shape)})
+    ports = ordered(graph.inputs, model)
+    pairs = zip(ports, model.inputs)
+    graph.reshape({port: list(as_declared(port, one).shape) for port, one in pairs})
     missing = set(model.outputs) - {name for output in graph.outputs for name in output.names}
     if missing:
         raise ValueError(f"the converted model has no output {', '.join(sorted(missing))}")
     return graph
+
+
+def ordered(ports: Sequence[Any], model: ModelSpec) -> List[Any]:
+    """The port of each of the model's inputs."""
+    names = [one.name for one in model.inputs]
+    found = [
+        next((name for name in names if name in port.names), min(port.names, default=f"#{at}"))
+        for at, port in enumerate(ports)
+    ]
+    return [ports[at] for at in positions(names, found)]
+
+
+def as_declared(port: Any, one: TensorSpec) -> TensorSpec:
+    """The model's input as OpenVINO declares it."""
+    sides = [side.get_length() if side.is_static else None for side in port.partial_shape]
+    return declared(one, sides, np.dtype(port.element_type.to_dtype()).name)
 
 
 def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
@@ -84,14 +107,14 @@ def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
 
 
 def profile(
-    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
 ) -> Profiled:
     """OpenVINO's performance counters: primitive and time of every node of the compiled model."""
     compiled = _compiled(path, options, {"PERF_COUNT": True})
     engine = OpenvinoEngine(compiled, model)
     counted: List[Any] = []
     for i in range(warm_runs(runs) + runs):
-        engine.feed(inputs[i % len(inputs)])
+        engine.feed(feeds(inputs[i % len(inputs)], model, engine.inputs))
         engine.invoke()
         if i >= warm_runs(runs):
             counted.append(engine.counters())
@@ -124,20 +147,31 @@ def _compiled(path: Path, options: RuntimeOptions, more: Optional[Dict[str, Any]
 
 
 class OpenvinoEngine:
-    """One infer request whose input tensor shares memory with a numpy array."""
+    """One infer request whose input tensors share memory with numpy arrays.
+
+    OpenVINO allocates an output whose shape is known only after a run.
+    """
 
     def __init__(self, compiled: Any, model: ModelSpec) -> None:
         import openvino
 
         request = compiled.create_infer_request()
-        self._input = np.zeros(model.input.shape, np.float32)
-        request.set_input_tensor(openvino.Tensor(self._input, shared_memory=True))
+        ports = ordered(compiled.inputs, model)
+        self.inputs = tuple(map(as_declared, ports, model.inputs))
+        self._arrays = [np.zeros(one.shape, one.dtype) for one in self.inputs]
+        for port, array in zip(ports, self._arrays):
+            request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
+        static = {
+            name for one in compiled.outputs if one.partial_shape.is_static for name in one.names
+        }
+        self.unbound = tuple(name for name in model.outputs if name not in static)
         self._outputs = {name: request.get_tensor(name) for name in model.outputs}
         self._request = request
 
-    def feed(self, tensor: np.ndarray) -> None:
-        """Copy into the shared array."""
-        self._input[...] = tensor
+    def feed(self, tensors: Arrays) -> None:
+        """Copy into the shared arrays."""
+        for array, tensor in zip(self._arrays, tensors):
+            array[...] = tensor
 
     def invoke(self) -> None:
         """Start and wait, as OpenVINO's own benchmark_app does."""
@@ -146,6 +180,7 @@ class OpenvinoEngine:
 
     def fetch(self) -> Dict[str, np.ndarray]:
         """Views of the request's output tensors."""
+        self._outputs.update((name, self._request.get_tensor(name)) for name in self.unbound)
         return {name: tensor.data for name, tensor in self._outputs.items()}
 
     def counters(self) -> Any:

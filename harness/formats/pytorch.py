@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from ..records import Conversion, FormatSpec, Layer, ModelSpec, Precision
 from . import source as model_source
-from .engine import Engine, RuntimeOptions
+from .engine import Arrays, Engine, RuntimeOptions
+from .feeds import feeds
 from .placement import Profiled, warm_runs
 
 if TYPE_CHECKING:
@@ -51,20 +53,22 @@ def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
 
 
 def profile(
-    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
 ) -> Profiled:
     """Operators of the model from `torch.profiler`, each with its self time."""
-    return profile_engine(load(path, model, options), inputs, runs)
+    return profile_engine(load(path, model, options), model, inputs, runs)
 
 
-def profile_engine(engine: Engine, inputs: Sequence[np.ndarray], runs: int) -> Profiled:
+def profile_engine(
+    engine: Engine, model: ModelSpec, inputs: Sequence[Arrays], runs: int
+) -> Profiled:
     """Shared with TorchScript, whose fused groups are operators, too."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as recorder
 
     def run(count: int) -> None:
         for i in range(count):
-            engine.feed(inputs[i % len(inputs)])
+            engine.feed(feeds(inputs[i % len(inputs)], model, engine.inputs))
             engine.invoke()
 
     run(warm_runs(runs))
@@ -92,7 +96,12 @@ def layers_of(operators: Sequence[Any], runs: int) -> Tuple[Layer, ...]:
 
 
 class TorchEngine:
-    """Shared by eager PyTorch and TorchScript: one call of a module on one bound tensor."""
+    """Shared by eager PyTorch and TorchScript: one call of a module on bound tensors.
+
+    Weights are fp32 whatever they are stored in, and so are inputs in half precision.
+    """
+
+    unbound: Tuple[str, ...] = ()
 
     def __init__(self, module: Any, model: ModelSpec, options: RuntimeOptions) -> None:
         import torch
@@ -100,17 +109,24 @@ class TorchEngine:
         torch.set_num_threads(options.threads)
         torch.set_grad_enabled(False)
         self._model = model
-        self._input = torch.zeros(model.input.shape)
+        wide = {"float16": "float32"}
+        self.inputs = tuple(
+            replace(one, dtype=wide.get(one.dtype, one.dtype)) for one in model.inputs
+        )
+        self._inputs = tuple(
+            torch.zeros(one.shape, dtype=getattr(torch, one.dtype)) for one in self.inputs
+        )
         self._outputs: "tuple[torch.Tensor, ...]" = ()
         self._module = module
 
-    def feed(self, tensor: np.ndarray) -> None:
-        """Copy into the bound tensor."""
-        self._input.numpy()[...] = tensor
+    def feed(self, tensors: Arrays) -> None:
+        """Copy into the bound tensors."""
+        for bound, tensor in zip(self._inputs, tensors):
+            bound.numpy()[...] = tensor
 
     def invoke(self) -> None:
         """One forward pass; the module allocates its outputs, as usual in PyTorch."""
-        self._outputs = self._module(self._input)
+        self._outputs = self._module(*self._inputs)
 
     def fetch(self) -> Dict[str, np.ndarray]:
         """Views of the tensors that the last forward pass returned; halves are widened."""

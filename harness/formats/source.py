@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Sequence, cast
+from typing import TYPE_CHECKING, Any, Mapping, Sequence, Tuple, cast
 
 from ..records import ModelSpec
 from . import checkpoint
@@ -60,12 +60,15 @@ def with_weights(network: "torch.nn.Module", path: Path, function: str) -> "torc
     return network.float().eval()
 
 
-def example(model: ModelSpec) -> "torch.Tensor":
-    """A fixed input of the model's shape, for tracing only."""
+def examples(model: ModelSpec) -> Tuple["torch.Tensor", ...]:
+    """Fixed inputs of the model's shapes, for tracing only; integers are 0."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    return torch.rand(model.input.shape, generator=generator)
+    return tuple(
+        torch.rand(one.shape, generator=generator).to(getattr(torch, one.dtype))
+        for one in model.inputs
+    )
 
 
 def traceable(model: ModelSpec, folder: Path) -> "torch.nn.Module":
@@ -77,7 +80,7 @@ def traceable(model: ModelSpec, folder: Path) -> "torch.nn.Module":
 
     network = load(model, folder)
     with torch.no_grad():
-        seen = network(example(model))
+        seen = network(*examples(model))
     named(seen, model)  # here, so that what does not fit is told before a tracer trips over it
     if isinstance(seen, torch.Tensor) or type(seen) in (tuple, list):
         return network
@@ -87,8 +90,8 @@ def traceable(model: ModelSpec, folder: Path) -> "torch.nn.Module":
             super().__init__()
             self.network = network
 
-        def forward(self, x: Any) -> Any:
-            return tuple(named(self.network(x), model))
+        def forward(self, x: Any, *more: Any) -> Any:
+            return tuple(named(self.network(x, *more), model))
 
     return Named().eval()
 

@@ -5,14 +5,33 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from ..records import Conversion, FormatSpec, Layer, ModelSpec, OpenTensor, Precision
+from ..records import (
+    Conversion,
+    FormatSpec,
+    Layer,
+    ModelSpec,
+    OpenTensor,
+    Precision,
+    Quantisation,
+    TensorSpec,
+)
+from ..serial import from_json, to_json
 from . import litert_c
 from . import source as model_source
-from .engine import Engine, Inspected, RuntimeOptions, check_count
+from .engine import (
+    Arrays,
+    Engine,
+    Inspected,
+    RuntimeOptions,
+    check_count,
+    declared,
+    positions,
+)
+from .feeds import dequantised, feeds
 from .placement import Profiled, warm_runs
 
 SPEC = FormatSpec(
@@ -61,7 +80,7 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
         import litert_torch
 
         network = model_source.traceable(model, source)
-        litert_torch.convert(network, (model_source.example(model),)).export(str(out))
+        litert_torch.convert(network, model_source.examples(model)).export(str(out))
     if precision != "fp32":
         _quantise(out, precision)
 
@@ -115,16 +134,19 @@ def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
 
 
 def profile(
-    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
 ) -> Profiled:
     """LiteRT's profiler times, if it reports the same nodes as the measured interpreter."""
     import ai_edge_litert
 
     package = Path(ai_edge_litert.__file__).parent
-    tensors = [inputs[i % len(inputs)] for i in range(runs)]
     events: Sequence[Sequence[litert_c.Event]] = ()
     missing = ""
     try:  # before the interpreter's library is loaded: both have symbols of the same names
+        names, found = litert_c.in_child(lambda: _names_and_inputs(path, model))
+        specs = tuple(from_json(TensorSpec, one) for one in found)
+        fed = [feeds(inputs[i % len(inputs)], model, specs) for i in range(runs)]
+        tensors = [dict(zip(names, one)) for one in fed]
         events = litert_c.events(package, path, options.threads, tensors, warm_runs(runs))
     except litert_c.ProfilerMissing as error:
         missing = str(error)
@@ -138,6 +160,14 @@ def profile(
         except litert_c.ProfilerMissing as error:
             missing = str(error)
     return replace(partitions, tool=f"{partitions.tool}; no times: {missing}")
+
+
+def _names_and_inputs(path: Path, model: ModelSpec) -> Any:
+    """The file's names of the model's inputs, and how it declares them; as JSON."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    details, specs = zip(*declared_inputs(Interpreter(str(path)), model))
+    return [[detail["name"] for detail in details], to_json(specs)]
 
 
 def timed_layers(
@@ -213,25 +243,68 @@ def _nodes(interpreter: Any) -> List[Node]:
     ]
 
 
+def declared_inputs(interpreter: Any, model: ModelSpec) -> List[Tuple[Dict[str, Any], TensorSpec]]:
+    """The interpreter's details of each of the model's inputs, and what they declare."""
+    details = interpreter.get_input_details()
+    names = [one.name for one in model.inputs]
+    found = []
+    for at, one in zip(positions(names, [detail["name"] for detail in details]), model.inputs):
+        detail = details[at]
+        dtype, scale = np.dtype(detail["dtype"]), quantisation_of(detail)
+        found.append((detail, declared(one, _signature(detail), dtype.name, scale)))
+    return found
+
+
+def quantisation_of(detail: Dict[str, Any]) -> Optional[Quantisation]:
+    """Scale and zero point of a whole tensor of integers; None if it has none."""
+    scale, zero_point = detail["quantization"]
+    whole = np.dtype(detail["dtype"]).kind in "iu"
+    return Quantisation(float(scale), int(zero_point)) if whole and scale else None
+
+
+def _signature(detail: Dict[str, Any]) -> List[int]:
+    """The declared shape; -1 where it is open. Old runtimes do not tell."""
+    return [int(side) for side in detail.get("shape_signature", detail["shape"])]
+
+
 class InterpreterEngine:
     """Shared by LiteRT and tflite-runtime; the converter preserves the order of outputs."""
 
     def __init__(self, interpreter: Any, model: ModelSpec) -> None:
+        pairs = declared_inputs(interpreter, model)
+        self.inputs = tuple(one for _, one in pairs)
+        self._fed = [detail["index"] for detail, _ in pairs]
+        for detail, one in pairs:
+            if tuple(detail["shape"]) != one.shape:
+                interpreter.resize_tensor_input(detail["index"], one.shape)
         interpreter.allocate_tensors()
-        self._input = interpreter.get_input_details()[0]["index"]
-        self._outputs = [detail["index"] for detail in interpreter.get_output_details()]
-        check_count(len(self._outputs), model)
-        self._model = model
+        details = interpreter.get_output_details()
+        check_count(len(details), model)
+        order = positions(model.outputs, [one["name"] for one in details], "outputs")
+        self._outputs = {name: details[at] for name, at in zip(model.outputs, order)}
+        self.unbound = _unbound([detail for detail, _ in pairs], self._outputs)
         self._interpreter = interpreter
         self.invoke = interpreter.invoke
 
-    def feed(self, tensor: np.ndarray) -> None:
-        """Copy into the input tensor."""
-        self._interpreter.set_tensor(self._input, tensor)
+    def feed(self, tensors: Arrays) -> None:
+        """Copy into the input tensors."""
+        for index, tensor in zip(self._fed, tensors):
+            self._interpreter.set_tensor(index, tensor)
 
     def fetch(self) -> Dict[str, np.ndarray]:
         """Copies of the output tensors: the interpreter does not run while a view exists."""
         return {
-            name: self._interpreter.get_tensor(index)
-            for name, index in zip(self._model.outputs, self._outputs)
+            name: self._real(self._interpreter.get_tensor(detail["index"]), detail)
+            for name, detail in self._outputs.items()
         }
+
+    def _real(self, values: np.ndarray, detail: Dict[str, Any]) -> np.ndarray:
+        how = quantisation_of(detail)
+        return dequantised(values, how) if how else values
+
+
+def _unbound(inputs: Sequence[Dict[str, Any]], outputs: Dict[str, Any]) -> Tuple[str, ...]:
+    """Outputs of an open shape, unless it may follow from that of an open input."""
+    if any(-1 in _signature(detail) for detail in inputs):
+        return ()
+    return tuple(name for name, detail in outputs.items() if -1 in _signature(detail))

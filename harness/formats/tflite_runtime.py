@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Sequence
 
-import numpy as np
-
 from ..records import FormatSpec, ModelSpec
 from . import tflite
-from .engine import Engine, RuntimeOptions
+from .engine import Arrays, Engine, RuntimeOptions
 from .placement import Profiled
 
 SPEC = FormatSpec(
@@ -35,7 +33,7 @@ def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
 
 
 def profile(
-    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
 ) -> Profiled:
     """Which nodes XNNPACK took; see `tflite.profile_interpreter`."""
     from tflite_runtime.interpreter import Interpreter

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Sequence
 
-import numpy as np
-
 from ..records import Conversion, FormatSpec, ModelSpec, Precision
 from . import source as model_source
-from .engine import Engine, RuntimeOptions
+from .engine import Arrays, Engine, RuntimeOptions
 from .placement import Profiled
 from .pytorch import TorchEngine, profile_engine
 
@@ -43,7 +41,7 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     else:
         network = model_source.traceable(model, source)
         with torch.no_grad():
-            traced = torch.jit.trace(network, model_source.example(model))
+            traced = torch.jit.trace(network, model_source.examples(model))
     if precision == "fp16":
         traced = traced.half()
     torch.jit.save(traced, str(out))
@@ -59,7 +57,7 @@ def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
 
 
 def profile(
-    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[np.ndarray], runs: int
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
 ) -> Profiled:
     """Operators of the frozen graph from `torch.profiler`, each with its self time."""
-    return profile_engine(load(path, model, options), inputs, runs)
+    return profile_engine(load(path, model, options), model, inputs, runs)

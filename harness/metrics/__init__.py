@@ -44,9 +44,9 @@ REGISTRY: Final[dict[str, Metric]] = {
 }
 
 
-def of_task(task: str) -> Metric:
-    """The metric that the task names."""
-    return REGISTRY[tasks.REGISTRY[task].METRIC]
+def of_task(task: str) -> Metric | None:
+    """The metric that the task names; None if nothing scores it."""
+    return REGISTRY.get(tasks.REGISTRY[task].METRIC)
 
 
 def values() -> dict[str, Value]:

@@ -17,9 +17,10 @@ from ..formats import REGISTRY
 from ..formats.routes import route_of
 from ..records import Cell, DeviceSpec, Image
 from ..run.prepare import PARITY_IMAGES, image_names
+from ..scenario.input_files import TENSOR
 from ..scenario.model import Model
 from ..scenario.scenario import ScoredOn
-from ..steps import datasets
+from ..steps import datasets, tensor_data
 from ..steps.convert import artifact_key, converted
 from ..steps.infer import LoadedArtifact, pass_key
 from ..steps.jobs import Place
@@ -188,6 +189,11 @@ class Cached:
         return (key, len(chosen)) if (self.cache / "packs" / key).is_dir() else None
 
     def _packs_of(self, name: str) -> list[str]:
+        model = self.models[name]
+        if model.spec.task == TENSOR:
+            most = max(PARITY_IMAGES, IMAGES)
+            found = tensor_data.read(model.spec, model.first_dataset, model.generators, most)
+            return [tensor_data.pack_key(found)]
         dataset = self._dataset(name)
         if dataset is None:
             return []

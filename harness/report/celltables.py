@@ -102,6 +102,9 @@ def remarks(made: Sequence[Trial]) -> tuple[str, ...]:
         told += [f"Trial {t.index}: last attempt disturbed as well: {t.void}"] if t.void else []
         told += [f"Trial {t.index}: {flag}" for flag in t.state_flags]
     unknown = dict.fromkeys(note for t in made for note in t.state_notes)
+    if unbound := dict.fromkeys(name for t in made for name in t.unbound):
+        names = ", ".join(unbound)
+        told.append(f"Allocated in each run, since its shape depends on the input: {names}")
     return (*told, *(f"Unknown: {note}" for note in unknown))
 
 
@@ -147,7 +150,7 @@ def parity_outputs(parity: Parity) -> Table:
         for o in parity.outputs
     )
     heads = ("Output", "Max abs", "Max rel", "Cosine", "Scale")
-    return Table(f"Raw outputs compared with the reference on {parity.images} images", heads, rows)
+    return Table(f"Raw outputs compared with the reference on {parity.images} samples", heads, rows)
 
 
 def parity_boxes(parity: Parity) -> Pairs:

@@ -49,8 +49,7 @@ def check_parity(
     geometries = [task.preprocess(image, inputs.spec)[1] for _, image in images]
     seen, _ = infer(cache, "outputs", loaded, pack, count, limits)
     reference, candidate = (
-        parity.split(read_outputs(inputs.spec, count, path))
-        for path in (cache / inputs.reference_outputs, seen)
+        read_outputs(inputs.spec, count, path) for path in (cache / inputs.reference_outputs, seen)
     )
     return parity.compare(inputs.spec, loaded.precision, reference, candidate, geometries)
 

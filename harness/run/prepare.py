@@ -22,9 +22,10 @@ from ..formats import REGISTRY
 from ..formats.routes import Route, route_of
 from ..records import Artifact, Cell, DeviceSpec, Precision, Step
 from ..runner.job import Pass
+from ..scenario.input_files import TENSOR
 from ..scenario.model import Model
 from ..scenario.scenario import ScoredOn
-from ..steps import datasets
+from ..steps import datasets, tensor_data
 from ..steps.convert import check_weights, convert, converted
 from ..steps.images import AT_ONCE, heaviest_first
 from ..steps.infer import LoadedArtifact, infer, infer_together
@@ -211,6 +212,24 @@ class Preparation:
         return replace(inputs, reference_outputs=there, reference_scores=scores)
 
     def _packs(self, model: Model) -> ModelInputs:
+        return self._tensors(model) if model.spec.task == TENSOR else self._pictures(model)
+
+    def _tensors(self, model: Model) -> ModelInputs:
+        cache, most = self._recorder.cache, max(PARITY_IMAGES, IMAGES)
+        samples = tensor_data.read(model.spec, model.first_dataset, model.generators, most)
+        pack = str(tensor_data.pack(cache, samples).relative_to(cache))
+        return ModelInputs(
+            spec=model.spec,
+            folder=str(model.folder),
+            few_pack=pack,
+            full_pack=pack,
+            images=len(samples),
+            dataset=samples.name,
+            annotations="",
+            reference_outputs="",
+        )
+
+    def _pictures(self, model: Model) -> ModelInputs:
         name = self._accuracy.dataset if self._accuracy else next(iter(model.datasets), None)
         if name is None:
             raise StepFailed(

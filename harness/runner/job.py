@@ -98,7 +98,7 @@ class Job:
     source: str
     #: file or folder of the converted model; written by `convert`, read by the others
     artifact: str
-    #: folder of decoded images, see tasks/pack.py
+    #: folder of decoded images or tensors, see tasks/pack.py
     pack: str = ""
     #: how many images of the pack are used: the first ones
     images: int = 0
@@ -137,6 +137,8 @@ class TrialAnswer:
     arrivals: Optional[Arrivals] = None
     #: by so much CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, which samples are stamped with
     boot_offset_s: float = 0.0
+    #: outputs that the runtime allocates in each run, since their shape is known only then
+    unbound: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import numpy as np
 
 from .. import formats, tasks
 from ..formats.engine import Engine, RuntimeOptions
-from ..records import ModelSpec
 from ..serial import dumps
 from ..tasks import pack as packs
 from ..tasks.options import number
+from . import samples
 from .job import Answer, Inspection, Job
 from .profile import profile
 from .threads import keep_to
@@ -36,53 +36,23 @@ def inspect(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
 
 
 def outputs(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
-    """Raw outputs of the first `job.images` images, stacked by name in `outputs.npz`."""
+    """Raw outputs of the first `job.images` samples, by name in `outputs.npz`."""
     engine, task = load(job), tasks.REGISTRY[job.model.task]
     rows: List[Dict[str, np.ndarray]] = []
-    for _, image in packs.open_pack(Path(job.pack))[: job.images]:
-        tensor, _ = task.preprocess(image, job.model)
-        engine.feed(tensor)
+    for _, sample in samples.of(job):
+        ready, _ = samples.prepared(sample, job.model)
+        engine.feed(samples.fed(ready, job.model, engine))
         engine.invoke()
-        rows.append(_row(engine.fetch(), job.model))
-        _check_shapes(rows[0], rows[-1])
+        found = samples.outputs_of(engine, job.model)
+        rows.append({name: _copied(value) for name, value in found.items()})
         task.check(rows[-1], job.model)
-    stacked: Dict[str, Any] = {
-        name: np.concatenate([row[name] for row in rows]) for name in job.model.outputs
-    }
-    np.savez(str(folder / "outputs.npz"), **stacked)
+    np.savez(str(folder / "outputs.npz"), **samples.stacked(rows))  # type: ignore[arg-type]
     return Answer(_since(started_ns), runtime_version(job), len(rows))
 
 
-def _row(found: Dict[str, np.ndarray], model: ModelSpec) -> Dict[str, np.ndarray]:
-    """Copies of the model's outputs, all floats as float32; raises ValueError for a wrong one."""
-    missing = [name for name in model.outputs if name not in found]
-    if missing:
-        raise ValueError(
-            "missing output %s: the model returns %s" % (", ".join(missing), ", ".join(found))
-        )
-    batch = model.input.shape[:1]
-    for name in model.outputs:
-        if found[name].shape[:1] != batch:
-            raise ValueError(
-                f"output {name} has shape {found[name].shape}: its first dimension must be "
-                "the batch, "
-                f"{batch[0]}"
-            )
-    return {name: _copied(found[name]) for name in model.outputs}
-
-
 def _copied(value: np.ndarray) -> np.ndarray:
+    """All floats as float32."""
     return np.array(value, value.dtype if value.dtype.kind in "biu" else np.float32)
-
-
-def _check_shapes(first: Dict[str, np.ndarray], last: Dict[str, np.ndarray]) -> None:
-    """Raises ValueError for an output whose size depends on the image."""
-    for name, value in first.items():
-        if last[name].shape != value.shape:
-            raise ValueError(
-                f"output {name} has no fixed shape ({value.shape}, then {last[name].shape}): "
-                "remove NMS from the model, bench applies it"
-            )
 
 
 def _check_numbers(outputs: Any, names: Sequence[str], image_id: int) -> None:
@@ -99,10 +69,10 @@ def predict(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
     found: List[Any] = []
     pack = packs.open_pack(Path(job.pack))
     for done, (image_id, image) in enumerate(pack):
-        tensor, geometry = task.preprocess(image, job.model)
-        engine.feed(tensor)
+        ready, geometry = samples.prepared(image, job.model)
+        engine.feed(samples.fed(ready, job.model, engine))
         engine.invoke()
-        seen = engine.fetch()
+        seen = samples.outputs_of(engine, job.model)
         task.check(seen, job.model)
         _check_numbers(seen, job.model.outputs, image_id)
         result = task.postprocess(seen, geometry, job.model, score_threshold=threshold)

@@ -11,8 +11,8 @@ from .. import formats
 from ..formats.engine import RuntimeOptions
 from ..formats.placement import placement
 from ..serial import dumps
+from . import samples
 from .job import Job, ProfileAnswer
-from .trial import pictures
 
 
 def profile(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> ProfileAnswer:
@@ -20,7 +20,7 @@ def profile(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
     module = formats.REGISTRY[job.format]
     runtime = importlib.import_module(module.SPEC.runtime)
     options = RuntimeOptions(job.threads, job.precision, Path(job.source))
-    _, inputs = pictures(job)
+    inputs = [samples.prepared(sample, job.model)[0] for _, sample in samples.of(job)]
     event("profile")
     found = module.profile(Path(job.artifact), job.model, options, inputs, len(inputs))
     summary, layers = placement(found)

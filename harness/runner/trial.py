@@ -13,13 +13,14 @@ import numpy as np
 
 from .. import formats, tasks
 from ..formats.engine import Engine, RuntimeOptions
-from ..tasks import pack as packs
+from ..formats.feeds import Feeds
 from ..tasks.options import number
-from . import loadgen, patterns, threads
+from . import loadgen, patterns, samples, threads
 from .job import Job, MeasureOptions, TrialAnswer
 from .loop import stage_loop, warm_up
 from .memory import Phases
 from .patterns import Timed
+from .samples import Ready
 from .state import read_state
 
 STAGES = ("pre_ns", "infer_ns", "post_ns", "e2e_ns")
@@ -41,11 +42,12 @@ def trial(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -
     if job.measure is None:
         raise ValueError("job.json: a trial needs `measure`")
     rules, clock = job.measure, time.perf_counter_ns
-    images, inputs = pictures(job)
+    images = [sample for _, sample in samples.of(job)]
+    ready = [samples.prepared(image, job.model)[0] for image in images]
     before, memory = read_state(), Phases()
     memory.end()
     event("load")
-    loaded = _load(job, inputs, memory)
+    loaded, inputs = _load(job, ready, memory)
     t0 = clock()
     event("warmup")
     warmup_ns, settled = warm_up(loaded.engine, inputs, rules)
@@ -81,6 +83,7 @@ def trial(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -
         thread_percent=shares,
         arrivals=timed.arrivals,
         boot_offset_s=_boot_offset_s(),
+        unbound=loaded.engine.unbound,
     )
 
 
@@ -92,15 +95,11 @@ def _boot_offset_s() -> float:
     return time.clock_gettime(boottime) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-def pictures(job: Job) -> Tuple[List[Any], List[np.ndarray]]:
-    """The job's images, and the model's inputs: contiguous tensors."""
-    task = tasks.REGISTRY[job.model.task]
-    images = [image for _, image in packs.open_pack(Path(job.pack))[: job.images]]
-    return images, [np.ascontiguousarray(task.preprocess(image, job.model)[0]) for image in images]
+def _load(job: Job, ready: List[Ready], memory: Phases) -> Tuple[Loaded, List[Feeds]]:
+    """Import, load and the first run, each timed, with the memory of import and load.
 
-
-def _load(job: Job, inputs: List[np.ndarray], memory: Phases) -> Loaded:
-    """Import, load and the first run, each timed, with the memory of import and load."""
+    And the samples as the loaded model takes them.
+    """
     module, clock = formats.REGISTRY[job.format], time.perf_counter_ns
     t0 = clock()
     runtime = importlib.import_module(module.SPEC.runtime)
@@ -113,21 +112,23 @@ def _load(job: Job, inputs: List[np.ndarray], memory: Phases) -> Loaded:
     engine = module.load(Path(job.artifact), job.model, options)
     t3 = clock()
     memory.end()
+    inputs = [samples.fed(one, job.model, engine) for one in ready]
     engine.feed(inputs[0])
     t4 = clock()
     engine.invoke()
     t5 = clock()
-    return Loaded(
+    loaded = Loaded(
         engine,
         str(getattr(runtime, "__version__", "unknown")),
         import_ms=(t1 - t0) / 1e6,
         load_ms=(t3 - t2) / 1e6,
         first_ms=(t5 - t4) / 1e6,
     )
+    return loaded, inputs
 
 
 def _timed(
-    engine: Engine, inputs: List[np.ndarray], rules: MeasureOptions, folder: Path
+    engine: Engine, inputs: List[Feeds], rules: MeasureOptions, folder: Path
 ) -> Tuple[Timed, Tuple[float, ...]]:
     """The timed loop, and each thread's share of it."""
     before, began = threads.cpu_ns(), time.perf_counter_ns()
@@ -150,13 +151,14 @@ def _steps(engine: Engine, job: Job) -> Any:
     task = tasks.REGISTRY[job.model.task]
     threshold = number(job.model, "score_threshold")
 
-    def pre(image: np.ndarray) -> Any:
-        return task.preprocess(image, job.model)
+    def pre(image: Any) -> Any:
+        ready, geometry = samples.prepared(image, job.model)
+        return samples.fed(ready, job.model, engine), geometry
 
     def infer(ready: Any) -> Any:
         engine.feed(ready[0])
         engine.invoke()
-        return engine.fetch()
+        return samples.outputs_of(engine, job.model)
 
     def post(both: Any) -> Any:
         raw, ready = both

@@ -7,7 +7,8 @@ All mistakes of a file are reported at once, each as `path:line: what`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,12 +20,13 @@ from pydantic_core import PydanticCustomError
 from .. import kinds, tasks, transports
 from ..cache import known_sha256
 from ..errors import ConfigError
-from ..records import DeviceSpec, ModelSpec, Precision, TensorSpec
+from ..records import DeviceSpec, ModelSpec, Precision
 from ..runner import patterns
 from ..runner.job import PROFILES, TRIALS
 from ..tasks import decoders
-from . import dataset_files, model_file, yaml_lines
+from . import dataset_files, input_files, model_file, yaml_lines
 from .dataset_files import DatasetEntry
+from .input_files import InputFile
 from .mistakes import MOST_MISTAKES, checked, neighbours
 from .model import Model
 from .scenario import Measuring, Scenario, ScoredOn
@@ -112,15 +114,6 @@ def _scenario_type(measure: type[Measure], gates: type[Gates]) -> type[ScenarioF
     )
 
 
-class InputFile(Strict):
-    """The model's input tensor."""
-
-    name: str = Field(description="Name of the input tensor.")
-    shape: list[Annotated[int, Field(ge=1)]] = Field(
-        min_length=4, max_length=4, description="Batch, channels, height, width."
-    )
-
-
 class ModelFile(Strict):
     """models/<name>/model.yaml."""
 
@@ -147,9 +140,18 @@ class ModelFile(Strict):
         pattern=r"^[0-9a-f]{64}$",
         description="SHA-256 of `weights`, where it is required, or of `source`.",
     )
-    input: InputFile
+    input: InputFile | None = Field(None, description="The model's input tensor.")
+    inputs: list[InputFile] | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="Its input tensors, in order, instead of `input`, if it has several.",
+    )
     outputs: list[str] = Field(min_length=1, description="Names of the module's outputs, in order.")
-    classes: list[str] = Field(min_length=1, description="Class names; the index is the label.")
+    classes: list[str] = Field(
+        default_factory=list,
+        description="Class names; the index is the label. Required for images.",
+    )
     decoder: Registered(decoders.REGISTRY) | None = Field(  # type: ignore[valid-type]
         None, description="How raw outputs become boxes and scores; default: boxes-scores."
     )
@@ -255,6 +257,9 @@ def read_model(folder: Path) -> Model:
     source = yaml_lines.read(folder / "model.yaml")
     file = checked(ModelFile, source)
     kind, module, weights = _model_kind(file), file.module or "network.py", file.weights or ""
+    inputs = _inputs(file)
+    if lines := [*_input_mistakes(file, source, kind or "")]:
+        raise ConfigError(lines)
     mistakes = _source_mistakes(file, source, folder, kind)
     if mistakes:
         raise ConfigError(mistakes, "Give paths relative to the folder of model.yaml.")
@@ -265,7 +270,7 @@ def read_model(folder: Path) -> Model:
         function="" if file.source else file.function,
         weights=file.source or weights,
         weights_sha256=file.sha256 or known_sha256(folder / (file.source or weights)),
-        input=TensorSpec(file.input.name, tuple(file.input.shape)),
+        inputs=tuple(one.spec() for _, one in inputs),
         outputs=tuple(file.outputs),
         classes=tuple(file.classes),
         task_options={key: frozen(value) for key, value in file.options.items()},
@@ -276,7 +281,28 @@ def read_model(folder: Path) -> Model:
     if lines := [*lines, *_unknown_options(spec, source)]:
         raise ConfigError(lines, "See the tables of decoders and options in docs/adding.md.")
     found = dataset_files.sources(file.datasets, file.classes, folder, source)
-    return Model(spec=spec, folder=folder, datasets=found)
+    generators = {one.name: one.generate.generator() for _, one in inputs if one.generate}
+    return Model(spec=spec, folder=folder, datasets=found, generators=generators)
+
+
+def _inputs(file: ModelFile) -> list[tuple[str, InputFile]]:
+    """Each input with its key in model.yaml."""
+    if file.input:
+        return [("input", file.input)]
+    return [(f"inputs[{at}]", one) for at, one in enumerate(file.inputs or ())]
+
+
+def _input_mistakes(file: ModelFile, source: YamlFile, kind: str) -> Iterator[str]:
+    if (file.input is None) == (file.inputs is None):
+        missing = "missing" if file.input is None else "cannot be given with `inputs`"
+        yield f"{source.where(('input',))}: input: {missing}"
+        return
+    if not file.classes and file.task != input_files.TENSOR:
+        yield f"{source.where(('classes',))}: classes: missing"
+    for key, what in input_files.mistakes(_inputs(file), file.task, kind, file.options):
+        steps = re.findall(r"\w+", key)
+        path = tuple(int(step) if step.isdigit() else step for step in steps)
+        yield f"{source.where(path)}: {key}: {what}"
 
 
 def _unknown_options(spec: ModelSpec, source: YamlFile) -> list[str]:

@@ -58,7 +58,8 @@ TASK = "instance-segmentation"
 
 def scenario() -> str:
     """The scenario, with a gate on the task's headline metric."""
-    return SCENARIO.replace("GATE", metrics.of_task(TASK).SPEC.headline.change_gate)
+    metric = metrics.REGISTRY[tasks.REGISTRY[TASK].METRIC]
+    return SCENARIO.replace("GATE", metric.SPEC.headline.change_gate)
 
 
 def model() -> str:

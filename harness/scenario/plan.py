@@ -16,8 +16,10 @@ from ..formats import PLANNED, REGISTRY, why_not
 from ..formats.routes import why_no_route
 from ..metrics.readiness import scoring_notes
 from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
-from ..steps import datasets
+from ..steps import datasets, tensor_data
+from ..steps.measure import IMAGES as SAMPLES
 from .config import read_device, read_model, unknown_names
+from .input_files import TENSOR
 from .mistakes import neighbours
 from .model import Model
 from .scenario import Scenario
@@ -82,9 +84,12 @@ def dataset_notes(scenario: Scenario, inventory: Inventory) -> tuple[str, ...]:
     accuracy = scenario.accuracy
     for model in (inventory.models[one] for one in dict.fromkeys(scenario.models)):
         name = accuracy.dataset if accuracy else next(iter(model.datasets), None)
-        if name is None:
-            continue
         try:
+            if model.spec.task == TENSOR:
+                tensor_data.read(model.spec, model.first_dataset, model.generators, SAMPLES)
+                continue
+            if name is None:
+                continue
             found, remarks = datasets.read_annotations(model.datasets[name])
             more = (*remarks, *scoring_notes(found, model.spec)) if accuracy else remarks
         except ConfigError as error:
@@ -119,7 +124,12 @@ def _check_names(scenario: Scenario, inventory: Inventory) -> None:
     known = known_names(inventory.known_models, inventory.devices)
     mistakes = [*unknown_names(scenario.source, known), *_duplicates(scenario)]
     for model in _models(scenario, inventory):
-        if accuracy and accuracy.dataset not in model.datasets:
+        if accuracy and metrics.of_task(model.spec.task) is None:
+            mistakes.append(
+                f"{where(('accuracy',))}: accuracy: {model.spec.name} has task {model.spec.task}, "
+                "which has no metric"
+            )
+        elif accuracy and accuracy.dataset not in model.datasets:
             mistakes.append(
                 f"{where(('accuracy', 'dataset'))}: accuracy.dataset: {model.spec.name} has no "
                 f"dataset '{accuracy.dataset}'{neighbours(accuracy.dataset, list(model.datasets))}"
@@ -138,7 +148,8 @@ def _gate_mistakes(scenario: Scenario, inventory: Inventory) -> list[str]:
     """Gates on accuracy that can never be met: no model has the value, or nothing is scored."""
     where, gates = scenario.source.where, metrics.gates()
     models = _models(scenario, inventory)
-    values = {v.name for one in models for v in metrics.of_task(one.spec.task).SPEC.values}
+    scored = [metric for one in models if (metric := metrics.of_task(one.spec.task))]
+    values = {value.name for metric in scored for value in metric.SPEC.values}
     usable = [key for key, gate in gates.items() if gate.value.name in values]
     asked = [key for key in scenario.gates if key in gates]
     lines = [
@@ -199,8 +210,8 @@ def _why_not(cell: Cell, inventory: Inventory) -> str | None:
     if cell.precision not in spec.precisions:
         return spec.lacks.get(cell.precision, f"{spec.title} does not support {cell.precision}")
     model = inventory.models[cell.model].spec
-    if cell.batch != model.input.shape[0]:
-        return f"the model's input has a fixed batch size of {model.input.shape[0]}"
+    if cell.batch != model.batch:
+        return f"the model's input has a fixed batch size of {model.batch}"
     if reason := why_no_route(model.source, cell.format, inventory.formats):
         return reason
     return why_not(spec, cell.device, _runs_as(inventory.devices[cell.device]))

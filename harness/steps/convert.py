@@ -136,7 +136,8 @@ def artifact_key(
 def without_task(spec: ModelSpec) -> object:
     """The parts of a model that affect conversion: not its name, classes or thresholds."""
     code = [spec.source, spec.module, spec.function]
-    return [*code, spec.weights_sha256, spec.input, list(spec.outputs)]
+    inputs = [(one.name, one.shape, one.dtype, one.layout) for one in spec.inputs]
+    return [*code, spec.weights_sha256, inputs, list(spec.outputs)]
 
 
 def converted(model: ModelSpec, path: Path, sha256: str, format: str) -> tuple[ModelSpec, Path]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ..errors import ConfigError
+from ..errors import ConfigError, StepFailed
 from ..metrics.readiness import scoring_notes
 from ..metrics.truth import Truth
 from ..records import ModelSpec
-from . import dataset_kinds, datasets, image_files
+from . import dataset_kinds, datasets, image_files, tensor_data
 from .dataset_kinds import findings
 from .dataset_kinds.findings import OF_FILES, Groups, Wrong
 from .dataset_kinds.found import Found, Reading
 from .dataset_kinds.source import Source
 from .file_facts import FileFacts
+from .tensor_data import Generator
 
 #: what one image or label can be wrong in, and the others are understood all the same
 FORGIVEN = OF_FILES | {findings.LABELS}
@@ -37,6 +39,22 @@ class Checked:
     notes: tuple[str, ...] = ()
     wrong: Groups = field(default_factory=dict)
     hint: str = ""
+
+
+def check_tensors(source: Source, spec: ModelSpec, generators: Mapping[str, Generator]) -> Checked:
+    """Read every file of a dataset of tensors. It never raises ConfigError."""
+    wrong = Wrong()
+    try:
+        paths = tensor_data.listed(source)
+    except ConfigError as error:
+        wrong.take(findings.DESCRIBED, error)
+        return Checked("not read", wrong=wrong.groups, hint=wrong.hint)
+    for path in paths:
+        try:
+            tensor_data.read_file(path, spec, generators)
+        except StepFailed as error:
+            wrong.add(findings.SAMPLES, error.message, tensor_data.HINT)
+    return Checked(f"tensors, {len(paths):,} samples", wrong=wrong.groups, hint=wrong.hint)
 
 
 def check(source: Source, spec: ModelSpec | None = None, *, decode: bool = False) -> Checked:

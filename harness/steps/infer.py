@@ -189,6 +189,6 @@ def placement_of(layers: Path) -> Placement:
     return read_record(ProfileAnswer, layers.with_name(ANSWER.name)).placement
 
 
-def read_outputs(model: ModelSpec, images: int, path: Path) -> dict[str, NDArray[Any]]:
-    """The file of a pass in mode `outputs` over so many images. Raises StepFailed."""
-    return results.read_outputs(path, model.outputs, images * model.input.shape[0])
+def read_outputs(model: ModelSpec, images: int, path: Path) -> list[dict[str, NDArray[Any]]]:
+    """The file of a pass in mode `outputs`, for each of so many samples. Raises StepFailed."""
+    return results.read_outputs(path, model.outputs, images)

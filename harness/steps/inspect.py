@@ -37,5 +37,5 @@ def inspect(cache: Path, place: Place, kind: str, path: Path, limits: JobLimits)
 def _unknown(kind: str, path: Path, sha256: str) -> ModelSpec:
     """A job names a model; of this one nothing is known but its file."""
     return ModelSpec(
-        path.stem, "", "", "", path.name, sha256, TensorSpec("", ()), (), (), source=kind
+        path.stem, "", "", "", path.name, sha256, (TensorSpec("", ()),), (), (), source=kind
     )

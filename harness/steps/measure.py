@@ -129,4 +129,5 @@ def _record(index: int, folder: str, answer: TrialAnswer, wall_s: float) -> Tria
         thread_percent=answer.thread_percent,
         arrivals=answer.arrivals,
         boot_offset_s=answer.boot_offset_s,
+        unbound=answer.unbound,
     )

@@ -8,9 +8,11 @@ Rules by precision, with the same real images through both models:
 | fp16 | cosine >= 0.999 | 99 %, IoU >= 0.9 |
 | int8 | cosine >= 0.95 | 90 %, IoU >= 0.8 |
 
-At every precision, outputs must have the reference's names and shapes, be non-empty and finite, and
-have its scale (least-squares factor): fp16 within 2 %, int8 within 25 %.
+At every precision, outputs must have the reference's names and shapes, be finite, and have its
+scale (least-squares factor): fp16 within 2 %, int8 within 25 %.
 Of integers (labels, counts), the same share must be equal as boxes must match.
+An output whose shape depends on the sample (NMS inside) is compared where the shapes are the same:
+of images, its boxes decide; of tensors, the same share of shapes must be equal.
 If the reference is all 0, values may reach 1e-4, 1e-3, 1e-2. Extra boxes are limited to
 the number that may be unmatched; the mean score shift of matches is limited to the margin
 (0.001, 0.02, 0.1). An unmatched box whose score is within the margin of the threshold counts
@@ -78,7 +80,7 @@ def compare(
     candidate: Sequence[Outputs],
     geometries: Sequence[Geometry],
 ) -> Parity:
-    """Compare `candidate` with `reference`, raw outputs (batch axis 1) of the same images."""
+    """Compare `candidate` with `reference`, raw outputs of the same samples."""
     rules = RULES[precision]
     reasons = different_structure(spec, reference, candidate)
     if reasons:
@@ -88,9 +90,7 @@ def compare(
     for wanted, seen, geometry in zip(reference, candidate, geometries, strict=True):
         count_boxes(spec, rules, wanted, seen, geometry, tally)
     reasons = [
-        reason
-        for one in outputs
-        for reason in output_reasons(one, _values(one.name, reference, candidate), rules)
+        reason for one in outputs for reason in _reasons(spec, one, reference, candidate, rules)
     ]
     reasons += box_reasons(tally, rules)
     matched = len(tally.ious)
@@ -134,12 +134,6 @@ def check_metric(metric: Value, precision: Precision, value: float, reference: f
     )
 
 
-def split(stacked: Mapping[str, NDArray[np.float32]]) -> list[dict[str, NDArray[np.float32]]]:
-    """Outputs stacked by name, (n, ...) each, as n images' outputs with batch axis 1."""
-    count = min((len(value) for value in stacked.values()), default=0)
-    return [{name: value[at : at + 1] for name, value in stacked.items()} for at in range(count)]
-
-
 # ---- raw outputs -------------------------------------------------------------------------------
 
 
@@ -154,18 +148,45 @@ def different_structure(
         if any(name not in outputs for outputs in (*reference, *candidate)):
             reasons.append(f"{name}: missing output; got {', '.join(candidate[0])}")
             continue
-        shapes = {outputs[name].shape for outputs in (*reference, *candidate)}
-        if len(shapes) > 1:
-            seen, wanted = candidate[0][name].shape, reference[0][name].shape
+        seen, wanted = candidate[0][name].shape, reference[0][name].shape
+        if seen != wanted and not varies(name, reference, candidate):
             reasons.append(f"{name}: shape {seen}, expected {wanted}")
             continue
-        if not reference[0][name].size:
-            reasons.append(f"{name}: empty output")
         for whose, rows in ((" of the reference", reference), ("", candidate)):
             wrong = sum(int(np.sum(~np.isfinite(outputs[name]))) for outputs in rows)
             if wrong:
                 reasons.append(f"{name}: {wrong} values{whose} are NaN or infinite")
+    if not reasons and not any(row[name].size for row in reference for name in spec.outputs):
+        reasons.append("all outputs are empty")
     return reasons
+
+
+def varies(name: str, reference: Sequence[Outputs], candidate: Sequence[Outputs]) -> bool:
+    """Whether the shape of an output depends on the sample."""
+    return any(len({row[name].shape for row in rows}) > 1 for rows in (reference, candidate))
+
+
+def _reasons(
+    spec: ModelSpec,
+    one: OutputParity,
+    reference: Sequence[Outputs],
+    candidate: Sequence[Outputs],
+    rules: ParityRules,
+) -> list[str]:
+    """The violated rules on a raw output, also of one whose shape varies."""
+    values = _values(one.name, reference, candidate)
+    if not varies(one.name, reference, candidate):
+        return output_reasons(one, values, rules)
+    if spec.task != "tensor":
+        return []
+    pairs = list(zip(reference, candidate, strict=True))
+    equal = sum(wanted[one.name].shape == seen[one.name].shape for wanted, seen in pairs)
+    if equal < rules.matched * len(pairs) - 1e-9:
+        return [
+            f"{one.name}: the shapes of {equal} of {len(pairs)} samples equal the reference "
+            f"(required: {100 * rules.matched:.0f} %)"
+        ]
+    return output_reasons(one, values, rules)
 
 
 def output_parity(
@@ -190,9 +211,12 @@ def output_parity(
 def _values(
     name: str, reference: Sequence[Outputs], candidate: Sequence[Outputs]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """All values of an output over all images: the reference's and the candidate's."""
-    wanted = np.concatenate([np.ravel(outputs[name]) for outputs in reference])
-    return wanted, np.concatenate([np.ravel(outputs[name]) for outputs in candidate])
+    """All values of an output over samples of equal shapes: the reference's, the candidate's."""
+    pairs = [(a[name], b[name]) for a, b in zip(reference, candidate, strict=True)]
+    same = [(np.ravel(a), np.ravel(b)) for a, b in pairs if a.shape == b.shape]
+    empty = np.zeros(0, pairs[0][0].dtype)
+    wanted = np.concatenate([empty, *(a for a, _ in same)])
+    return wanted, np.concatenate([empty.astype(pairs[0][1].dtype), *(b for _, b in same)])
 
 
 def output_reasons(

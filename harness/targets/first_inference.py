@@ -10,6 +10,7 @@ from ..errors import StepFailed
 from ..formats import REGISTRY
 from ..formats.routes import why_no_route
 from ..records import DeviceFacts, DeviceSpec
+from ..scenario.input_files import TENSOR
 from ..scenario.model import Model
 from ..scenario.plan import Inventory
 from ..steps import datasets
@@ -61,7 +62,8 @@ class FirstRun:
 
     def _model(self) -> tuple[Model, Path]:
         for model in self._inventory.models.values():
-            if why_no_route(model.spec.source, FORMAT, self._inventory.formats):
+            no_route = why_no_route(model.spec.source, FORMAT, self._inventory.formats)
+            if no_route or model.spec.task == TENSOR:
                 continue
             for folder in model.datasets.values():
                 dataset = datasets.read(folder)

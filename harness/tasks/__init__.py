@@ -1,11 +1,12 @@
 """What a model's tensors mean: images in, predictions out, the same for every format and device.
+Those of a model of `tensor` have no meaning here.
 
 Runs where the model runs: numpy only, Python 3.8. A task is a module that satisfies `Task`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Iterable, Mapping, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Final, Iterable, Mapping, Protocol
 
 from ..records import ModelSpec
 from . import (
@@ -15,6 +16,7 @@ from . import (
     instance_segmentation,
     keypoints,
     semantic_segmentation,
+    tensor,
 )
 from .detections import Detections, Row, unpack
 from .letterbox import Geometry
@@ -38,17 +40,19 @@ __all__ = [
 class Task(Protocol):
     """Pre- and postprocessing: a module with these functions and the outputs it reads."""
 
-    #: name of the metric that scores it, see harness/metrics
+    #: name of the metric that scores it, see harness/metrics; empty: none does
     METRIC: str
     #: names that the model's outputs must have; empty: any
     OUTPUTS: tuple[str, ...]
     #: options of a model that it reads beside its decoder's
     OPTIONS: tuple[str, ...]
 
-    def preprocess(
-        self, image: NDArray[np.uint8], spec: ModelSpec, out: NDArray[np.float32] | None = None
-    ) -> tuple[NDArray[np.float32], Geometry]:
-        """`image` (H, W, 3) uint8 RGB -> the input (1, 3, h, w), and the inverse mapping."""
+    @property
+    def preprocess(self) -> Callable[[Any, ModelSpec], tuple[Any, Geometry]]:
+        """A sample (an image (H, W, 3) uint8 RGB) -> the input, and the inverse mapping.
+
+        The input of an image is (1, 3, h, w) float32 in the model's range.
+        """
         ...
 
     def check(self, outputs: Mapping[str, NDArray[np.float32]], spec: ModelSpec) -> None:
@@ -77,6 +81,7 @@ REGISTRY: Final[dict[str, Task]] = {
     "instance-segmentation": instance_segmentation,
     "keypoints": keypoints,
     "semantic-segmentation": semantic_segmentation,
+    "tensor": tensor,
 }
 
 

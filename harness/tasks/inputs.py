@@ -5,6 +5,9 @@
 middle; `resize` is then the shorter side before the crop). `range`: of the values, `0..1`,
 `0..255`, `-1..1` or `imagenet`; `mean` and `std` are subtracted and divided by after that, one
 number for each channel of the input. `colour_order`: `rgb` or `bgr`. `pad`: grey, 0 to 255.
+
+All of it makes real numbers, (1, 3, h, w): `arranged` makes the input's layout and batch of them,
+`formats/feeds.py` its type.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..records import ModelSpec
+from ..records import ModelSpec, TensorSpec
 from .letterbox import Geometry, axis_table, letterbox, resize, sample
 from .options import COMMON, choice, number, numbers
 
@@ -25,6 +28,7 @@ OPTIONS: tuple[str, ...] = (
 )  # fmt: skip
 FITS = ("letterbox", "corner", "stretch", "crop")
 RANGES = ("0..1", "0..255", "-1..1", "imagenet")
+WHOLE = ("uint8", "int8", "int32", "int64")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's training images, RGB in 0..1, as torchvision normalises."""
 
@@ -38,7 +42,7 @@ def prepare(
     values: str = "0..1",
 ) -> tuple[NDArray[np.float32], Geometry]:
     """`image` (H, W, 3) uint8 RGB -> (1, 3, h, w) float32; `fit`, `values`: the task's own way."""
-    size = (spec.input.shape[-2], spec.input.shape[-1])
+    size = spec.input.size
     tensor = np.empty((1, 3, *size), np.float32) if out is None else out
     swapped = choice(spec, "colour_order", ("rgb", "bgr"), "rgb") == "bgr"
     planes = tensor[:, ::-1] if swapped else tensor
@@ -94,3 +98,21 @@ def scale(
         tensor -= np.array(numbers(spec, "mean"), np.float32)[:, None, None]
     if "std" in spec.task_options:
         tensor /= np.array(numbers(spec, "std"), np.float32)[:, None, None]
+
+
+def arranged(tensor: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
+    """(1, 3, h, w) in the layout of the input, repeated to fill its batch."""
+    turned = tensor.transpose(0, 2, 3, 1) if spec.input.layout == "NHWC" else tensor
+    return np.ascontiguousarray(turned if spec.batch == 1 else turned.repeat(spec.batch, 0))
+
+
+def check_whole(spec: ModelSpec, wanted: TensorSpec) -> None:
+    """Raises ValueError if the input takes whole numbers, and the image's range has none.
+
+    A quantised input has a scale for real values.
+    """
+    whole = wanted.dtype in WHOLE and wanted.quantisation is None
+    if whole and spec.task_options.get("range") != "0..255":
+        raise ValueError(
+            f"input {wanted.name} is {wanted.dtype} without a scale: set options.range: 0..255"
+        )

@@ -53,5 +53,5 @@ def postprocess(
     boxes = boxes[some]
     assert found.coeffs is not None
     assert found.protos is not None
-    masks = assemble(boxes, found.coeffs[some], found.protos, geometry, spec.input.shape[-2:])
+    masks = assemble(boxes, found.coeffs[some], found.protos, geometry, spec.input.size)
     return Detections(boxes, found.scores[some], found.labels[some], masks)

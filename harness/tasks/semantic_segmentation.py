@@ -144,7 +144,7 @@ def tables(
     """Neighbours in an output (h, w) over the whole input, of each row and column of the image."""
     sides = zip(
         shape,
-        spec.input.shape[-2:],
+        spec.input.size,
         (geometry.height, geometry.width),
         (geometry.scale_y, geometry.scale_x),
         (geometry.top, geometry.left),

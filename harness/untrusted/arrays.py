@@ -39,7 +39,8 @@ _HEADER: Final = re.compile(
     rb"\{'descr': '[<|](b1|[iu][1248]|f[248])', 'fortran_order': (False|True), "
     rb"'shape': \(((?:[0-9]{1,15}, ?)*(?:[0-9]{1,15})?)\), \} *\n"
 )
-_SIDES: Final = 8
+#: maximum dimensions of an array
+SIDES: Final = 8
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
         shape = tuple(int(side) for side in sides.split(",") if side.strip())
         dtype = np.dtype(code.replace("b1", "u1")).newbyteorder("<")
         there = info.file_size - len(_MAGIC) - 2 - len(head)
-        if len(shape) > _SIDES or math.prod(shape) * dtype.itemsize != there or _vast(shape):
+        if len(shape) > SIDES or math.prod(shape) * dtype.itemsize != there or vast(shape):
             raise ValueError(f"{info.filename[:80]} claims shape {shape} but has {there:,} bytes")
         values = np.empty(math.prod(shape), dtype)
         _fill(member, values)
@@ -158,7 +159,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
     return array != 0 if code == "b1" else array
 
 
-def _vast(shape: tuple[int, ...]) -> bool:
+def vast(shape: tuple[int, ...]) -> bool:
     """An empty array may also claim a side that is too long to count."""
     return math.prod(max(1, side) for side in shape) > LARGEST_BYTES
 

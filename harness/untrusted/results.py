@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StepFailed
-from .arrays import Column, read_arrays
+from .arrays import SIDES, Column, read_arrays, vast
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -54,13 +55,43 @@ def check_samples(path: Path) -> None:
         raise StepFailed(f"{path}: arrays differ in length: {lengths}")
 
 
-def read_outputs(path: Path, names: Collection[str], rows: int) -> Arrays:
-    """Raw outputs by name, `rows` of each; may contain NaN. Raises StepFailed."""
-    arrays = read_arrays(path, dict.fromkeys(names, Column("biuf", None, nan=True)))
-    for name, array in arrays.items():
-        if len(array) != rows:
-            raise StepFailed(f"{path}: {ascii(name)} has {len(array):,} rows, expected {rows:,}")
-    return arrays
+def read_outputs(path: Path, names: Collection[str], samples: int) -> list[Arrays]:
+    """Raw outputs by name, of each of `samples`; may contain NaN. Raises StepFailed.
+
+    One whose shape differs between samples is flat, with its shapes in `NAME:shapes`.
+    """
+    shapes = {f"{name}:shapes": Column("i", (samples, None), required=False) for name in names}
+    values = dict.fromkeys(names, Column("biuf", None, nan=True))
+    arrays = read_arrays(path, {**values, **shapes})
+    rows: list[Arrays] = [{} for _ in range(samples)]
+    for name in names:
+        shapes_of = arrays.get(f"{name}:shapes")
+        if shapes_of is None and len(arrays[name]) != samples:
+            seen = f"{len(arrays[name]):,} rows, expected {samples:,}"
+            raise StepFailed(f"{path}: {ascii(name)} has {seen}")
+        split = list(arrays[name]) if shapes_of is None else _ragged(arrays[name], shapes_of)
+        if not split and samples:
+            raise StepFailed(f"{path}: {ascii(name)} has other shapes than its values")
+        for row, value in zip(rows, split, strict=True):
+            row[name] = np.asarray(value)
+    return rows
+
+
+def _ragged(values: NDArray[Any], shapes: NDArray[Any]) -> list[NDArray[Any]]:
+    """The parts of flat values; none if the shapes are not those of all of them."""
+    sides = [tuple(row) for row in shapes.tolist()]
+    if values.ndim != 1 or shapes.shape[1] > SIDES or any(map(_impossible, sides)):
+        return []
+    lengths = [math.prod(row) for row in sides]
+    if sum(lengths) != len(values):
+        return []
+    ends = np.cumsum(np.array(lengths, np.int64))
+    parts = (values[end - length : end] for end, length in zip(ends, lengths, strict=True))
+    return [part.reshape(row) for part, row in zip(parts, sides, strict=True)]
+
+
+def _impossible(shape: tuple[int, ...]) -> bool:
+    return any(side < 0 for side in shape) or vast(shape)
 
 
 def read_predictions(path: Path, root: Path | None = None, *, images: int | None = None) -> Arrays:

@@ -78,7 +78,7 @@ def build():
 PLAIN = "logits, label"
 SPEC = ModelSpec(
     "net", "classification", "network.py", "build", "weights.pt", "",
-    TensorSpec("images", (1, 3, 8, 8)), ("logits", "label"), ("a", "b"),
+    (TensorSpec("images", (1, 3, 8, 8)),), ("logits", "label"), ("a", "b"),
 )  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def test_python_here_is_one_of_those_that_are_tested() -> None:
 def test_a_trial_is_measured_and_says_with_what(python: Path, tmp_path: Path) -> None:
     spec = ModelSpec(
         name="tiny", task="detection", module="network.py", function="build",
-        weights="weights.pt", weights_sha256="", input=TensorSpec("images", (1, 3, 32, 32)),
+        weights="weights.pt", weights_sha256="", inputs=(TensorSpec("images", (1, 3, 32, 32)),),
         outputs=("boxes", "scores"), classes=("card",),
     )  # fmt: skip
     data = datasets.read(ROOT / "models/rio/data/val")

@@ -94,7 +94,7 @@ def answer(path: Path) -> object:
 
 def _job() -> bytes:
     spec = ModelSpec("rio", "detection", "n.py", "build", "w.pt", "ab" * 32,
-                     TensorSpec("images", (1, 3, 8, 8)), ("boxes",), CLASSES)  # fmt: skip
+                     (TensorSpec("images", (1, 3, 8, 8)),), ("boxes",), CLASSES)  # fmt: skip
     made = Job(
         version=VERSION, mode="trial", format="onnx", precision="fp32", threads=1, model=spec, source="/model",
         artifact="/artifact/model.onnx", pack="/pack", images=16, measure=PROFILES["quick"], cpus=(0, 1), memory_bytes=10**9,

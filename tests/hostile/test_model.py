@@ -124,7 +124,7 @@ class Model:
         (folder.parent / "pack").mkdir()
         self.spec = ModelSpec(
             "m", "detection", "n.py", "b", "w.pt", file_sha256(folder / "w.pt"),
-            TensorSpec("i", (1, 3, 8, 8)), ("boxes", "scores"), ("card",),
+            (TensorSpec("i", (1, 3, 8, 8)),), ("boxes", "scores"), ("card",),
         )  # fmt: skip
 
     def convert(self, attack: str, format: str = "onnx") -> Artifact:

@@ -71,8 +71,9 @@ def test_what_nobody_could_write_again_is_a_mistake(tmp_path: Path, text: str) -
 def test_weights_that_are_no_file_are_not_waited_for(tmp_path: Path, make: object) -> None:
     make(tmp_path / "w.pt")  # type: ignore[operator]
     spec = ModelSpec(
-        "m", "detection", "n.py", "b", "w.pt", "00", TensorSpec("i", (1, 3, 8, 8)), ("o",), ("c",)
-    )
+        "m", "detection", "n.py", "b", "w.pt", "00",
+        (TensorSpec("i", (1, 3, 8, 8)),), ("o",), ("c",),
+    )  # fmt: skip
     with pytest.raises(StepFailed) as caught:
         check_weights(spec, tmp_path)
     assert one_line(caught.value) == f"{tmp_path}/w.pt: not a regular file"
@@ -90,7 +91,7 @@ def test_no_hash_of_a_private_file_is_told(tmp_path: Path, weights: str) -> None
     (model / "folder").symlink_to("..")
     spec = ModelSpec(
         "m", "detection", "n.py", "b", weights.format(outside=tmp_path), "00",
-        TensorSpec("i", (1, 3, 8, 8)), ("o",), ("c",),
+        (TensorSpec("i", (1, 3, 8, 8)),), ("o",), ("c",),
     )  # fmt: skip
     with pytest.raises(StepFailed) as caught:
         check_weights(spec, model)

@@ -34,7 +34,7 @@ from .test_model import npz
 
 CELL = Cell("rio", "onnx", "fp32", "local")
 SPEC = ModelSpec(
-    "rio", "detection", "n.py", "b", "w.pt", "00", TensorSpec("i", (1, 3, 8, 8)), ("o",), ("c",)
+    "rio", "detection", "n.py", "b", "w.pt", "00", (TensorSpec("i", (1, 3, 8, 8)),), ("o",), ("c",)
 )
 
 

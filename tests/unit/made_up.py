@@ -25,7 +25,16 @@ from harness.errors import ConfigError
 from harness.formats.placement import Profiled
 from harness.kinds import KindSpec
 from harness.metrics.spec import Held, MetricSpec, Value
-from harness.records import Arrivals, Conversion, DeviceFacts, DeviceState, FormatSpec, Image, Layer
+from harness.records import (
+    Arrivals,
+    Conversion,
+    DeviceFacts,
+    DeviceState,
+    FormatSpec,
+    Image,
+    Layer,
+    ModelSpec,
+)
 from harness.report.page import Maker, Page, Report
 from harness.report.parts import Part, page
 from harness.run import pipeline
@@ -137,7 +146,7 @@ TASK = SimpleNamespace(
     METRIC="counting",
     OUTPUTS=("points", "scores"),
     OPTIONS=("score_threshold",),
-    preprocess=lambda image, spec, out=None: letterbox(image, spec.input.shape[-2:], out),
+    preprocess=lambda image, spec, out=None: letterbox(image, spec.input.size, out),
     check=lambda outputs, spec: None,
     postprocess=find_points,
     pack=pack,
@@ -165,10 +174,13 @@ PAGE = Maker("Counts", "counts.html", count_pages)
 class NumpyEngine:
     """One sure point; a second one, which int8 believes in twice as much as is allowed for."""
 
-    def __init__(self, precision: str) -> None:
+    unbound: tuple[str, ...] = ()
+
+    def __init__(self, precision: str, model: ModelSpec) -> None:
+        self.inputs = model.inputs
         self.second = 0.02 if precision == "int8" else 0.005
 
-    def feed(self, tensor: Any) -> None:
+    def feed(self, tensors: Any) -> None:
         pass
 
     def invoke(self) -> None:
@@ -184,7 +196,7 @@ def numpy_format(name: str) -> Any:
     return SimpleNamespace(
         SPEC=replace(formats.REGISTRY[name].SPEC, runtime="json", imports=()),
         convert=lambda model, source, precision, out: out.write_text(precision),
-        load=lambda path, model, options: NumpyEngine(options.precision),
+        load=lambda path, model, options: NumpyEngine(options.precision, model),
         profile=lambda path, model, options, inputs, runs: Profiled(
             "CPU", "tool", runs, (Layer("a", "Add", "CPU", 1.0),)
         ),
@@ -200,7 +212,7 @@ CLAY = SimpleNamespace(
         conversions=(Conversion("pytorch", "knife", "clay"),),
     ),
     convert=lambda model, source, precision, out: out.write_text("clay"),
-    load=lambda path, model, options: NumpyEngine(options.precision),
+    load=lambda path, model, options: NumpyEngine(options.precision, model),
     profile=numpy_format("onnx").profile,
 )  # fmt: skip
 

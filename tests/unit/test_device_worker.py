@@ -44,7 +44,7 @@ from harness.transports.local import LocalTransport
 
 PHONE = DeviceSpec("phone", "android", "adb", emulated=True)
 SPEC = ModelSpec(
-    "m", "detection", "n.py", "b", "w.pt", "0", TensorSpec("i", (1, 3, 8, 8)), ("o",), ("c",)
+    "m", "detection", "n.py", "b", "w.pt", "0", (TensorSpec("i", (1, 3, 8, 8)),), ("o",), ("c",)
 )
 IMAGE = Image("onnx", "bundle", "onnx.tar.gz", "sha256:aa", True, 0.0)
 ANSWER = TrialAnswer(

@@ -19,7 +19,7 @@ from harness.records import ModelSpec, TensorSpec
 
 SPEC = ModelSpec(
     "tiny", "detection", "network.py", "build", "weights.pt", "0",
-    TensorSpec("images", (1, 3, 8, 8)), ("boxes", "scores"), ("card",),
+    (TensorSpec("images", (1, 3, 8, 8)),), ("boxes", "scores"), ("card",),
 )  # fmt: skip
 WANTED = {"conv.weight": np.zeros((2, 3)), "conv.bias": np.zeros(2)}
 

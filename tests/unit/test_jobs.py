@@ -21,7 +21,7 @@ from harness.untrusted import files
 from harness.untrusted.budget import Budget, Leaf
 
 MODEL = ModelSpec(
-    "m", "detection", "n.py", "b", "w.pt", "0", TensorSpec("i", (1, 3, 8, 8)), ("o",), ("c",)
+    "m", "detection", "n.py", "b", "w.pt", "0", (TensorSpec("i", (1, 3, 8, 8)),), ("o",), ("c",)
 )
 IMAGE = Image("onnx", "docker", "bench/onnx:1", "sha256:aa", True, 0.0)
 LIMITS = JobLimits((0,), 10**9, 5.0)

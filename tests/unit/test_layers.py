@@ -34,6 +34,7 @@ OWNERS = {
     "pydantic": {
         "scenario/config.py",
         "scenario/dataset_files.py",
+        "scenario/input_files.py",
         "scenario/mistakes.py",
         "scenario/sections.py",
     },

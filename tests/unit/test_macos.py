@@ -241,13 +241,16 @@ os.stat = stat
 sys.platform = "darwin"
 
 class Engine:
-    def __init__(self): self.fed = np.zeros((1, 3, 8, 8), np.float32)
-    def feed(self, tensor): self.fed[...] = tensor
+    unbound = ()
+    def __init__(self, model):
+        self.inputs, self.fed = model.inputs, np.zeros((1, 3, 8, 8), np.float32)
+    def feed(self, tensors): self.fed[...] = tensors[0]
     def invoke(self): self.sum = np.full((1, 2), self.fed.sum(), np.float32)
     def fetch(self): return {"logits": self.sum}
 
 formats.REGISTRY["pytorch"] = SimpleNamespace(
-    SPEC=SimpleNamespace(runtime="json", imports=()), load=lambda path, model, options: Engine())
+    SPEC=SimpleNamespace(runtime="json", imports=()),
+    load=lambda path, model, options: Engine(model))
 from harness.runner.__main__ import main
 sys.exit(main())
 """
@@ -261,7 +264,7 @@ def job(folder: Path, mode: str, **more: object) -> Job:
     np.save(pack / "pixels.npy", np.arange(3 * 12 * 10 * 3, dtype=np.uint8).reshape(3, 12, 10, 3))
     model = ModelSpec(
         "m", "classification", "n.py", "b", "w.pt", "0",
-        TensorSpec("images", (1, 3, 8, 8)), ("logits",), ("a", "b"),
+        (TensorSpec("images", (1, 3, 8, 8)),), ("logits",), ("a", "b"),
     )  # fmt: skip
     asked = Job(
         VERSION, mode, "pytorch", "fp32", 1, model, "", "m", str(pack), 3,  # type: ignore[arg-type]

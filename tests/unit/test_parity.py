@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from harness.metrics import topk
 from harness.metrics.spec import USUAL, Held, Value
 from harness.records import PRECISIONS, ModelSpec, Parity, Precision, TensorSpec
-from harness.steps.parity import check_metric, check_metrics, compare, split
+from harness.steps.parity import check_metric, check_metrics, compare
 from harness.tasks.letterbox import fit
+from harness.tasks.tensor import NOWHERE
 
 SPEC = ModelSpec(
     name="rio",
@@ -20,7 +22,7 @@ SPEC = ModelSpec(
     function="load",
     weights="weights.pt",
     weights_sha256="",
-    input=TensorSpec("images", (1, 3, 320, 320)),
+    inputs=(TensorSpec("images", (1, 3, 320, 320)),),
     outputs=("boxes", "scores", "coeffs", "protos"),
     classes=("card",),
 )
@@ -194,13 +196,6 @@ def test_a_score_at_the_threshold_may_fall_to_either_side(
     assert found.reasons == ()
 
 
-def test_stacked_outputs_are_split_with_batch_one() -> None:
-    stacked = {name: np.concatenate([row[name] for row in REFERENCE]) for name in SPEC.outputs}
-    rows = split(stacked)
-    assert len(rows) == IMAGES
-    np.testing.assert_array_equal(rows[5]["boxes"], REFERENCE[5]["boxes"])
-
-
 @pytest.mark.parametrize(
     ("precision", "value", "ok"),
     [
@@ -260,7 +255,7 @@ LABELS = ModelSpec(
     function="build",
     weights="weights.pt",
     weights_sha256="",
-    input=TensorSpec("images", (1, 3, 32, 32)),
+    inputs=(TensorSpec("images", (1, 3, 32, 32)),),
     outputs=("logits", "extra"),
     classes=("a", "b"),
 )
@@ -344,8 +339,74 @@ def test_two_outputs_of_zeros_are_equal(precision: Precision) -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_an_empty_output_is_no_parity(precision: Precision) -> None:
-    assert extra_parity(precision, [[]], [[]]).reasons == ("extra: empty output",)
+def test_an_empty_output_is_equal_to_an_empty_one_only(precision: Precision) -> None:
+    assert extra_parity(precision, [[]], [[]]).reasons == ()
+    reasons = ("extra: shape (1, 0), expected (1, 1)",)
+    assert extra_parity(precision, [[1.0]], [[]]).reasons == reasons
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_nothing_but_empty_outputs_is_no_parity(precision: Precision) -> None:
+    found = tensor_parity(precision, [[]], [[]])
+    assert found.reasons == ("all outputs are empty",)
+
+
+# ---- outputs whose shape depends on the sample -------------------------------------------------
+
+TENSOR = ModelSpec("m", "tensor", "", "", "m.onnx", "0", (TensorSpec("x", (1, 2)),), ("y",), ())
+
+
+def tensor_parity(precision: Precision, reference: list[Any], candidate: list[Any]) -> Parity:
+    """Of a model that takes no images, with one output."""
+    rows = [[{"y": np.array(one, np.float32)} for one in of] for of in (reference, candidate)]
+    return compare(TENSOR, precision, rows[0], rows[1], [NOWHERE] * len(reference))
+
+
+def test_a_single_value_is_compared() -> None:
+    assert tensor_parity("fp32", [0.5, 0.25], [0.5, 0.25]).ok
+    assert tensor_parity("fp32", [0.5, 0.25], [0.5, 0.75]).reasons == (
+        "y: max abs difference 0.5 exceeds 0.0001",
+        "y: cosine similarity 0.868243 is below 0.9999",
+    )
+
+
+def test_outputs_of_other_lengths_are_compared_where_they_are_alike() -> None:
+    assert tensor_parity("fp32", [[1.0, 2.0], [3.0]], [[1.0, 2.0], [3.0]]).ok
+    assert tensor_parity("fp32", [[1.0, 2.0], [3.0]], [[1.0, 2.0], [4.0]]).reasons[0] == (
+        "y: max abs difference 1 exceeds 0.0003"
+    )
+
+
+def test_a_tensor_of_another_length_is_missing_from_the_share_that_must_be_equal() -> None:
+    rows = [[1.0] * (1 + n % 3) for n in range(10)]
+    other = [*rows[:9], [1.0, 2.0]]
+    assert tensor_parity("int8", rows, other).ok
+    assert tensor_parity("fp32", rows, other).reasons == (
+        "y: the shapes of 9 of 10 samples equal the reference (required: 100 %)",
+    )
+
+
+def test_detections_of_another_number_are_judged_by_their_boxes() -> None:
+    """NMS inside: the raw table loses a row whose score is at the model's own threshold."""
+    spec = replace(
+        SPEC, decoder="nms-inside", outputs=("boxes", "scores", "classes"), classes=("card",)
+    )
+
+    def row(*scores: float) -> dict[str, NDArray[Any]]:
+        boxes = np.array([(10 * n, 10, 10 * n + 8, 30) for n in range(len(scores))], np.float32)
+        return {
+            "boxes": boxes.reshape(-1, 4),
+            "scores": np.array(scores, np.float32),
+            "classes": np.zeros(len(scores), np.int64),
+        }
+
+    reference = [row(0.9, 0.251), row(0.8), row()]
+    same, geometries = [row(0.9), row(0.8), row()], [fit(320, 320, (320, 320))] * 3
+    assert compare(spec, "fp16", reference, same, geometries).reasons == ()
+    fewer = compare(spec, "fp16", reference, [row(), row(0.8), row()], geometries)
+    assert fewer.reasons == (
+        "boxes: 1 of 2 reference boxes matched with IoU >= 0.9 (required: 99 %)",
+    )
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class FakeEngine:
         if job.mode == "convert":
             Path(job.artifact).write_text(f"{job.format} {job.precision}")
         elif job.mode == "outputs":
-            shapes = {"boxes": (job.images, 2, 4), "scores": (job.images, 2, 1)}
+            shapes = {"boxes": (job.images, 1, 2, 4), "scores": (job.images, 1, 2, 1)}
             np.savez(
                 folder / "outputs.npz", **{k: np.ones(v, np.float32) for k, v in shapes.items()}
             )

@@ -28,7 +28,7 @@ def model(name: str) -> Model:
         "build",
         "w.pt",
         "0" * 64,
-        TensorSpec("images", (1, 3, 8, 8)),
+        (TensorSpec("images", (1, 3, 8, 8)),),
         ("a",),
         ("b",),
     )

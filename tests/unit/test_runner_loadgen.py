@@ -17,7 +17,7 @@ from harness.runner.job import PROFILES, MeasureOptions
 from harness.runner.patterns.figures import percentile_ms
 
 RULES = MeasureOptions(min_samples=700, min_s=0.5, cap_s=60.0, loadgen=True)
-INPUTS = [np.full((1, 1), i) for i in range(16)]
+INPUTS = [(np.full((1, 1), i),) for i in range(16)]
 
 
 class Delays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import pytest
 from harness.formats.engine import check_count
 from harness.formats.tflite import InterpreterEngine
 from harness.records import ModelSpec, TensorSpec
-from harness.runner import modes
+from harness.runner import modes, samples
 from harness.runner.job import VERSION, Answer, Job, Pass
 from harness.serial import loads
 
 SPEC = ModelSpec(
-    "labels", "classification", "n.py", "build", "w.pt", "0", TensorSpec("x", (1, 3, 8, 8)),
+    "labels", "classification", "n.py", "build", "w.pt", "0", (TensorSpec("x", (1, 3, 8, 8)),),
     ("logits", "label"), ("a", "b"), {"normalise": "none", "resize": 8},
 )  # fmt: skip
 Say = Callable[[int], dict[str, Any]]
@@ -27,11 +28,13 @@ Say = Callable[[int], dict[str, Any]]
 class Model:
     """Satisfies `Engine`; one buffer for all runs, as runtimes have it."""
 
+    inputs, unbound = SPEC.inputs, ()
+
     def __init__(self, say: Say) -> None:
         self.say, self.runs = say, 0
         self.buffers: dict[str, np.ndarray] = {}
 
-    def feed(self, tensor: np.ndarray) -> None:
+    def feed(self, tensors: Any) -> None:
         pass
 
     def invoke(self) -> None:
@@ -49,7 +52,7 @@ class Model:
 def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Say], dict[str, Any]]:
     """`outputs.npz` of two images, as the model says it."""
     images = [(n, np.zeros((8, 8, 3), np.uint8)) for n in range(2)]
-    monkeypatch.setattr(modes.packs, "open_pack", lambda path: images)
+    monkeypatch.setattr(samples.packs, "open_pack", lambda path: images)
     monkeypatch.setattr(modes, "runtime_version", lambda job: "1.0")
     job = Job(VERSION, "outputs", "onnx", "fp32", 1, SPEC, "", "m.onnx", "pack", 2)
 
@@ -75,15 +78,15 @@ def test_labels_stay_whole_numbers_and_floats_of_any_width_become_float32(
             }
         )
         assert found["logits"].dtype == np.float32
-        assert found["logits"].tolist() == [[0.5, 0.0], [0.5, 1.0]]
-        assert (found["label"].dtype, found["label"].tolist()) == (np.int64, [big, big + 1])
+        assert found["logits"].tolist() == [[[0.5, 0.0]], [[0.5, 1.0]]]
+        assert (found["label"].dtype, found["label"].tolist()) == (np.int64, [[big], [big + 1]])
 
 
 def test_each_image_has_its_own_outputs_though_the_runtime_has_one_buffer(
     outputs: Callable[[Say], dict[str, Any]],
 ) -> None:
     found = outputs(lambda n: {"logits": np.full((1, 2), n, np.float32), "label": np.array([n])})
-    assert found["logits"].tolist() == [[0.0, 0.0], [1.0, 1.0]]
+    assert found["logits"].tolist() == [[[0.0, 0.0]], [[1.0, 1.0]]]
 
 
 @pytest.mark.parametrize(
@@ -94,12 +97,9 @@ def test_each_image_has_its_own_outputs_though_the_runtime_has_one_buffer(
             "missing output label: the model returns logits, output_1",
         ),
         (
-            {"logits": np.zeros((1, 2)), "label": np.int64(3)},
-            "output label has shape (): its first dimension must be the batch, 1",
-        ),
-        (
-            {"logits": np.zeros((2, 1)), "label": np.zeros(1)},
-            "output logits has shape (2, 1): its first dimension must be the batch, 1",
+            {"logits": np.zeros((1, 3)), "label": np.zeros(1)},
+            "output logits has 3 values, expected 2 (model.yaml); if the first is the background, "
+            "set options.background: first",
         ),
     ],
 )
@@ -110,15 +110,52 @@ def test_an_output_that_cannot_be_compared_is_named(
         outputs(lambda n: said)
 
 
-def test_an_output_that_grows_with_what_is_seen_is_left_to_bench(
+def test_single_and_empty_outputs_are_kept(outputs: Callable[[Say], dict[str, Any]]) -> None:
+    found = outputs(lambda n: {"logits": np.zeros((2, 1)), "label": np.int64(n)})
+    assert found["label"].tolist() == [0, 1]
+    assert found["logits"].shape == (2, 2, 1)
+    found = outputs(lambda n: {"logits": np.zeros(2), "label": np.zeros((1, 0))})
+    assert found["label"].shape == (2, 1, 0)
+
+
+def test_an_output_that_grows_with_what_is_seen_is_flat_with_its_shapes(
     outputs: Callable[[Say], dict[str, Any]],
 ) -> None:
-    words = (
-        "output logits has no fixed shape ((1, 2), then (1, 3)): "
-        "remove NMS from the model, bench applies it"
-    )
+    found = outputs(lambda n: {"logits": np.zeros(2), "label": np.full((1, n), 7)})
+    assert found["label"].tolist() == [7]
+    assert found["label:shapes"].tolist() == [[1, 0], [1, 1]]
+
+
+def test_an_output_of_other_dimensions_each_time_is_named(
+    outputs: Callable[[Say], dict[str, Any]],
+) -> None:
+    with pytest.raises(ValueError, match="^output label has 1 dimensions, then 2$"):
+        outputs(lambda n: {"logits": np.zeros(2), "label": np.zeros((1,) * (n + 1))})
+
+
+def test_of_a_batch_the_first_image_is_decoded() -> None:
+    batch = replace(SPEC, inputs=(TensorSpec("x", (2, 3, 8, 8)),))
+    ready, _ = samples.prepared(np.full((8, 8, 3), 255, np.uint8), batch)
+    assert [one.shape for one in ready] == [(2, 3, 8, 8)]
+    np.testing.assert_array_equal(ready[0], 1.0)
+    model = Model(lambda n: {"logits": np.array([[1, 2], [3, 4]]), "label": np.array([5, 6])})
+    model.invoke()
+    found = samples.outputs_of(model, batch)
+    assert {name: value.tolist() for name, value in found.items()} == {
+        "logits": [[1, 2]],
+        "label": [5],
+    }
+    model = Model(lambda n: {"logits": np.zeros((1, 4)), "label": np.zeros(2)})
+    model.invoke()
+    words = "output logits has shape (1, 4): its first dimension must be the batch, 2"
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
-        outputs(lambda n: {"logits": np.zeros((1, n + 2)), "label": np.zeros(1)})
+        samples.outputs_of(model, batch)
+
+
+def detail(index: int, name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """As TFLite's interpreter describes a tensor."""
+    return {"index": index, "name": name, "shape": np.array(shape), "dtype": np.float32,
+            "shape_signature": np.array(shape), "quantization": (0.0, 0)}  # fmt: skip
 
 
 def test_outputs_that_go_by_position_must_all_be_there() -> None:
@@ -131,10 +168,10 @@ def test_outputs_that_go_by_position_must_all_be_there() -> None:
         def allocate_tensors(self) -> None: ...
         def invoke(self) -> None: ...
         def get_input_details(self) -> Any:
-            return [{"index": 0}]
+            return [detail(0, "x", (1, 3, 8, 8))]
 
         def get_output_details(self) -> Any:
-            return [{"index": 1}]
+            return [detail(1, "logits", (1, 2))]
 
     with pytest.raises(ValueError, match=words):
         InterpreterEngine(Interpreter(), SPEC)

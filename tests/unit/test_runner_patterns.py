@@ -61,7 +61,7 @@ class Engine:
         return {}
 
 
-INPUTS = [np.full((2, 1), i) for i in range(3)]
+INPUTS = [(np.full((2, 1), i),) for i in range(3)]
 
 
 def run(engine: Engine, pattern: str, rules: MeasureOptions = RULES, **options: Any) -> Timed:

@@ -21,7 +21,7 @@ from harness.serial import dumps, from_json
 
 MODEL = ModelSpec(
     "m", "classification", "n.py", "b", "w.pt", "0",
-    TensorSpec("images", (1, 3, 8, 8)), ("logits",), ("a", "b"),
+    (TensorSpec("images", (1, 3, 8, 8)),), ("logits",), ("a", "b"),
 )  # fmt: skip
 SMOKE = PROFILES["smoke"]
 
@@ -29,12 +29,14 @@ SMOKE = PROFILES["smoke"]
 class Engine:
     """Adds up what it was fed."""
 
+    inputs, unbound = MODEL.inputs, ("logits",)
+
     def __init__(self) -> None:
         self.sum = np.zeros((1, 2), np.float32)
         self._fed = np.zeros(MODEL.input.shape, np.float32)
 
-    def feed(self, tensor: np.ndarray) -> None:
-        self._fed[...] = tensor
+    def feed(self, tensors: Any) -> None:
+        self._fed[...] = tensors[0]
 
     def invoke(self) -> None:
         self.sum[0, 0] = self._fed.sum()

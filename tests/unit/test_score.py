@@ -23,7 +23,7 @@ SPEC = ModelSpec(
     function="load",
     weights="weights.pt",
     weights_sha256="",
-    input=TensorSpec("images", (1, 3, 320, 320)),
+    inputs=(TensorSpec("images", (1, 3, 320, 320)),),
     outputs=("boxes", "scores", "coeffs", "protos"),
     classes=("card",),
 )

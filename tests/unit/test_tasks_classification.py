@@ -18,7 +18,7 @@ SPEC = ModelSpec(
     function="load",
     weights="weights.pt",
     weights_sha256="",
-    input=TensorSpec("images", (1, 3, 28, 28)),
+    inputs=(TensorSpec("images", (1, 3, 28, 28)),),
     outputs=("logits",),
     classes=("dog", "cat", "fox"),
     task_options={"normalise": "none", "resize": 32},
@@ -84,7 +84,7 @@ def test_logits_that_are_no_numbers_have_no_best_class() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 3, 48, 64), (1, 3, 64, 48), (1, 3, 56, 56)])
 def test_any_input_is_filled_by_the_middle_of_the_image(shape: tuple[int, ...]) -> None:
-    spec = replace(SPEC, input=TensorSpec("i", shape), task_options={"normalise": "none"})
+    spec = replace(SPEC, inputs=(TensorSpec("i", shape),), task_options={"normalise": "none"})
     image = np.zeros((100, 200, 3), np.uint8)
     image[20:80, 60:140] = 255
     tensor, geometry = preprocess(image, spec)

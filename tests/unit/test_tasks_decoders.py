@@ -113,7 +113,7 @@ def test_relative_keypoints_are_scaled_like_their_boxes() -> None:
     table = np.array([[0.5, 0.5, 0.25, 0.5, 0.9, 0.25, 0.75, 0.4]], np.float32)
     outputs: Outputs = {"output0": table.T[None]}
     spec = spec_of("yolov8-pose", outputs, 1, box_units="relative")
-    spec = replace(spec, input=replace(spec.input, shape=(1, 3, 100, 200)))
+    spec = replace(spec, inputs=(replace(spec.input, shape=(1, 3, 100, 200)),))
     found = decode(spec, outputs, 0.5)
     assert found.boxes.tolist() == [[75, 25, 125, 75]]
     assert found.keypoints is not None

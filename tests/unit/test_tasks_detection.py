@@ -26,7 +26,7 @@ SPEC = ModelSpec(
     function="load",
     weights="weights.pt",
     weights_sha256="",
-    input=TensorSpec("images", (1, 3, 64, 64)),
+    inputs=(TensorSpec("images", (1, 3, 64, 64)),),
     outputs=("boxes", "scores", "coeffs", "protos"),
     classes=("card", "paper"),
 )

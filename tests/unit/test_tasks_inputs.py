@@ -83,7 +83,7 @@ def test_stretch_fills_the_input_and_keeps_no_shape() -> None:
     assert (geometry.scale_x, geometry.scale_y) == (64 / 90, 6.4)
 
 
-@pytest.mark.parametrize("task", list(REGISTRY))
+@pytest.mark.parametrize("task", [name for name in REGISTRY if name != "tensor"])
 def test_every_task_on_images_takes_the_same_options(task: str) -> None:
     options = {"fit": "stretch", "range": "0..255", "colour_order": "bgr"}
     tensor, _ = REGISTRY[task].preprocess(IMAGE, spec_of("", {}, 1, **options))

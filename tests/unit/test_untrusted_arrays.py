@@ -269,11 +269,41 @@ def test_predictions_that_contradict_themselves_are_refused(tmp_path: Path, why:
 def test_outputs_have_a_row_an_image(tmp_path: Path) -> None:
     path = tmp_path / "outputs.npz"
     np.savez(path, x=np.full((4, 3), np.nan, np.float32), n=np.arange(4))
-    assert results.read_outputs(path, ("x", "n"), 4)["x"].shape == (4, 3)
+    rows = results.read_outputs(path, ("x", "n"), 4)
+    assert [row["x"].shape for row in rows] == [(3,)] * 4
+    assert [row["n"].tolist() for row in rows] == [0, 1, 2, 3]
     with pytest.raises(StepFailed, match="'x' has 4 rows, expected 2$"):
         results.read_outputs(path, ("x", "n"), 2)
     with pytest.raises(StepFailed, match="unexpected array n$"):
         results.read_outputs(path, ("x",), 4)
+
+
+def test_outputs_of_any_length_have_their_shapes_beside_them(tmp_path: Path) -> None:
+    path = tmp_path / "outputs.npz"
+    shapes = {"x:shapes": np.array([(2, 2), (0, 2), (1, 2)])}
+    np.savez(path, x=np.arange(6.0), **shapes)
+    rows = results.read_outputs(path, ("x",), 3)
+    assert [row["x"].tolist() for row in rows] == [[[0, 1], [2, 3]], [], [[4, 5]]]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        ([(2, 2), (1, 2)], "x:shapes has shape (2, 2)"),
+        ([(2, 2), (0, 2), (2, 2)], "'x' has other shapes than its values"),
+        ([(2, 2), (-1, -2), (0, 2)], "'x' has other shapes than its values"),
+        ([(2, 2), (0, 1 << 60), (1, 2)], "'x' has other shapes than its values"),
+        ([(6, *[1] * 70), (0, *[1] * 70), (0, *[1] * 70)], "'x' has other shapes than its values"),
+    ],
+)
+def test_shapes_that_are_not_those_of_the_values_are_refused(
+    tmp_path: Path, shapes: list[tuple[int, ...]], words: str
+) -> None:
+    path = tmp_path / "outputs.npz"
+    np.savez(path, x=np.arange(6.0), **{"x:shapes": np.array(shapes)})
+    with pytest.raises(StepFailed) as caught:
+        results.read_outputs(path, ("x",), 3)
+    assert caught.value.message.endswith(words)
 
 
 def test_samples_beyond_int64_are_refused(tmp_path: Path) -> None:

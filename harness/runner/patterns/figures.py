@@ -33,8 +33,8 @@ def with_responses(arrivals: Arrivals, ns: np.ndarray) -> Arrivals:
 
 
 def batch_of(inputs: Sequence[Any]) -> int:
-    """Images in one input, whose shape has the batch first."""
-    shape = np.shape(inputs[0])
+    """Samples in one feed: the first input's shape has the batch first."""
+    shape = np.shape(inputs[0][0])
     return int(shape[0]) if shape else 1
 
 

@@ -16,6 +16,7 @@ AMBIGUOUS: Final = "ambiguous image names"
 CHANGED: Final = "files that differ from the manifest"
 DAMAGED: Final = "unusable images"
 CLASSES: Final = "classes"
+SAMPLES: Final = "unusable samples"
 
 #: of single images, which the others can do without
 OF_FILES: Final = frozenset((ABSENT, OUTSIDE, AMBIGUOUS, CHANGED, DAMAGED))

@@ -22,7 +22,7 @@ SLACK = 0.01
 
 def input_size(spec: ModelSpec) -> Tuple[int, int]:
     """Height and width of the model's input."""
-    height, width = spec.input.shape[-2:]
+    height, width = spec.input.size
     return height, width
 
 

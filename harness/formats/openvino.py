@@ -79,20 +79,24 @@ def _named(model: ModelSpec, source: Path) -> Any:
     ports = ordered(graph.inputs, model)
     pairs = zip(ports, model.inputs)
     graph.reshape({port: list(as_declared(port, one).shape) for port, one in pairs})
-    missing = set(model.outputs) - {name for output in graph.outputs for name in output.names}
-    if missing:
-        raise ValueError(f"the converted model has no output {', '.join(sorted(missing))}")
+    found = [_name(port, model.outputs, at) for at, port in enumerate(graph.outputs)]
+    if not set(model.outputs) <= set(found):
+        for name, at in zip(model.outputs, positions(model.outputs, found, "outputs")):
+            graph.outputs[at].get_tensor().set_names({name})
     return graph
 
 
 def ordered(ports: Sequence[Any], model: ModelSpec) -> List[Any]:
     """The port of each of the model's inputs."""
     names = [one.name for one in model.inputs]
-    found = [
-        next((name for name in names if name in port.names), min(port.names, default=f"#{at}"))
-        for at, port in enumerate(ports)
-    ]
+    found = [_name(port, names, at) for at, port in enumerate(ports)]
     return [ports[at] for at in positions(names, found)]
+
+
+def _name(port: Any, names: Sequence[str], at: int) -> str:
+    """The model's own name for a port, which may have several, or one that the file gives it."""
+    own = (name for name in names if name in port.names)
+    return next(own, min(port.names, default=f"#{at}"))
 
 
 def as_declared(port: Any, one: TensorSpec) -> TensorSpec:

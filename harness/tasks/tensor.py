@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: nothing scores it
 METRIC = ""
 OUTPUTS: tuple[str, ...] = ()
+OPTIONS: tuple[str, ...] = ()
 NOWHERE = Geometry(1, 1, 1.0, 1.0, 0.0, 0.0)
 
 

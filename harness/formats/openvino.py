@@ -61,7 +61,7 @@ def _traced(model: ModelSpec, source: Path) -> Any:
     graph = openvino.convert_model(
         network,
         example_input=examples if len(examples) > 1 else examples[0],
-        input=[(list(one.shape), np.dtype(one.dtype)) for one in model.inputs],
+        input=[(list(one.shape), np.dtype(one.dtype).type) for one in model.inputs],
     )
     check_count(len(graph.outputs), model)
     for name, output in zip(model.outputs, graph.outputs):

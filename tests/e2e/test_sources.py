@@ -23,6 +23,7 @@ SCENARIO = """\
 models: [from-onnx, from-tflite, from-torchscript]
 formats: [pytorch, torchscript, onnx, openvino, tflite]
 precisions: [fp32, fp16]
+exclude: ["from-t*-fp16-*"]
 measure: {profile: smoke}
 accuracy: {dataset: rio-val, images: 16}
 """

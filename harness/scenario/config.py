@@ -340,6 +340,8 @@ def _source_mistakes(
     if kind is None:
         known = ", ".join(model_file.SUFFIXES)
         return [f"{where}: source: unknown suffix of {file.source}; use {known}, or add `kind:`"]
+    if Path(os.path.normpath(file.source)).parts[:1] in (("/",), ("//",), ("..",)):
+        return [f"{where}: source: {file.source}: outside of the model's folder"]
     try:
         wrong = model_file.mistake(path, kind)
     except OSError as error:

@@ -113,6 +113,19 @@ def test_a_file_that_is_something_else_is_named_before_anything_is_built(
     assert found == [f"{tmp_path}/model.yaml:2: source: {name}: {why}"]
 
 
+@pytest.mark.parametrize("name", ["../m.onnx", "a/../../m.onnx", "/m.onnx"])
+def test_a_file_outside_of_the_model_s_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """Jobs see the folder of the file that they load."""
+    (tmp_path / "m.onnx").write_bytes(ONNX)
+    (tmp_path / "model" / "a").mkdir(parents=True)
+    path = name.replace("/m.onnx", f"{tmp_path}/m.onnx") if name[0] == "/" else name
+    assert mistakes(tmp_path / "model", f"source: {path}") == [
+        f"{tmp_path}/model/model.yaml:2: source: {path}: outside of the model's folder"
+    ]
+    inside = tmp_path / "model"
+    assert read(inside, "source: a/../m.onnx", "m.onnx").weights == "a/../m.onnx"
+
+
 def test_a_file_that_is_missing_or_none_is_a_mistake(tmp_path: Path) -> None:
     line = f"{tmp_path}/model.yaml:2: source: m.onnx: {tmp_path}/m.onnx"
     assert mistakes(tmp_path, "source: m.onnx") == [f"{line}: No such file or directory"]

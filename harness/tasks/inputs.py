@@ -18,7 +18,7 @@ import numpy as np
 
 from ..records import ModelSpec, TensorSpec
 from .letterbox import Geometry, axis_table, letterbox, resize, sample
-from .options import COMMON, choice, number, numbers
+from .options import COMMON, choice, number, per_channel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,9 +95,18 @@ def scale(
         tensor *= np.float32(255 if values == "0..255" else 2)
         tensor -= np.float32(values == "-1..1")
     if "mean" in spec.task_options:
-        tensor -= np.array(numbers(spec, "mean"), np.float32)[:, None, None]
+        tensor -= channels(spec, "mean", tensor)
     if "std" in spec.task_options:
-        tensor /= np.array(numbers(spec, "std"), np.float32)[:, None, None]
+        spread = channels(spec, "std", tensor)
+        if not spread.all():
+            raise ValueError(f"model {spec.name}: options.std: expected numbers other than 0")
+        tensor /= spread
+
+
+def channels(spec: ModelSpec, name: str, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The option's number for each channel of the tensor, or its one number."""
+    found = per_channel(spec, name, tensor.shape[1])
+    return np.array(found, np.float32)[:, None, None]
 
 
 def arranged(tensor: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:

@@ -56,6 +56,16 @@ def positive(spec: ModelSpec, name: str) -> List[float]:
     return found
 
 
+def per_channel(spec: ModelSpec, name: str, count: int) -> List[float]:
+    """The model's list `name`, one number or `count`; raises ValueError for others."""
+    found = numbers(spec, name)
+    if len(found) not in (1, count):
+        raise ValueError(
+            f"model {spec.name}: options.{name}: expected 1 or {count} numbers, got {len(found)}"
+        )
+    return found
+
+
 def levels(spec: ModelSpec, name: str, by: str) -> List[List[float]]:
     """Pairs of numbers for each entry of the list `by`; a flat list is shared out evenly.
 

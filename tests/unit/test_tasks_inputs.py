@@ -104,6 +104,8 @@ def test_the_old_name_of_the_range_is_still_read() -> None:
         ({"range": "0-1"}, "options.range: '0-1' is not one of 0..1, 0..255, -1..1, imagenet"),
         ({"fit": "pad"}, "options.fit: 'pad' is not one of letterbox, corner, stretch, crop"),
         ({"colour_order": "RGB"}, "options.colour_order: 'RGB' is not one of rgb, bgr"),
+        ({"mean": (1.0, 2.0)}, "options.mean: expected 1 or 3 numbers, got 2"),
+        ({"std": (1.0, 0.0, 1.0)}, "options.std: expected numbers other than 0"),
     ],
 )
 def test_an_option_that_is_none_is_named_with_those_there_are(

@@ -169,10 +169,13 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         folder = cache / "artifacts/k"
         folder.mkdir(parents=True, exist_ok=True)
         (cache / "pack").mkdir(exist_ok=True)
+        (tmp_path / "model").mkdir(exist_ok=True)
         for name in ("model.onnx", "log.txt"):
             (folder / name).write_text("x")
         artifact = Artifact(str(folder / "model.onnx"), sha256, 1, "k", 0.1, True, "")
-        inputs = ModelInputs(SPEC, str(tmp_path), "pack", "pack", 1, "val", "", "outputs.npz")
+        inputs = ModelInputs(
+            SPEC, str(tmp_path / "model"), "pack", "pack", 1, "val", "", "outputs.npz"
+        )
         rules = RunRules(PROFILES["quick"], trials, 0, 10**9, 60.0, 16, 0)
         job = DeviceJob(
             *("r", "quick", PHONE, "docker"),

@@ -134,11 +134,11 @@ def test_a_task_is_known_to_model_files_and_to_new_projects(world: World) -> Non
     try:
         assert world.mistakes(scenario()) == [
             "models/m/model.yaml:1: task: 'cuont' is not one of classification, detection, "
-            "instance-segmentation, keypoints, semantic-segmentation, count"
+            "instance-segmentation, keypoints, semantic-segmentation, tensor, count"
         ]
     finally:
         path.write_text(good)
-    assert "| semantic-segmentation | count" in init_project.model()
+    assert "| tensor | count" in init_project.model()
 
 
 def test_the_schema_has_them(world: World) -> None:

@@ -123,7 +123,7 @@ def grid_priors(spec: ModelSpec) -> NDArray[np.float32]:
     """Priors (N, 4) of `anchors` in pixels at each cell of each level, row by row.
 
     `strides` are pixels from cell to cell; `feature_maps` are cells along a side, which fill it.
-    An anchor is in the middle of its cell, or at `anchor_offset`.
+    An anchor is at the centre of its cell, or at `anchor_offset`.
     """
     if "anchors" not in spec.task_options:
         raise ValueError("no output is priors: set options.priors_output, or anchors and strides")

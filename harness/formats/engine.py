@@ -69,9 +69,11 @@ def check_count(found: int, model: ModelSpec) -> None:
 def positions(names: Sequence[str], found: Sequence[str], what: str = "inputs") -> List[int]:
     """Where each of the model's tensors is among those of a file: by name, or by position.
 
-    A converter may rename all of them; it keeps their order. Raises ValueError if neither works.
+    A converter may rename all of them; it keeps their order. Outputs that nobody asks for may be
+    left out. Raises ValueError if neither works.
     """
-    if len(set(names)) == len(found) and set(names) == set(found):
+    surplus = len(found) - len(set(names))
+    if set(names) <= set(found) and (surplus == 0 or what == "outputs"):
         return [list(found).index(name) for name in names]
     if len(names) != len(found) or set(names) & set(found):
         raise ValueError(

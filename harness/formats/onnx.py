@@ -80,37 +80,15 @@ def export(model: ModelSpec, source: Path) -> Any:
 
 
 def fixed(graph: Any, model: ModelSpec) -> Any:
-    """The graph with the inputs' open dimensions as in model.yaml, and the outputs' that follow."""
-    import onnx
-
-    inputs = {value.name: _sides(value) for value in graph.graph.input}
-    sizes: Dict[str, int] = {}
-    changed = False
+    """The graph with the inputs' open dimensions as in model.yaml; ONNX Runtime infers the rest."""
+    inputs = {value.name: value.type.tensor_type.shape.dim for value in graph.graph.input}
     for one in model.inputs:
         sides = inputs.get(one.name, ())
-        for side, length in zip(sides, one.shape if len(sides) == len(one.shape) else ()):
-            if not side.HasField("dim_value"):
-                sizes[side.dim_param] = length
-                side.dim_value, changed = length, True
-    if not changed:
-        return graph
-    _fix_named(graph, sizes)
-    inferred = onnx.shape_inference.infer_shapes(graph, data_prop=True)
-    for mine, other in zip(graph.graph.output, inferred.graph.output):
-        mine.CopyFrom(other)
+        if len(sides) == len(one.shape):
+            for side, length in zip(sides, one.shape):
+                if not side.HasField("dim_value") or side.dim_value <= 0:
+                    side.dim_value = length
     return graph
-
-
-def _fix_named(graph: Any, sizes: Dict[str, int]) -> None:
-    """Wherever else a dimension has the name of one that is fixed."""
-    for value in (*graph.graph.output, *graph.graph.value_info):
-        for side in _sides(value):
-            if side.dim_param and side.dim_param in sizes:
-                side.dim_value = sizes[side.dim_param]
-
-
-def _sides(value: Any) -> Any:
-    return value.type.tensor_type.shape.dim
 
 
 def _halved(graph: Any) -> Any:
@@ -265,7 +243,8 @@ def _dtype(tensor: Any, what: str) -> "np.dtype[Any]":
 class OnnxEngine:
     """Inputs and outputs bound once (IOBinding), so that a run copies and allocates nothing.
 
-    ONNX Runtime allocates an output whose shape is known only after a run.
+    ONNX Runtime allocates an output whose shape is known only after a run; it must be released
+    before the next one, which else would write into it.
     """
 
     def __init__(self, session: Any, model: ModelSpec) -> None:
@@ -279,11 +258,12 @@ class OnnxEngine:
             binding.bind_ortvalue_input(one.name, bound)
         shapes = output_shapes(session, self.inputs)
         self.unbound = tuple(name for name, shape in shapes.items() if shape is None)
+        #: in which outputs are bound: those that are bound again come last
+        self._order = [*(name for name in shapes if name not in self.unbound), *self.unbound]
         self._outputs: Dict[str, Any] = {}
         for output in session.get_outputs():
             shape, dtype = shapes[output.name], _dtype(output, "output")
             if shape is None:
-                binding.bind_output(output.name, "cpu")
                 self._outputs[output.name] = None
             else:
                 self._outputs[output.name] = value(np.zeros(shape, dtype))
@@ -291,11 +271,15 @@ class OnnxEngine:
         self.invoke = lambda: session.run_with_iobinding(binding)
 
     def feed(self, tensors: Arrays) -> None:
-        """Copy into the bound OrtValues."""
+        """Copy into the bound OrtValues; release what the last run allocated."""
+        for name in self.unbound:
+            self._binding.bind_output(name, "cpu")
         for bound, tensor in zip(self._fed, tensors):
             bound.update_inplace(tensor)
 
     def fetch(self) -> Dict[str, np.ndarray]:
         """The bound outputs, and those that the last run allocated."""
-        found = self._binding.get_outputs() if self.unbound else self._outputs.values()
-        return {name: output.numpy() for name, output in zip(self._outputs, found)}
+        found = dict(self._outputs)
+        if self.unbound:
+            found = dict(zip(self._order, self._binding.get_outputs()))
+        return {name: output.numpy() for name, output in found.items()}

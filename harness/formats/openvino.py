@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..records import Conversion, FormatSpec, Layer, ModelSpec, Precision, TensorSpec
+from ..records import (
+    Conversion,
+    FormatSpec,
+    Layer,
+    ModelSpec,
+    Precision,
+    Quantisation,
+    TensorSpec,
+)
+from ..serial import dumps, from_json
 from . import source as model_source
 from .engine import Arrays, Engine, RuntimeOptions, check_count, declared, positions
-from .feeds import feeds
+from .feeds import dequantised, feeds
 from .placement import Profiled, warm_runs
+from .tflite_file import quantisations
 
 PLUGIN = "CPU"
+#: of quantised inputs and outputs, which the IR lacks
+SCALES = "quantisation.json"
 #: kinds of files whose tensors have names
 NAMED = ("onnx", "tflite")
 
@@ -45,6 +58,10 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     graph = _named(model, source) if model.source in NAMED else _traced(model, source)
     out.mkdir()
     openvino.save_model(graph, out / "model.xml", compress_to_fp16=precision == "fp16")
+    if model.source == "tflite":
+        names = [one.name for one in model.inputs]
+        found = quantisations(source / model.weights, names, model.outputs)
+        (out / SCALES).write_text(dumps(found), encoding="utf-8")
 
 
 def _traced(model: ModelSpec, source: Path) -> Any:
@@ -76,38 +93,42 @@ def _named(model: ModelSpec, source: Path) -> Any:
     import openvino
 
     graph = openvino.convert_model(source / model.weights)
-    ports = ordered(graph.inputs, model)
-    pairs = zip(ports, model.inputs)
+    ports = ordered(graph.inputs, [one.name for one in model.inputs])
+    pairs = list(zip(ports, model.inputs))
     graph.reshape({port: list(as_declared(port, one).shape) for port, one in pairs})
-    found = [_name(port, model.outputs, at) for at, port in enumerate(graph.outputs)]
-    if not set(model.outputs) <= set(found):
-        for name, at in zip(model.outputs, positions(model.outputs, found, "outputs")):
-            graph.outputs[at].get_tensor().set_names({name})
+    for port, one in pairs:
+        port.get_tensor().set_names({one.name})
+    for port, name in zip(ordered(graph.outputs, model.outputs, "outputs"), model.outputs):
+        port.get_tensor().set_names({name})
     return graph
 
 
-def ordered(ports: Sequence[Any], model: ModelSpec) -> List[Any]:
-    """The port of each of the model's inputs."""
-    names = [one.name for one in model.inputs]
-    found = [_name(port, names, at) for at, port in enumerate(ports)]
-    return [ports[at] for at in positions(names, found)]
+def ordered(ports: Sequence[Any], names: Sequence[str], what: str = "inputs") -> List[Any]:
+    """The port of each of the model's tensors."""
+    found = [
+        next((name for name in names if name in port.names), min(port.names, default=f"#{at}"))
+        for at, port in enumerate(ports)
+    ]
+    return [ports[at] for at in positions(names, found, what)]
 
 
-def _name(port: Any, names: Sequence[str], at: int) -> str:
-    """The model's own name for a port, which may have several, or one that the file gives it."""
-    own = (name for name in names if name in port.names)
-    return next(own, min(port.names, default=f"#{at}"))
-
-
-def as_declared(port: Any, one: TensorSpec) -> TensorSpec:
+def as_declared(port: Any, one: TensorSpec, scale: Optional[Quantisation] = None) -> TensorSpec:
     """The model's input as OpenVINO declares it."""
     sides = [side.get_length() if side.is_static else None for side in port.partial_shape]
-    return declared(one, sides, np.dtype(port.element_type.to_dtype()).name)
+    dtype = np.dtype(port.element_type.to_dtype())
+    return declared(one, sides, dtype.name, scale if dtype.kind in "iu" else None)
+
+
+def _scales(path: Path) -> Dict[str, Quantisation]:
+    """Of the inputs and outputs of a model that was quantised before its conversion."""
+    file = path / SCALES
+    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {name: from_json(Quantisation, one) for name, one in found.items()}
 
 
 def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
     """Compile for the CPU: latency hint, one stream, fp32 arithmetic, a fixed number of threads."""
-    return OpenvinoEngine(_compiled(path, options), model)
+    return OpenvinoEngine(_compiled(path, options), model, _scales(path))
 
 
 def profile(
@@ -115,7 +136,7 @@ def profile(
 ) -> Profiled:
     """OpenVINO's performance counters: primitive and time of every node of the compiled model."""
     compiled = _compiled(path, options, {"PERF_COUNT": True})
-    engine = OpenvinoEngine(compiled, model)
+    engine = OpenvinoEngine(compiled, model, _scales(path))
     counted: List[Any] = []
     for i in range(warm_runs(runs) + runs):
         engine.feed(feeds(inputs[i % len(inputs)], model, engine.inputs))
@@ -156,12 +177,15 @@ class OpenvinoEngine:
     OpenVINO allocates an output whose shape is known only after a run.
     """
 
-    def __init__(self, compiled: Any, model: ModelSpec) -> None:
+    def __init__(self, compiled: Any, model: ModelSpec, scales: Dict[str, Quantisation]) -> None:
         import openvino
 
         request = compiled.create_infer_request()
-        ports = ordered(compiled.inputs, model)
-        self.inputs = tuple(map(as_declared, ports, model.inputs))
+        ports = ordered(compiled.inputs, [one.name for one in model.inputs])
+        self._scales = scales
+        self.inputs = tuple(
+            as_declared(port, one, scales.get(one.name)) for port, one in zip(ports, model.inputs)
+        )
         self._arrays = [np.zeros(one.shape, one.dtype) for one in self.inputs]
         for port, array in zip(ports, self._arrays):
             request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
@@ -183,9 +207,13 @@ class OpenvinoEngine:
         self._request.wait()
 
     def fetch(self) -> Dict[str, np.ndarray]:
-        """Views of the request's output tensors."""
+        """Views of the request's output tensors, or the real values of quantised ones."""
         self._outputs.update((name, self._request.get_tensor(name)) for name in self.unbound)
-        return {name: tensor.data for name, tensor in self._outputs.items()}
+        return {name: self._real(name, tensor.data) for name, tensor in self._outputs.items()}
+
+    def _real(self, name: str, values: np.ndarray) -> np.ndarray:
+        how = self._scales.get(name)
+        return dequantised(values, how) if how and values.dtype.kind in "iu" else values
 
     def counters(self) -> Any:
         """`ProfilingInfo` of every node in the last run; needs PERF_COUNT."""

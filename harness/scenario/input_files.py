@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,8 @@ DType = Literal["float32", "float16", "int64", "int32", "uint8", "int8", "bool"]
 #: the task of models that take no images
 TENSOR = "tensor"
 CHANNELS = 3
+#: of one input, for one sample
+MOST_VALUES = 1 << 28
 
 
 class GenerateFile(Strict):
@@ -26,12 +29,16 @@ class GenerateFile(Strict):
     distribution: Literal["normal", "uniform", "integers"] = Field(
         description="`integers` for tokens of a vocabulary and other whole numbers."
     )
-    low: float | None = Field(None, description="Lowest value of uniform (0) and integers.")
-    high: float | None = Field(
-        None, description="Upper limit of uniform (1) and integers; excluded."
+    low: float | None = Field(
+        None, allow_inf_nan=False, description="Lowest value of uniform (0) and integers."
     )
-    mean: float | None = Field(None, description="Mean of normal; default: 0.")
-    std: float | None = Field(None, gt=0, description="Standard deviation of normal; default: 1.")
+    high: float | None = Field(
+        None, allow_inf_nan=False, description="Upper limit of uniform (1) and integers; excluded."
+    )
+    mean: float | None = Field(None, allow_inf_nan=False, description="Mean of normal; default: 0.")
+    std: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Standard deviation of normal; default: 1."
+    )
     seed: int = Field(0, ge=0, lt=1 << 32, description="Another one draws other values.")
 
     @model_validator(mode="after")
@@ -87,6 +94,9 @@ def mistakes(
     for key, one in files:
         if names.count(one.name) > 1:
             yield f"{key}.name", f"{one.name!r} is a duplicate entry"
+        if math.prod(one.shape) > MOST_VALUES:
+            yield f"{key}.shape", f"{math.prod(one.shape):,} values exceed {MOST_VALUES:,}"
+            continue
         found = _of_tensor(one, source) if task == TENSOR else _of_image(one, source, options)
         yield from ((f"{key}.{where}", what) for where, what in found)
     if task != TENSOR and len(files) > 1:

@@ -6,6 +6,7 @@ runs by `tasks/pack.py`.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ GENERATED: Final = "generated"
 HINT: Final = "Write one .npz file for each sample, with an array for each input."
 #: kind of source whose integer inputs may have a scale, so that samples may be real numbers
 QUANTISED: Final = "tflite"
+#: of all samples; at least one is read
+MOST_BYTES: Final = 4 << 30
 Distribution = Literal["normal", "uniform", "integers"]
 Sample = dict[str, NDArray[Any]]
 
@@ -72,6 +75,8 @@ def read(
             [f"{spec.name}: no dataset, and no `generate` for input {', '.join(names)}"],
             "Add `generate:` to each input of model.yaml, or a dataset of .npz files.",
         )
+    each = sum(math.prod(one.shape) * np.dtype(one.dtype).itemsize for one in spec.inputs)
+    most = max(1, min(most, MOST_BYTES // max(1, each)))
     found = _files(spec, source, generators, most) if source else [{} for _ in range(most)]
     tensors = tuple(
         np.stack([row[one.name] for row in found])
@@ -193,10 +198,9 @@ def mistake(one: TensorSpec, source: str, how: Generator) -> str:
     if how.distribution != "integers":
         whole = dtype.kind != "f" and source != QUANTISED
         return f"{one.name} is {one.dtype}; use distribution: integers" if whole else ""
-    if dtype.kind == "f":
-        return ""
-    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    fits = low <= how.low and how.high - 1 <= high
+    limits = np.iinfo(np.int64 if dtype.kind in "bf" else dtype)
+    low, high = (0, 1) if dtype.kind == "b" else (limits.min, limits.max)
+    fits = low <= int(how.low) and int(how.high) - 1 <= high
     return "" if fits else f"{how.low:g} to {how.high - 1:g} is beyond {one.dtype}"
 
 

@@ -18,16 +18,17 @@ from harness.errors import ConfigError
 from harness.formats import checkpoint
 from harness.metrics import coco_map, coco_rle, masks, topk, truth
 from harness.metrics.coco_entries import is_path
+from harness.records import ModelSpec, TensorSpec
 from harness.scenario import config
 from harness.serial import parse
-from harness.steps import datasets, image_files
+from harness.steps import datasets, image_files, tensor_data
 from harness.steps.dataset_kinds.source import Source
 from harness.steps.image_paths import ImageFolder, is_file
 from harness.untrusted import files, results
 from harness.untrusted.names import NotTaken, shown
 
-from .mutate import json_value
-from .records import CLASSES, TRUTH, predictions
+from .mutate import json_value, zip_member
+from .records import CLASSES, TRUTH, npz, predictions
 from .target import Reader, Target, of_file, pure, text_of
 
 ROOT: Final = Path(__file__).parents[2]
@@ -121,6 +122,37 @@ CSV: Final = (
     b"a.png,1,2,9,8,card\na.png,,,,,\n",
     b"filename;width;height;class;xmin;ymin;xmax;ymax\na.png;16;12;card;1;2;9;8\n",
 )
+
+
+SPEC: Final = ModelSpec(
+    "m", "tensor", "", "", "m.onnx", "",
+    (TensorSpec("x", (1, 3)), TensorSpec("ids", (2,), "int32"), TensorSpec("sr", (), "int64")),
+    ("y",), (), source="onnx",
+)  # fmt: skip
+
+
+TENSOR_MODEL: Final = b"""\
+task: tensor
+source: m.onnx
+sha256: "0000000000000000000000000000000000000000000000000000000000000000"
+inputs:
+  - {name: x, shape: [1, 8], dtype: float16, generate: {distribution: normal, std: 0.1}}
+  - {name: ids, shape: [], dtype: int64, generate: {distribution: integers, low: 0, high: 9}}
+  - {name: y, shape: [2], generate: {distribution: uniform, low: -1, high: 1, seed: 3}}
+outputs: [y]
+"""
+
+
+def tensors(path: Path) -> object:
+    """A sample of a model that takes no images, read and packed."""
+    found = tensor_data.read(SPEC, Source(path), {}, 16)
+    return [tensor_data.pack_key(found), *found.tensors]
+
+
+def _tensors() -> list[bytes]:
+    values = {"x": np.ones((1, 3)), "ids": np.array([1, 2]), "sr": np.array(16000)}
+    narrow = {name: one.astype(np.int8) for name, one in values.items() if name != "sr"}
+    return [npz(**values), npz(True, **values), npz(**narrow, sr=values["sr"], label=values["x"])]
 
 
 @lru_cache
@@ -345,6 +377,7 @@ TARGETS: Final = (
         share=8,
     ),
     Target("CSV list", kind("list.csv"), lambda: CSV, (b'"', b";", b"\t", b"x1", b"w,h"), share=8),
+    Target("tensors.npz", of_file("a.npz", tensors), _tensors, (), (zip_member,), share=20),
     Target("run lengths", pure(run_lengths), lambda: [b"d01\n`0`0`0\n", b"PPYo1"], share=15),
     Target(
         "file name",
@@ -370,7 +403,7 @@ TARGETS: Final = (
     Target(
         "model.yaml",
         model,
-        lambda: [(ROOT / "models/rio/model.yaml").read_bytes()],
+        lambda: [(ROOT / "models/rio/model.yaml").read_bytes(), TENSOR_MODEL],
         YAML_WORDS,
         share=2,
     ),  # fmt: skip

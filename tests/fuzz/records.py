@@ -216,7 +216,7 @@ def docker_context(folder: Path) -> Reader:
 # ---- arrays ------------------------------------------------------------------------------------
 
 
-def _npz(compressed: bool = False, **arrays: Any) -> bytes:
+def npz(compressed: bool = False, **arrays: Any) -> bytes:
     out = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(out, **arrays)
     return out.getvalue()
@@ -226,7 +226,7 @@ def _npz(compressed: bool = False, **arrays: Any) -> bytes:
 def _samples() -> list[bytes]:
     count = np.arange(1, 41, dtype=np.int64)
     whole = dict.fromkeys(("latency_ns", "start_ns", "warmup_ns", "e2e_ns"), count * 10**5)
-    return [_npz(**whole), _npz(True, **whole), *_files("samples.npz")[:1]]
+    return [npz(**whole), npz(True, **whole), *_files("samples.npz")[:1]]
 
 
 def samples(path: Path) -> object:
@@ -247,7 +247,7 @@ def predictions() -> list[bytes]:
         (4, SIZE, found),
         (9, (5, 7), Detections(box[:0], found.scores[:0], found.labels[:0], ())),
     ]
-    return [_npz(True, **pack(rows)), _npz(**pack(rows)), _npz(**pack([(4, SIZE, plain)]))]
+    return [npz(True, **pack(rows)), npz(**pack(rows)), npz(**pack([(4, SIZE, plain)]))]
 
 
 def found_on(path: Path) -> object:
@@ -260,8 +260,10 @@ def outputs(path: Path) -> object:
 
 
 def _outputs() -> list[bytes]:
-    return [_npz(boxes=np.zeros((2, 3, 4), np.float32), scores=np.ones((2, 3), np.float16)),
-            _npz(True, boxes=np.zeros((2, 0), np.bool_), scores=np.ones((2,), np.int64))]  # fmt: skip
+    return [npz(boxes=np.zeros((2, 3, 4), np.float32), scores=np.ones((2, 3), np.float16)),
+            npz(True, boxes=np.zeros((2, 0), np.bool_), scores=np.ones((2,), np.int64)),
+            npz(boxes=np.zeros(12, np.float32), scores=np.ones((2, 1)),
+                **{"boxes:shapes": np.array([(3, 4), (0, 4)])})]  # fmt: skip
 
 
 TRUTH: Final = {

@@ -94,6 +94,14 @@ def test_an_image_may_be_of_another_layout_and_type_and_need_not_be_square(tmp_p
             "8: input.generate: 0 to 30521 is beyond int8",
         ),
         (
+            "input:\n  name: x\n  shape: [1]\n  generate: {distribution: integers, low: 0, high: 1e30}",
+            "7: input.generate: 0 to 1e+30 is beyond float32",
+        ),
+        (
+            "input: {name: x, shape: [100000, 100000]}",
+            "4: input.shape: 10,000,000,000 values exceed 268,435,456",
+        ),
+        (
             "input: {name: x, shape: [1], dtype: float64}",
             "4: input.dtype: 'float64' is not one of "
             "float32, float16, int64, int32, uint8, int8, bool",

@@ -4,6 +4,7 @@
 # Needs `uv`, and a place that has the CPU build of torch: a folder of wheels named by
 # PIP_FIND_LINKS, or PyTorch's CPU index named by UV_INDEX.
 # Pins that are in a lock stay; delete the lock first to get the newest of everything.
+# NAME/overrides.in has versions that replace what packages ask for, and packages to leave out.
 set -eu
 cd "$(dirname "$0")"
 UV_FIND_LINKS="${UV_FIND_LINKS:-$(echo "${PIP_FIND_LINKS:-}" | tr ' ' ',')}"
@@ -27,9 +28,8 @@ fi
 for name in "$@"; do
     name=${name%/}
     [ -f "$name/requirements.in" ] || continue
-    if grep -q '^torch==' "$name/requirements.in"; then
-        lock "$name/requirements.in" "$name/requirements.lock" --constraints torch.lock
-    else
-        lock "$name/requirements.in" "$name/requirements.lock"
-    fi
+    set --
+    ! grep -q '^torch==' "$name/requirements.in" || set -- "$@" --constraints torch.lock
+    [ ! -f "$name/overrides.in" ] || set -- "$@" --overrides "$name/overrides.in"
+    lock "$name/requirements.in" "$name/requirements.lock" "$@"
 done

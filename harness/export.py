@@ -28,7 +28,7 @@ COLUMNS: Final = (
     "size_bytes", "peak_rss_bytes", "map50_95", "map50", "mask_map50_95", "top1",
     "parity_max_abs", "parity_ok",
     "engine", "image_digest", "runtime_version", "artifact_sha256", "started_at",
-    "mask_map50", "trials", "compute", "emulated", "step", "hint", "confinement",
+    "mask_map50", "trials", "compute", "emulated", "step", "hint", "confinement", "route",
 )  # fmt: skip
 
 #: first characters of a text that a spreadsheet would evaluate; the last four are full-width
@@ -74,6 +74,7 @@ def _row(run: Run, result: CellResult) -> dict[str, Scalar]:
         "engine": result.image.engine if result.image else run.info.engine,
         "started_at": result.started_at,
         "compute": result.compute or None,
+        "route": result.route or None,
         "emulated": result.emulated,
         "step": failure.step if failure else None,
         "hint": (failure.hint or None) if failure else None,

@@ -198,16 +198,28 @@ class DeviceFacts:
     pythons: Tuple[str, ...] = ()
 
 
+def split_format(name: str) -> Tuple[str, str]:
+    """`tflite@onnx2tf`, as in a scenario, is the format `tflite` made with the tool `onnx2tf`."""
+    format, _, tool = name.partition("@")
+    return format, tool
+
+
 @dataclass(frozen=True)
 class Cell:
     """One entry of the matrix."""
 
     model: str
+    #: as in the scenario, with the tool that makes its file if that is chosen: `tflite@onnx2tf`
     format: str
     precision: Precision
     device: str
     threads: int = 1
     batch: int = 1
+
+    @property
+    def runs_as(self) -> str:
+        """The name of the format that runs it."""
+        return split_format(self.format)[0]
 
     @property
     def id(self) -> str:
@@ -668,6 +680,8 @@ class CellResult:
     #: step -> seconds of wall time
     wall_s: Dict[str, float] = field(default_factory=dict)
     placement: Optional[Placement] = None
+    #: the conversions from the model's own file: `onnx (torch.onnx) > savedmodel (onnx2tf)`
+    route: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def lines(found: Preview, width: int) -> list[Line]:
     for block in blocks(found, width):
         body += [("bold", block[0]), *(("", text) for text in block[1:]), ("", "")]
     body += _wrapped("dim", [*_legend(found), *_reasons(found.plan.skipped)], width, 4)
+    body += _wrapped("dim", [f"route: {route}" for route in found.routes], width, 7)
     body += _wrapped("yellow", [f"note: {note}" for note in found.notes], width, 6)
     return [*body, *_wrapped("", _totals(found), width, INDENT)]
 
@@ -56,6 +57,7 @@ def as_json(found: Preview) -> str:
         **_plain(found.plan),
         "cached": _plain(found.parts),
         "images_to_build": list(found.images_to_build),
+        "routes": list(found.routes),
         "to_move": _plain(found.moves),
         "expected_s": {
             "total": round(expected.total_s, 1),

@@ -1,7 +1,8 @@
-"""`bench convert`, `doctor`, `init`, `schema`: commands about a project."""
+"""`bench convert`, `formats`, `doctor`, `init`, `schema`: commands about a project."""
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from . import complete
 from .command import command
-from .shared import Engine, OutPath, inventory_of, workspace, write_out
+from .shared import AsJson, Engine, OutPath, inventory_of, workspace, write_out
 
 app = typer.Typer()
 
@@ -58,6 +59,25 @@ def convert(
 
     artifact = one_off.convert_one(inventory_of(workspace()), model, format, precision, engine, out)
     console.say(f"{out}  {size(artifact.size_bytes)}  sha256 {artifact.sha256}")
+
+
+@command(app, "List the conversions between formats.", ["bench formats", "bench formats --json"])
+def formats(json: AsJson = False) -> None:
+    """List the conversions from which routes between formats are made.
+
+    `verified`: a test has measured a model converted so, and its outputs were equal to the
+    original's. `FORMAT@TOOL` in a scenario chooses a route with that tool."""
+    from dataclasses import asdict
+
+    from ..formats import routes
+    from . import console
+
+    found = routes.table(routes.specs())
+    if json:
+        console.json_text(dumps([asdict(one) for one in found], indent=1))
+        return
+    rows = [(o.source, o.format, o.tool, o.image, "yes" if o.verified else "no") for o in found]
+    console.show_rows("", ("from", "to", "tool", "image", "verified"), rows)
 
 
 @command(app, "Check this machine.", ["bench doctor"])

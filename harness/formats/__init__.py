@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Callable, Dict, Final, Optional, Protocol, Sequence
 
 from ..records import DeviceFacts, FormatSpec, ModelSpec, Precision
-from . import onnx, openvino, pytorch, tflite, tflite_runtime, torchscript
+from . import (
+    frozen,
+    keras,
+    onnx,
+    openvino,
+    pytorch,
+    savedmodel,
+    tflite,
+    tflite_runtime,
+    torchscript,
+)
 from .engine import Arrays, Engine, Inspected, RuntimeOptions
 from .placement import Profiled
 
@@ -47,6 +57,9 @@ REGISTRY: Final[Dict[str, Format]] = {
     "openvino": openvino,
     "tflite": tflite,
     "tflite-runtime": tflite_runtime,
+    "savedmodel": savedmodel,
+    "keras": keras,
+    "frozen": frozen,
 }
 
 
@@ -54,13 +67,15 @@ REGISTRY: Final[Dict[str, Format]] = {
 INSPECTORS: Final[Dict[str, Callable[[Path], Inspected]]] = {
     "onnx": onnx.inspect,
     "tflite": tflite.inspect,
+    "savedmodel": savedmodel.inspect,
+    "keras": keras.inspect,
+    "frozen": frozen.inspect,
 }
 
 #: may be named in a scenario; skipped with this reason
 PLANNED: Final[Dict[str, str]] = {
     "tensorrt": "bench does not support TensorRT yet",
     "coreml": "bench does not support Core ML yet",
-    "savedmodel": "bench does not support TF SavedModel yet",
 }
 
 

@@ -1,4 +1,7 @@
-"""ONNX: exported by torch.onnx (dynamo), checked, simplified, run by ONNX Runtime on the CPU."""
+"""ONNX: exported by torch.onnx (dynamo), checked, simplified, run by ONNX Runtime on the CPU.
+
+From SavedModel and TFLite it is converted by tf2onnx.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 
 from ..records import Conversion, FormatSpec, Layer, ModelSpec, OpenTensor, Precision, TensorSpec
 from . import source as model_source
+from . import tf_to_onnx
 from .engine import Arrays, Engine, Inspected, RuntimeOptions, declared
 from .feeds import feeds
 from .placement import Profiled, warm_runs
@@ -30,8 +34,10 @@ SPEC = FormatSpec(
     image="onnx",
     converter="onnx",
     conversions=(
-        Conversion("pytorch", "torch.onnx (dynamo)", "onnx"),
+        Conversion("pytorch", "torch.onnx", "onnx"),
         Conversion("onnx", "onnx", "onnx"),
+        Conversion("savedmodel", "tf2onnx", "savedmodel"),
+        Conversion("tflite", "tf2onnx", "savedmodel"),
     ),
     runtime="onnxruntime",
 )
@@ -45,9 +51,13 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     """
     import onnx
 
-    is_onnx = model.source == "onnx"
-    path = str(source / model.weights)
-    graph = fixed(onnx.load(path), model) if is_onnx else export(model, source)
+    readers = {
+        "pytorch": export,
+        "onnx": lambda model, source: fixed(onnx.load(str(source / model.weights)), model),
+        "savedmodel": tf_to_onnx.from_savedmodel,
+        "tflite": tf_to_onnx.from_tflite,
+    }
+    graph = readers[model.source](model, source)
     if precision == "fp16":
         graph = _halved(graph)
     if precision == "int8":
@@ -96,9 +106,28 @@ def _halved(graph: Any) -> Any:
     import onnx_ir
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
+    with_own_scales(graph)
     halved = onnx_ir.from_proto(convert_float_to_float16(graph, keep_io_types=True))
     halved.graph.sort()
     return onnx_ir.to_proto(halved)
+
+
+def with_own_scales(graph: Any) -> None:
+    """Give each Resize a copy of the scales that it shares with others.
+
+    They stay in fp32, and the converter to fp16 names what it adds for that after them.
+    """
+    weights = {one.name: one for one in graph.graph.initializer}
+    seen = set()
+    for at, node in enumerate(graph.graph.node):
+        if node.op_type != "Resize" or len(node.input) < 3 or node.input[2] not in weights:
+            continue
+        name = node.input[2]
+        if name in seen:
+            own = graph.graph.initializer.add()
+            own.CopyFrom(weights[name])
+            own.name = node.input[2] = f"{name}_{at}"
+        seen.add(name)
 
 
 def _quantised(graph: Any) -> Any:

@@ -28,7 +28,7 @@ PLUGIN = "CPU"
 #: of quantised inputs and outputs, which the IR lacks
 SCALES = "quantisation.json"
 #: kinds of files whose tensors have names
-NAMED = ("onnx", "tflite")
+NAMED = ("onnx", "tflite", "savedmodel")
 
 SPEC = FormatSpec(
     name="openvino",
@@ -42,10 +42,11 @@ SPEC = FormatSpec(
     image="openvino",
     converter="openvino",
     conversions=(
-        Conversion("pytorch", "openvino.convert_model", "openvino"),
-        Conversion("onnx", "openvino.convert_model", "openvino"),
-        Conversion("tflite", "openvino.convert_model", "openvino"),
-        Conversion("torchscript", "openvino.convert_model", "openvino"),
+        Conversion("pytorch", "openvino", "openvino"),
+        Conversion("onnx", "openvino", "openvino"),
+        Conversion("tflite", "openvino", "openvino"),
+        Conversion("torchscript", "openvino", "openvino"),
+        Conversion("savedmodel", "openvino", "openvino"),
     ),
     runtime="openvino",
 )

@@ -1,4 +1,6 @@
-"""TFLite by LiteRT: converted from PyTorch by litert-torch, quantised by the AI Edge quantizer."""
+"""TFLite by LiteRT: converted from PyTorch by litert-torch and quantised by the AI Edge quantizer,
+or converted from a SavedModel, and quantised, by TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from ..records import (
     TensorSpec,
 )
 from ..serial import from_json, to_json
-from . import litert_c
+from . import litert_c, tf_function
 from . import source as model_source
 from .engine import (
     Arrays,
@@ -47,7 +49,8 @@ SPEC = FormatSpec(
     converter="tflite",
     conversions=(
         Conversion("pytorch", "litert-torch", "tflite"),
-        Conversion("tflite", "AI Edge quantizer", "tflite"),
+        Conversion("tflite", "ai-edge-quantizer", "tflite"),
+        Conversion("savedmodel", "tf.lite", "savedmodel"),
     ),
     runtime="ai_edge_litert",
     imports=("ai_edge_litert.interpreter",),
@@ -72,8 +75,11 @@ class Node:
 def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
     """Lower the fp32 module to a flatbuffer, then store its weights in the precision asked for.
 
-    A TFLite file is taken as it is.
+    A TFLite file is taken as it is. TensorFlow converts and quantises at once.
     """
+    if model.source == "savedmodel":
+        out.write_bytes(_from_savedmodel(model, source / model.weights, precision))
+        return
     if model.source == "tflite":
         shutil.copyfile(source / model.weights, out)
     else:
@@ -83,6 +89,37 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
         litert_torch.convert(network, model_source.examples(model)).export(str(out))
     if precision != "fp32":
         _quantise(out, precision)
+
+
+def _from_savedmodel(model: ModelSpec, path: Path, precision: Precision) -> bytes:
+    """Converted between the model's own tensors, with its outputs in their order."""
+    import tensorflow as tf
+
+    from .savedmodel import read
+
+    function = tf_function.fixed(read(path, model), model, in_order=True)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], function
+    )
+    if precision != "fp32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "fp16":
+        converter.target_spec.supported_types = [tf.float16]
+    return _with_names(converter.convert(), model)
+
+
+def _with_names(content: bytes, model: ModelSpec) -> bytes:
+    """Tensors called as in model.yaml, which TensorFlow calls `Identity_1` and the like."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    file = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    graph = file.subgraphs[0]
+    check_count(len(graph.outputs), model)
+    for at, name in zip(
+        (*graph.inputs, *graph.outputs), (*(one.name for one in model.inputs), *model.outputs)
+    ):
+        graph.tensors[at].name = name.encode()
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(file))
 
 
 def _quantise(path: Path, precision: Precision) -> None:

@@ -23,8 +23,8 @@ SPEC = FormatSpec(
     image="torchscript",
     converter="torchscript",
     conversions=(
-        Conversion("pytorch", "torch.jit.trace", "torchscript"),
-        Conversion("torchscript", "torch.jit.load", "torchscript"),
+        Conversion("pytorch", "torch.jit", "torchscript"),
+        Conversion("torchscript", "torch.jit", "torchscript"),
     ),
     runtime="torch",
     kinds=("linux", "android"),

@@ -54,7 +54,7 @@ class Cached:
 
     def parts(self, cell: Cell) -> CachedParts:
         """Which parts of the cell are cached."""
-        spec = REGISTRY[cell.format].SPEC
+        spec = REGISTRY[cell.runs_as].SPEC
         here = self._is_here(cell)
         artifact = self.artifact(cell)
         there = artifact is not None if spec.converted_on == "host" else None
@@ -163,7 +163,7 @@ class Cached:
         loaded = LoadedArtifact(
             model.spec,
             model.folder,
-            cell.format,
+            cell.runs_as,
             cell.precision,
             artifact,
             sha256,

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..cache import tree_bytes
-from ..records import Cell, DeviceSpec, Plan
+from ..formats.routes import described, route_of, verified
+from ..records import Cell, DeviceSpec, Plan, split_format
+from ..scenario.model import Model
 from ..scenario.scenario import Scenario
 from .cached import Cached, CachedParts
 from .estimate import Expected
@@ -41,6 +43,8 @@ class Preview:
     expected: Expected
     #: of the plan, and what was found while looking
     notes: tuple[str, ...]
+    #: how the files are made that take several conversions or a chosen tool, one line each
+    routes: tuple[str, ...] = ()
 
 
 def preview(
@@ -64,7 +68,20 @@ def preview(
         moves=tuple(move(name, plan.cells, cached) for name in away),
         expected=expected,
         notes=(*plan.notes, *cached.notes),
+        routes=tuple(routes_of(plan.cells, cached.models)),
     )
+
+
+def routes_of(cells: Sequence[Cell], models: Mapping[str, Model]) -> list[str]:
+    """`rio, tflite@onnx2tf: onnx (torch.onnx) > …`, unless it is one conversion without choice."""
+    lines = []
+    for model, format in dict.fromkeys((cell.model, cell.format) for cell in cells):
+        found = route_of(models[model].spec, format)
+        unverified = [str(step) for step in found if step.edge not in verified()]
+        if len(found) > 1 or split_format(format)[1] or unverified:
+            text = f"; not verified: {', '.join(unverified)}" if unverified else ""
+            lines.append(f"{model}, {format}: {described(found)}{text}")
+    return lines
 
 
 def move(device: str, cells: Sequence[Cell], cached: Cached) -> Move:

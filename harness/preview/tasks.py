@@ -9,7 +9,7 @@ from typing import Literal
 from ..formats import REGISTRY
 from ..formats.routes import route_of
 from ..records import Cell, DeviceSpec
-from ..run.prepare import ArtifactKey, artifact_key, image_names
+from ..run.prepare import ArtifactKey, artifact_key, conversion_name, image_names
 from ..scenario.model import Model
 
 Kind = Literal["image", "reference", "convert", "check"]
@@ -35,8 +35,8 @@ def tasks_of(
     found = [PlannedTask("image", f"image {n}", n) for n in image_names(cells, local, models)]
     found += [PlannedTask("reference", f"reference of {name}", name) for name in names]
     found += [
-        PlannedTask("convert", f"convert {model} to {format} {precision}", cell.id, step)
-        for (model, format, precision), (cell, step) in _first(cells, models).items()
+        PlannedTask("convert", conversion_name(key), cell.id, step)
+        for key, (cell, step) in _first(cells, models).items()
     ]
     checks = {f"check {c.model} as {c.format} {c.precision}": c.id for c in local if _here(c)}
     return found + [PlannedTask("check", name, cell) for name, cell in checks.items()]
@@ -56,4 +56,4 @@ def _first(
 
 def _here(cell: Cell) -> bool:
     """Whether its artifact is converted on this machine."""
-    return REGISTRY[cell.format].SPEC.converted_on == "host"
+    return REGISTRY[cell.runs_as].SPEC.converted_on == "host"

@@ -176,6 +176,7 @@ def provenance(result: CellResult, info: RunInfo) -> Pairs:
         ("engine", image.engine if image else info.engine),
         ("confinement", image.confinement if image else info.confinement),
         ("image", f"{image.name} {image.digest}" if image else ""),
+        ("converted", result.route),
         ("artifact sha256", artifact.sha256 if artifact else ""),
         ("artifact size", megabytes(artifact.size_bytes) if artifact else ""),
         ("computes in", result.compute),

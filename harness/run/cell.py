@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from ..bugs import bug_report
 from ..errors import BenchError, CannotRun, RunEnds, StepFailed
 from ..formats import REGISTRY
+from ..formats.routes import described, route_of
 from ..records import (
     Artifact,
     Cell,
@@ -115,12 +116,12 @@ class CellRun:
 
     def deploy(self) -> None:
         """The format's runtime on the device, ready."""
-        self._place = self._device.target.place(REGISTRY[self.cell.format].SPEC.image)
+        self._place = self._device.target.place(REGISTRY[self.cell.runs_as].SPEC.image)
         self._image = self._place.image
 
     def take_artifact(self) -> None:
         """The converted model: from this machine's cache, or converted on the device now."""
-        cell, inputs, spec = self.cell, self._inputs, REGISTRY[self.cell.format].SPEC
+        cell, inputs, spec = self.cell, self._inputs, REGISTRY[self.cell.runs_as].SPEC
         cache, source = self._recorder.cache, Path(self._inputs.folder)
         if self._artifact is None:
             self._artifact = self._once.get_or_create(
@@ -253,10 +254,11 @@ class CellRun:
             parity=self._parity,
             trials=tuple(self._trials),
             scores=self._scores,
-            compute=REGISTRY[self.cell.format].SPEC.precisions[self.cell.precision],
+            compute=REGISTRY[self.cell.runs_as].SPEC.precisions[self.cell.precision],
             emulated=self.job.device.emulated,
             wall_s=dict(self._wall_s),
             placement=self._placement,
+            route=described(route_of(self._inputs.spec, self.cell.format)),
         )
 
     def _limits(self) -> JobLimits:
@@ -275,7 +277,7 @@ def load_from(
     path = cache / "artifacts" / artifact.key / Path(artifact.path).name
     source = Path(inputs.folder)
     return LoadedArtifact(
-        inputs.spec, source, cell.format, cell.precision, path, artifact.sha256, place
+        inputs.spec, source, cell.runs_as, cell.precision, path, artifact.sha256, place
     )
 
 
@@ -303,6 +305,6 @@ def failed_result(
         started_at=started_at,
         finished_at=now(),
         failure=failure,
-        compute=REGISTRY[cell.format].SPEC.precisions[cell.precision],
+        compute=REGISTRY[cell.runs_as].SPEC.precisions[cell.precision],
         emulated=emulated,
     )

@@ -11,8 +11,8 @@ from ..cache import unusable
 from ..containers import Built, choose, choose_for_models
 from ..errors import StepFailed, UsageError
 from ..formats import PLANNED, REGISTRY
-from ..formats.routes import why_no_route
-from ..records import PRECISIONS, Artifact, Image, Precision
+from ..formats.routes import specs, tools, why_no_route
+from ..records import PRECISIONS, Artifact, Image, Precision, split_format
 from ..scenario.mistakes import neighbours
 from ..scenario.plan import Inventory
 from ..steps import images
@@ -34,7 +34,7 @@ def convert_one(
         )
     _check_format(format, precision)
     source = inventory.models[model].spec.source
-    if reason := why_no_route(source, format, {n: m.SPEC for n, m in REGISTRY.items()}):
+    if reason := why_no_route(source, format, specs()):
         raise UsageError(f"{model}: {reason}", "Choose another format.")
     chosen = choose_for_models(engine)
     try:
@@ -53,13 +53,19 @@ def convert_one(
     return made
 
 
-def _check_format(name: str, precision: str) -> None:
+def _check_format(format: str, precision: str) -> None:
+    name, tool = split_format(format)
     if name in PLANNED:
         raise UsageError(f"{name}: {PLANNED[name]}", "Choose another format.")
     if name not in REGISTRY:
         raise UsageError(
             f"unknown format '{name}'{neighbours(name, list(REGISTRY))}",
             "Name a format that `bench doctor` lists.",
+        )
+    if tool and tool not in (known := tools(name, specs())):
+        raise UsageError(
+            f"unknown tool '{tool}' of {format}{neighbours(tool, known)}",
+            f"Choose one of {', '.join(known)}.",
         )
     spec = REGISTRY[name].SPEC
     if precision not in PRECISIONS:

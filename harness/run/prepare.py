@@ -46,8 +46,8 @@ PARITY_IMAGES = 16
 JOBS = 2
 
 
-#: model, format of the file, precision
-ArtifactKey = tuple[str, str, Precision]
+#: model, conversions, precision
+ArtifactKey = tuple[str, Route, Precision]
 
 
 class Preparation:
@@ -101,7 +101,7 @@ class Preparation:
         made = [job for cell in cells if (job := self._cell_job(cell, device))]
         if device.transport == "local":
             for cell in cells:  # its own steps say what is wrong; here it is only waited for
-                image = self._images.get(REGISTRY[cell.format].SPEC.image)
+                image = self._images.get(REGISTRY[cell.runs_as].SPEC.image)
                 for made_here in (image, self._checks.get(_check_key(cell))):
                     if made_here:
                         made_here.exception()
@@ -120,13 +120,13 @@ class Preparation:
 
     def _start_artifact(self, cell: Cell, jobs: Background) -> None:
         """Every conversion of the cell's route that no other cell has started."""
-        if REGISTRY[cell.format].SPEC.converted_on == "device":
+        if REGISTRY[cell.runs_as].SPEC.converted_on == "device":
             return
         for at, step in enumerate(self._route(cell)):
             key = self._key(cell, at)
             if key in self._artifacts:
                 continue
-            name = f"convert {cell.model} to {step.format} {key[2]}"
+            name = conversion_name(key)
             make = self._task("convert", name, partial(self._make_artifact, cell, at))
             needs: list[Future[Any]] = [self._images[step.conversion.image]]
             if at:
@@ -139,7 +139,7 @@ class Preparation:
             return
         name = f"check {cell.model} as {cell.format} {cell.precision}"
         check = self._task("parity", name, partial(self._check_ahead, cell))
-        image = self._images[REGISTRY[cell.format].SPEC.image]
+        image = self._images[REGISTRY[cell.runs_as].SPEC.image]
         self._checks[key] = jobs.submit(check, [artifact, image, self._inputs[cell.model]])
 
     def _cell_job(self, cell: Cell, device: DeviceSpec) -> CellJob | None:
@@ -255,7 +255,7 @@ class Preparation:
         """Fill the cache for the cell's own checks on this machine."""
         cache, inputs = self._recorder.cache, self._inputs[cell.model].result()
         artifact = self._artifacts[self._key(cell, -1)].result()
-        place = self._images[REGISTRY[cell.format].SPEC.image].result()
+        place = self._images[REGISTRY[cell.runs_as].SPEC.image].result()
         loaded = load_from(cache, artifact, inputs, cell, place)
         with self._limits() as limits:
             checks.run_ahead(cache, loaded, inputs, self._rules, limits)
@@ -319,17 +319,24 @@ def image_names(
     here = [
         step.conversion.image
         for cell in cells
-        if REGISTRY[cell.format].SPEC.converted_on == "host"
+        if REGISTRY[cell.runs_as].SPEC.converted_on == "host"
         for step in route_of(models[cell.model].spec, cell.format)
     ]
-    run = [REGISTRY[cell.format].SPEC.image for cell in local]
+    run = [REGISTRY[cell.runs_as].SPEC.image for cell in local]
     return list(dict.fromkeys([*references, *heaviest_first([*here, *run])]))
 
 
 def artifact_key(cell: Cell, route: Route, at: int) -> ArtifactKey:
     """What step `at` of the cell's route makes; all but the last step keep fp32."""
-    step, is_last = route[at], at in (-1, len(route) - 1)
-    return cell.model, step.format, cell.precision if is_last else "fp32"
+    made = route[: at % len(route) + 1]
+    return cell.model, made, cell.precision if made == route else "fp32"
+
+
+def conversion_name(key: ArtifactKey) -> str:
+    """`convert rio to tflite fp32 (from savedmodel)`: of which file, if not the model's own."""
+    model, route, precision = key
+    origin = f" (from {route[-1].conversion.source})" if len(route) > 1 else ""
+    return f"convert {model} to {route[-1].format} {precision}{origin}"
 
 
 def _check_key(cell: Cell) -> tuple[str, ...]:

@@ -102,10 +102,10 @@ def replay(
     result, cell = original.result, replace(original.result.cell, device=target.spec.name)
     model = _model(original, models)
     path = find_artifact(original, cache)
-    place = target.place(REGISTRY[cell.format].SPEC.image)
+    place = target.place(REGISTRY[cell.runs_as].SPEC.image)
     sha256 = original.artifact.sha256
     loaded = LoadedArtifact(
-        model.spec, model.folder, cell.format, cell.precision, path, sha256, place
+        model.spec, model.folder, cell.runs_as, cell.precision, path, sha256, place
     )
     pack = _pack(original, model, cache)
     folder = new_folder(runs, "replay")

@@ -18,9 +18,8 @@ from pydantic import AfterValidator, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from .. import kinds, tasks, transports
-from ..cache import known_sha256
 from ..errors import ConfigError
-from ..records import DeviceSpec, ModelSpec, Precision
+from ..records import DeviceSpec, ModelSpec, Precision, split_format
 from ..runner import patterns
 from ..runner.job import PROFILES, TRIALS
 from ..tasks import decoders
@@ -37,6 +36,10 @@ from .yaml_lines import YamlFile, shown
 REFERENCE: Final = "pytorch"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+
+FormatName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$", max_length=80)
+]
 
 
 def Registered(registry: Mapping[str, object]) -> Any:  # noqa: N802  # reads like a type
@@ -80,7 +83,11 @@ class ScenarioFile(Strict):
 
     name: Name = Field(description="Part of the id of each run.")
     models: list[Name] = Field(min_length=1, description="Model names: folders in models/.")
-    formats: list[Name] = Field(min_length=1, description="Formats; see `bench doctor`.")
+    formats: list[FormatName] = Field(
+        min_length=1,
+        description="Formats, such as tflite, or tflite@onnx2tf for a file made with that tool; "
+        "see `bench formats`.",
+    )
     precisions: list[Precision] = Field(
         default_factory=lambda: ["fp32"],  # type: ignore[arg-type]
         min_length=1,
@@ -122,8 +129,8 @@ class ModelFile(Strict):
     )
     source: str | None = Field(
         None,
-        description=f"File of the model ({', '.join(model_file.SUFFIXES)}), "
-        "instead of `module` and `weights`.",
+        description=f"File of the model ({', '.join(model_file.SUFFIXES)}), or a SavedModel's "
+        "folder, instead of `module` and `weights`.",
     )
     kind: Literal[model_file.KINDS] | None = Field(  # type: ignore[valid-type]
         None, description="Kind of `source`; default: by its suffix."
@@ -248,7 +255,9 @@ def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[
         + neighbours(name, known[key])
         for key, names in lists.items()
         for i, name in enumerate(names[:MOST_MISTAKES])
-        if isinstance(name, str) and name not in known[key] and not name.startswith("label:")
+        if isinstance(name, str)
+        and split_format(name)[0] not in known[key]
+        and not name.startswith("label:")
     ]
 
 
@@ -256,7 +265,8 @@ def read_model(folder: Path) -> Model:
     """Raises ConfigError with mistakes in model.yaml and missing files."""
     source = yaml_lines.read(folder / "model.yaml")
     file = checked(ModelFile, source)
-    kind, module, weights = _model_kind(file), file.module or "network.py", file.weights or ""
+    kind, module = _model_kind(file, folder), file.module or "network.py"
+    weights = file.weights or ""
     inputs = _inputs(file)
     if lines := [*_input_mistakes(file, source, kind or "")]:
         raise ConfigError(lines)
@@ -269,7 +279,7 @@ def read_model(folder: Path) -> Model:
         module="" if file.source else module,
         function="" if file.source else file.function,
         weights=file.source or weights,
-        weights_sha256=file.sha256 or known_sha256(folder / (file.source or weights)),
+        weights_sha256=file.sha256 or model_file.sha256(folder / (file.source or weights)),
         inputs=tuple(one.spec() for _, one in inputs),
         outputs=tuple(file.outputs),
         classes=tuple(file.classes),
@@ -321,11 +331,11 @@ def frozen(value: Any) -> Any:
     return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
-def _model_kind(file: ModelFile) -> str | None:
+def _model_kind(file: ModelFile, folder: Path) -> str | None:
     """None if it is not said, and the suffix does not tell."""
     if file.source is None:
         return REFERENCE
-    return file.kind or model_file.kind_by_name(Path(file.source))
+    return file.kind or model_file.kind_by_name(folder / file.source)
 
 
 def _source_mistakes(

@@ -13,9 +13,9 @@ from typing import TypeVar
 from .. import metrics
 from ..errors import ConfigError
 from ..formats import PLANNED, REGISTRY, why_not
-from ..formats.routes import why_no_route
+from ..formats.routes import tools, why_no_route
 from ..metrics.readiness import scoring_notes
-from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped
+from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped, split_format
 from ..steps import datasets, tensor_data
 from ..steps.measure import IMAGES as SAMPLES
 from .config import read_device, read_model, unknown_names
@@ -122,7 +122,11 @@ def _matcher(globs: Sequence[str]) -> Callable[[str], object]:
 def _check_names(scenario: Scenario, inventory: Inventory) -> None:
     where, accuracy = scenario.source.where, scenario.accuracy
     known = known_names(inventory.known_models, inventory.devices)
-    mistakes = [*unknown_names(scenario.source, known), *_duplicates(scenario)]
+    mistakes = [
+        *unknown_names(scenario.source, known),
+        *_unknown_tools(scenario, inventory),
+        *_duplicates(scenario),
+    ]
     for model in _models(scenario, inventory):
         if accuracy and metrics.of_task(model.spec.task) is None:
             mistakes.append(
@@ -137,6 +141,18 @@ def _check_names(scenario: Scenario, inventory: Inventory) -> None:
     mistakes += _gate_mistakes(scenario, inventory)
     if mistakes:
         raise ConfigError(mistakes)
+
+
+def _unknown_tools(scenario: Scenario, inventory: Inventory) -> list[str]:
+    """Formats of the scenario with a tool that no route to them has."""
+    lines = []
+    for at, format in enumerate(scenario.formats):
+        name, tool = split_format(format)
+        known = tools(name, inventory.formats) if tool and name in inventory.formats else (tool,)
+        if tool not in known:
+            where = scenario.source.where(("formats", at))
+            lines.append(f"{where}: formats: unknown tool '{tool}'{neighbours(tool, known)}")
+    return lines
 
 
 def _models(scenario: Scenario, inventory: Inventory) -> list[Model]:
@@ -204,9 +220,9 @@ def _why_these(word: str, matching: Sequence[DeviceSpec], known: Sequence[Device
 
 
 def _why_not(cell: Cell, inventory: Inventory) -> str | None:
-    if cell.format in PLANNED:
-        return PLANNED[cell.format]
-    spec = inventory.formats[cell.format]
+    if cell.runs_as in PLANNED:
+        return PLANNED[cell.runs_as]
+    spec = inventory.formats[cell.runs_as]
     if cell.precision not in spec.precisions:
         return spec.lacks.get(cell.precision, f"{spec.title} does not support {cell.precision}")
     model = inventory.models[cell.model].spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..cache import digest, file_sha256, get_or_create
+from ..cache import digest, get_or_create, tree_sha256
 from ..payload import payload
 from ..records import ModelSpec, TensorSpec
 from ..runner.job import VERSION, Inspection, Job
@@ -14,7 +14,7 @@ from .jobs import ANSWER, JobLimits, Place, run_job
 
 def inspect(cache: Path, place: Place, kind: str, path: Path, limits: JobLimits) -> Inspection:
     """Cached by the file's content. Raises StepFailed with the runtime's own words."""
-    sha256 = file_sha256(path)
+    sha256 = tree_sha256(path)
     key = digest("inspect", payload().sha256, place.image.digest, kind, sha256)
 
     def make(part: Path) -> None:

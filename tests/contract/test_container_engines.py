@@ -465,6 +465,8 @@ def test_no_container_is_left(engine: ContainerEngine) -> None:
         ("openvino", "torch, onnx, openvino"),
         ("tflite", "torch, litert_torch, ai_edge_quantizer, ai_edge_litert.interpreter"),
         ("tflite-runtime", "tflite_runtime.interpreter"),
+        ("savedmodel", "tensorflow, keras, tf_keras, onnxslim, onnxruntime, tf2onnx, onnx_ir"),
+        ("savedmodel", "onnx2tf, ai_edge_litert"),
     ],
 )
 def test_every_image_has_its_runtime(tmp_path: Path, name: str, modules: str) -> None:

@@ -26,11 +26,18 @@ precisions: [fp32, fp16]
 exclude: ["from-t*-fp16-*"]
 measure: {profile: smoke}
 accuracy: {dataset: rio-val, images: 16}
+exclude: [from-onnx-tflite-*]   # by onnx2tf, which is slow: see the scenario below
+"""
+BOTH_WAYS = """\
+models: [rio]
+formats: [savedmodel, tflite, tflite@onnx2tf]
+measure: {profile: smoke}
+accuracy: {dataset: rio-val, images: 16}
 """
 #: what each kind of file leads to
 REACHED = {
     "from-onnx": {"onnx", "openvino"},
-    "from-tflite": {"tflite", "openvino"},
+    "from-tflite": {"onnx", "tflite", "openvino"},
     "from-torchscript": {"torchscript", "openvino"},
 }
 
@@ -68,7 +75,25 @@ def test_the_others_are_skipped_and_say_why(rows: list[dict[str, Any]]) -> None:
     assert skipped["from-onnx", "pytorch"] == (
         "no conversion leads from ONNX Runtime to PyTorch, which is made from PyTorch"
     )
-    assert skipped["from-onnx", "tflite"] == (
-        "no conversion leads from ONNX Runtime to TFLite (LiteRT), which is made from PyTorch, "
-        "TFLite (LiteRT)"
+    assert skipped["from-torchscript", "onnx"] == (
+        "no conversion leads from TorchScript to ONNX Runtime, which is made from PyTorch, "
+        "ONNX Runtime, TF SavedModel, TFLite (LiteRT)"
     )
+
+
+def test_a_pytorch_model_becomes_a_savedmodel_and_tflite_in_two_ways(
+    tmp_path: Path, cache: Path
+) -> None:
+    project = Project(tmp_path, cache)
+    done = project.bench("run", project.scenario("both", BOTH_WAYS), "--no-report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {row["format"]: row for row in project.rows()}
+    assert {name: row["route"] for name, row in found.items()} == {
+        "savedmodel": "onnx (torch.onnx) > savedmodel (onnx2tf)",
+        "tflite": "tflite (litert-torch)",
+        "tflite@onnx2tf": "onnx (torch.onnx) > savedmodel (onnx2tf) > tflite (tf.lite)",
+    }
+    assert all(row["status"] == "ok" and row["parity_ok"] for row in found.values())
+    assert all(row["parity_max_abs"] < 1e-3 for row in found.values())
+    assert all(row["map50_95"] == pytest.approx(0.78, abs=0.1) for row in found.values())
+    assert found["tflite"]["artifact_sha256"] != found["tflite@onnx2tf"]["artifact_sha256"]

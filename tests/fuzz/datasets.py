@@ -19,7 +19,7 @@ from harness.formats import checkpoint
 from harness.metrics import coco_map, coco_rle, masks, topk, truth
 from harness.metrics.coco_entries import is_path
 from harness.records import ModelSpec, TensorSpec
-from harness.scenario import config
+from harness.scenario import config, model_file
 from harness.serial import parse
 from harness.steps import datasets, image_files, tensor_data
 from harness.steps.dataset_kinds.source import Source
@@ -276,6 +276,25 @@ def model(folder: Path) -> Reader:
     return read
 
 
+def model_source(path: Path) -> object:
+    """A file that is said to be of each kind, and the one in a SavedModel's folder."""
+    folder = path.with_name("exported")
+    folder.mkdir(exist_ok=True)
+    (folder / model_file.SAVED_MODEL).write_bytes(path.read_bytes())
+    return [model_file.mistake(one, kind) for kind in model_file.KINDS for one in (path, folder)
+            if one is path or kind == "savedmodel"]  # fmt: skip
+
+
+MODEL_FILES: Final = [
+    b"\x08\x0a\x12\x07pytorch\x1a\x052.13.0",
+    b"\x1c\x00\x00\x00TFL3\x14\x00",
+    b"\x08\x01\x12\xd2\xe3\x20",
+    b"\x0a\x22\x0a\x06images\x12\x0bPlaceholder",
+    b"\x89HDF\r\n\x1a\n",
+    b"PK\x03\x04" + bytes(26) + b"metadata.json",
+]
+
+
 def _scenarios() -> list[bytes]:
     rich = (
         "name: s\nmodels: [rio]\nformats: [onnx, tflite]\nprecisions: [fp32, int8]\ndevices: [local, 'label:x']\n"
@@ -399,6 +418,7 @@ TARGETS: Final = (
         (b'"size"', b'{"mistakes": ["no"], "hint": "h"}\n'),
         share=40,
     ),  # fmt: skip
+    Target("model's file", of_file("model", model_source), lambda: MODEL_FILES, share=8),
     Target("scenario.yaml", of_file("scenario.yaml", scenario), _scenarios, YAML_WORDS, share=2),
     Target(
         "model.yaml",

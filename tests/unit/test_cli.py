@@ -324,7 +324,7 @@ def test_a_dry_run_makes_nothing_and_is_what_plan_shows(
 ) -> None:
     shown = bench(capsys, "run", RIO, "--dry-run", "--engine", "venv")
     assert shown == bench(capsys, "plan", RIO, "--engine", "venv")
-    assert (shown[0], "\nto run   30 cells, 90 trials; 24 skipped\n" in shown[1]) == (0, True)
+    assert (shown[0], "\nto run   32 cells, 96 trials; 22 skipped\n" in shown[1]) == (0, True)
     made = {path.parent for path in tmp_path.rglob("*") if path.is_file()}
     assert made <= {tmp_path / "cache" / "hashes"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -17,6 +18,9 @@ from harness.scenario.model_file import SUFFIXES, kind_by_name
 #: beginnings of real files
 ONNX = b"\x08\x0a\x12\x07pytorch\x1a\x052.13.0"
 TFLITE = b"\x1c\x00\x00\x00TFL3\x14\x00"
+SAVED_MODEL = b"\x08\x01\x12\xd2\xe3\x20"
+FROZEN = b"\x0a\x22\x0a\x06images\x12\x0bPlaceholder"
+HDF5 = b"\x89HDF\r\n\x1a\n"
 MODEL = """\
 task: classification
 {source}
@@ -26,10 +30,14 @@ classes: [a, b]
 """
 
 
-def torchscript(path: Path) -> bytes:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("net/constants.pkl", b"")
-    return path.read_bytes()
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, b"")
+    return content.getvalue()
+
+
+TORCHSCRIPT, KERAS = zipped("net/constants.pkl"), zipped("metadata.json")
 
 
 def read(folder: Path, source: str, name: str = "", content: bytes = ONNX) -> ModelSpec:
@@ -50,25 +58,40 @@ def test_the_kinds_are_those_of_formats_that_take_their_own_file() -> None:
         ".torchscript": "torchscript",
         ".onnx": "onnx",
         ".tflite": "tflite",
+        ".savedmodel": "savedmodel",
+        ".keras": "keras",
+        ".h5": "keras",
+        ".hdf5": "keras",
+        ".pb": "frozen",
     }
     assert kind_by_name(Path("Model.ONNX")) == "onnx"
     assert kind_by_name(Path("model.pt")) is None
 
 
-@pytest.mark.parametrize(("name", "content"), [("m.onnx", ONNX), ("m.tflite", TFLITE)])
-def test_a_file_is_a_model_without_any_python(tmp_path: Path, name: str, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("m.onnx", ONNX, "onnx"),
+        ("m.tflite", TFLITE, "tflite"),
+        ("m.keras", KERAS, "keras"),
+        ("m.h5", HDF5, "keras"),
+        ("m.pb", FROZEN, "frozen"),
+    ],
+)
+def test_a_file_is_a_model_without_any_python(
+    tmp_path: Path, name: str, content: bytes, kind: str
+) -> None:
     found = read(tmp_path, f"source: {name}", name, content)
-    assert (found.source, found.weights, found.module) == (name.split(".")[1], name, "")
+    assert (found.source, found.weights, found.module) == (kind, name, "")
     assert found.weights_sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_a_kind_may_be_said_where_the_suffix_does_not_tell(tmp_path: Path) -> None:
-    content = torchscript(tmp_path / "net.pt")
-    found = read(tmp_path, "source: net.pt\nkind: torchscript", "net.pt", content)
+    found = read(tmp_path, "source: net.pt\nkind: torchscript", "net.pt", TORCHSCRIPT)
     assert found.source == "torchscript"
     assert mistakes(tmp_path, "source: net.pt") == [
         f"{tmp_path}/model.yaml:2: source: unknown suffix of net.pt; use .torchscript, .onnx, "
-        ".tflite, or add `kind:`"
+        ".tflite, .savedmodel, .keras, .pb, .h5, .hdf5, or add `kind:`"
     ]
 
 
@@ -100,10 +123,26 @@ def test_a_hash_that_is_given_is_the_one_that_counts(tmp_path: Path) -> None:
         (
             "m.onnx",
             b"\x89HDF\r\n\x1a\n..",
-            "this is an HDF5 file, such as a Keras model or weights",
+            "this is a Keras file or other HDF5 file, not an ONNX model",
         ),
         ("m.onnx", b"\x1f\x8b\x08", "this is a gzip archive; unpack it first"),
         ("m.onnx", b"\x80\x02}q", "this is a pickle, such as an old PyTorch checkpoint"),
+        ("m.keras", TORCHSCRIPT, "this is a ZIP archive, not a Keras model"),
+        ("m.keras", ONNX, "this is an ONNX model, not a Keras model"),
+        ("m.h5", b"anything", "this is not a Keras model"),
+        (
+            "m.torchscript",
+            KERAS,
+            "this is a Keras file or other HDF5 file, not a TorchScript archive",
+        ),
+        ("m.pb", b"node {\n  name:", "this is a graph in text, not in binary"),
+        ("m.pb", b"anything", "this is not a TF frozen graph"),
+        (
+            "m.pb",
+            SAVED_MODEL,
+            "this is saved_model.pb of a TF SavedModel, whose folder is the model, not a TF "
+            "frozen graph",
+        ),
     ],
 )
 def test_a_file_that_is_something_else_is_named_before_anything_is_built(
@@ -124,6 +163,32 @@ def test_a_file_outside_of_the_model_s_folder_is_refused(tmp_path: Path, name: s
     ]
     inside = tmp_path / "model"
     assert read(inside, "source: a/../m.onnx", "m.onnx").weights == "a/../m.onnx"
+
+
+def test_a_saved_model_is_a_folder_that_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "exported"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(SAVED_MODEL)
+    found = read(tmp_path, "source: exported")
+    assert (found.source, found.weights) == ("savedmodel", "exported")
+    (folder / "variables" / "data").write_bytes(b"more")
+    assert read(tmp_path, "source: exported").weights_sha256 != found.weights_sha256
+
+
+def test_a_saved_model_that_is_no_folder_of_one_is_a_mistake(tmp_path: Path) -> None:
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    line = f"{tmp_path}/model.yaml:2: source: exported"
+    assert mistakes(tmp_path, "source: exported\nkind: savedmodel") == [
+        f"{line}: this folder has no saved_model.pb"
+    ]
+    (folder / "saved_model.pb").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    assert mistakes(tmp_path, "source: exported") == [
+        f"{line}: this is a Git LFS pointer; run `git lfs pull` to download the file itself"
+    ]
+    assert mistakes(tmp_path, "source: exported/saved_model.pb\nkind: savedmodel") == [
+        f"{line}/saved_model.pb: a SavedModel is a folder with saved_model.pb; name the folder"
+    ]
 
 
 def test_a_file_that_is_missing_or_none_is_a_mistake(tmp_path: Path) -> None:

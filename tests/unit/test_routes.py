@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
+
 import pytest
 
-from harness.formats import REGISTRY
-from harness.formats.routes import route, why_no_route
+from harness.containers.recipe import dockerfiles
+from harness.formats import REGISTRY, routes
+from harness.formats.routes import VERIFIED, described, route, table, tools, why_no_route
 from harness.records import Conversion, FormatSpec
 
 SPECS = {name: module.SPEC for name, module in REGISTRY.items()}
@@ -70,6 +75,11 @@ def test_a_file_that_only_a_device_makes_leads_no_further() -> None:
         ("d", "a", "no conversion leads from D to A, which is made from A"),
         ("a", "e", "no conversion leads from A to E, which is made from nothing"),
         ("d", "runs-d", "no conversion leads from D to RUNS-D, which is made from C"),
+        (
+            "b",
+            "d@a to b",
+            "no route from B to D has a to b; there is c (b to c) > d (c to d)",
+        ),
         ("keras", "a", "there is no format keras"),
         ("a", "d", None),
     ],
@@ -80,20 +90,74 @@ def test_where_there_is_no_route_it_says_what_would_do(
     assert why_no_route(source, format, MADE_UP) == why
 
 
-def test_every_format_is_reached_from_pytorch_in_one_step() -> None:
-    for name, one in SPECS.items():
-        found = route("pytorch", name, SPECS)
-        assert found
-        assert [step.format for step in found] == [one.converter]
+def test_a_tool_is_a_choice_among_the_routes() -> None:
+    two = {
+        **MADE_UP,
+        "d": dataclasses.replace(
+            MADE_UP["d"], conversions=(*MADE_UP["d"].conversions, Conversion("a", "short", "x"))
+        ),
+    }
+    assert described(route("a", "d", two) or ()) == "d (short)"
+    assert described(route("a", "d@b to c", two) or ()) == "b (a to b) > c (b to c) > d (c to d)"
+    assert described(route("a", "runs-d@short", two) or ()) == "d (short)"
+    assert tools("d", two) == ("a to a", "a to b", "b to b", "b to c", "c to d", "short")
+    assert why_no_route("c", "d@nothing", two) == (
+        "no route from C to D has nothing; there is d (c to d)"
+    )
 
 
-def test_what_an_onnx_a_tflite_and_a_torchscript_file_lead_to() -> None:
+def test_verified_conversions_are_taken_before_shorter_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two = {
+        **MADE_UP,
+        "c": dataclasses.replace(
+            MADE_UP["c"], conversions=(*MADE_UP["c"].conversions, Conversion("a", "short", "x"))
+        ),
+    }
+    assert described(route("a", "c", two) or ()) == "c (short)"
+    edges = frozenset({("a", "b", "a to b"), ("b", "c", "b to c")})
+    monkeypatch.setattr(routes, "verified", lambda: edges)
+    assert described(route("a", "c", two) or ()) == "b (a to b) > c (b to c)"
+    assert described(route("a", "c@short", two) or ()) == "c (short)"
+
+
+def test_what_pytorch_leads_to_and_in_how_many_steps() -> None:
+    lengths = {name: len(route("pytorch", name, SPECS) or ()) for name in SPECS}
+    assert lengths == {
+        **dict.fromkeys(SPECS, 1),
+        "savedmodel": 2,  # through ONNX
+        "keras": 0,
+        "frozen": 0,
+    }
+    assert described(route("pytorch", "tflite@onnx2tf", SPECS) or ()) == (
+        "onnx (torch.onnx) > savedmodel (onnx2tf) > tflite (tf.lite)"
+    )
+
+
+def test_what_each_kind_of_file_leads_to() -> None:
     reached = {
         source: {name for name in SPECS if route(source, name, SPECS)}
-        for source in ("onnx", "tflite", "torchscript")
+        for source in SPECS
+        if source not in ("pytorch", "openvino", "tflite-runtime")
     }
+    from_tf = {"savedmodel", "tflite", "tflite-runtime", "onnx", "openvino"}
     assert reached == {
-        "onnx": {"onnx", "openvino"},
-        "tflite": {"tflite", "tflite-runtime", "openvino"},
+        "onnx": from_tf,
+        "tflite": from_tf,
+        "savedmodel": from_tf,
+        "keras": from_tf | {"keras"},
+        "frozen": from_tf | {"frozen"},
         "torchscript": {"torchscript", "openvino"},
     }
+
+
+def test_every_conversion_is_verified_with_the_packages_of_its_image() -> None:
+    """If this fails, run tests/e2e/test_conversions.py with UPDATE_VERIFIED=1."""
+    known = {(one.source, one.format, one.tool): one.image for one in table(SPECS)}
+    found = json.loads(VERIFIED.read_text())
+    assert {(one["source"], one["format"], one["tool"]) for one in found} == set(known)
+    for one in found:
+        image = known[one["source"], one["format"], one["tool"]]
+        lock = (dockerfiles() / image / "requirements.lock").read_bytes()
+        assert one["lock_sha256"] == hashlib.sha256(lock).hexdigest()

@@ -1,0 +1,147 @@
+"""TF SavedModel: converted from ONNX by onnx2tf, run by TensorFlow on the CPU.
+
+What bench converts has one serving signature with the names and layouts of model.yaml, NCHW where
+that says so: a drop-in for every other format. Inside, onnx2tf's graph computes in NHWC, behind
+one transposition of the input and one of each output that has channels.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+from ..records import Conversion, FormatSpec, ModelSpec, OpenTensor, Precision
+from . import frozen, keras, onnx_to_tf, tf_function
+from .engine import Arrays, Engine, Inspected, RuntimeOptions
+from .placement import Profiled
+from .tf_function import SIGNATURE, Function, TfEngine, argument
+
+#: how TensorFlow names types that numpy names otherwise
+OTHERS = {"string": "object"}
+
+SPEC = FormatSpec(
+    name="savedmodel",
+    title="TF SavedModel",
+    suffix=".savedmodel",
+    precisions={"fp32": "stored and computed in fp32"},
+    lacks={
+        "fp16": "TensorFlow has no fp16 kernels for the CPU that are faster than fp32",
+        "int8": "TensorFlow quantises when it converts to TFLite",
+    },
+    image="savedmodel",
+    converter="savedmodel",
+    conversions=(
+        Conversion("savedmodel", "tensorflow", "savedmodel"),
+        Conversion("onnx", "onnx2tf", "savedmodel"),
+        Conversion("keras", "keras", "savedmodel"),
+        Conversion("frozen", "tensorflow", "savedmodel"),
+    ),
+    runtime="tensorflow",
+    kinds=("linux",),
+    architectures=("x86_64",),  # tensorflow-cpu has no other wheels
+)
+
+
+def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> None:
+    """Write a SavedModel into the folder `out`; one that is there already is taken as it is."""
+    path = source / model.weights
+    if model.source == "savedmodel":
+        read(path, model)
+        shutil.copytree(path, out)
+        return
+    readers: Dict[str, Callable[[Path, ModelSpec], Function]] = {
+        "onnx": onnx_to_tf.read,
+        "keras": keras.read,
+        "frozen": frozen.read,
+    }
+    tf_function.save(readers[model.source](path, model), model, out)
+
+
+def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
+    """The signature with the model's names, `serving_default` if that has them."""
+    tf_function.keep_to(options.threads)
+    return TfEngine(read(path, model), model)
+
+
+def profile(
+    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
+) -> Profiled:
+    """Operators of the executed graph; see `tf_function.profile_engine`."""
+    tf_function.keep_to(options.threads)
+    return tf_function.profile_engine(TfEngine(read(path, model), model), model, inputs, runs)
+
+
+def read(path: Path, model: ModelSpec) -> Function:
+    """The signature with the model's names, `serving_default` if that has them.
+
+    Raises ValueError with all signatures if none has these names.
+    """
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    known = dict(loaded.signatures)
+    for name in sorted(known, key=lambda name: name != SIGNATURE):
+        function = known[name]
+        specs, outputs = function.structured_input_signature[1], function.structured_outputs
+        keys = _keys(list(specs), [one.name for one in model.inputs])
+        if keys and (set(model.outputs) <= set(outputs) or len(outputs) == len(model.outputs) == 1):
+            inputs = tf_function.as_declared(model, [specs[key] for key in keys])
+            return Function(_by_keyword(function, keys), inputs, loaded)
+    there = "; ".join(
+        f"{name}: {', '.join(one.structured_input_signature[1])} to "
+        f"{', '.join(sorted(one.structured_outputs))}"
+        for name, one in known.items()
+    )
+    raise ValueError(
+        f"no signature leads from {', '.join(one.name for one in model.inputs)} to "
+        f"{', '.join(model.outputs)} (model.yaml); "
+        f"the SavedModel has {there or 'none'}"
+    )
+
+
+def _by_keyword(function: Any, keys: Sequence[str]) -> Callable[..., Any]:
+    return lambda *tensors: function(**dict(zip(keys, tensors)))
+
+
+def _keys(keys: Sequence[str], names: Sequence[str]) -> List[str]:
+    """The signature's own names of the model's inputs; empty if it has others."""
+    if len(keys) == len(names) == 1:
+        return list(keys)
+    found = [next((key for key in keys if key in (name, argument(name))), "") for name in names]
+    return found if sorted(found) == sorted(keys) else []
+
+
+def inspect(path: Path) -> Inspected:
+    """The serving signature's tensors; every signature is in the metadata. Nothing is run."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    graph = SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs[0]
+    known = {
+        name: (_tensors(one.inputs), _tensors(one.outputs))
+        for name, one in sorted(graph.signature_def.items())
+        if not name.startswith("__saved_model")  # TensorFlow's own, to initialise it
+    }
+    if not known:
+        raise ValueError("the SavedModel has no signature: save it with `signatures=`")
+    inputs, outputs = known.get(SIGNATURE) or next(iter(known.values()))
+    said = {f"signature {name}": described(*tensors) for name, tensors in known.items()}
+    return inputs, outputs, {"tensorflow": graph.meta_info_def.tensorflow_version, **said}
+
+
+def described(inputs: Sequence[OpenTensor], outputs: Sequence[OpenTensor]) -> str:
+    """`images float32 (1, 3, 320, 320) to boxes, scores`."""
+    told = [f"{one.name} {one.dtype} ({', '.join(map(str, one.shape))})" for one in inputs]
+    return f"{', '.join(told)} to {', '.join(one.name for one in outputs)}"
+
+
+def _tensors(infos: Any) -> Tuple[OpenTensor, ...]:
+    """By name: the file has no order of them."""
+    from tensorflow import dtypes
+
+    found: List[OpenTensor] = []
+    for name, info in sorted(infos.items()):
+        sides = tuple(int(dim.size) if dim.size >= 0 else "?" for dim in info.tensor_shape.dim)
+        kind = dtypes.as_dtype(info.dtype).name
+        found.append(OpenTensor(name, sides, OTHERS.get(kind, kind)))
+    return tuple(found)

@@ -94,7 +94,8 @@ def test_an_image_may_be_of_another_layout_and_type_and_need_not_be_square(tmp_p
             "8: input.generate: 0 to 30521 is beyond int8",
         ),
         (
-            "input:\n  name: x\n  shape: [1]\n  generate: {distribution: integers, low: 0, high: 1e30}",
+            "input:\n  name: x\n  shape: [1]\n"
+            "  generate: {distribution: integers, low: 0, high: 1e30}",
             "7: input.generate: 0 to 1e+30 is beyond float32",
         ),
         (

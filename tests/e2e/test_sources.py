@@ -23,10 +23,9 @@ SCENARIO = """\
 models: [from-onnx, from-tflite, from-torchscript]
 formats: [pytorch, torchscript, onnx, openvino, tflite]
 precisions: [fp32, fp16]
-exclude: ["from-t*-fp16-*"]
+exclude: ["from-t*-fp16-*", "from-onnx-tflite-*"]   # onnx2tf is slow: see the scenario below
 measure: {profile: smoke}
 accuracy: {dataset: rio-val, images: 16}
-exclude: [from-onnx-tflite-*]   # by onnx2tf, which is slow: see the scenario below
 """
 BOTH_WAYS = """\
 models: [rio]

@@ -230,3 +230,23 @@ def test_a_device_is_told_once_why_a_format_is_not_for_its_processor(tmp_path: P
     with pytest.raises(CannotRun) as refused:
         target.place("pytorch")
     assert refused.value.message == "PyTorch requires x86_64; pi is aarch64"
+
+
+def test_a_format_may_be_made_in_two_ways_each_of_which_is_a_cell() -> None:
+    made = planned("name: x\nmodels: [rio]\nformats: [tflite, tflite@onnx2tf, onnx@litert-torch]\n")
+    assert [(cell.id, cell.runs_as) for cell in made.cells] == [
+        ("rio-tflite-fp32-local-t1-b1", "tflite"),
+        ("rio-tflite@onnx2tf-fp32-local-t1-b1", "tflite"),
+        ("rio-onnx@litert-torch-fp32-local-t1-b1", "onnx"),
+    ]
+
+
+def test_tools_that_no_route_has_are_mistakes() -> None:
+    with pytest.raises(ConfigError) as caught:
+        planned("name: x\nmodels: [rio]\nformats: [tflite@onxn2tf, tflit@onnx2tf, openvino@x]\n")
+    assert caught.value.mistakes == [
+        "s.yaml:3: formats: unknown format 'tflit@onnx2tf'; did you mean 'tflite'?",
+        "s.yaml:3: formats: unknown tool 'onxn2tf'; did you mean 'onnx2tf'?",
+        "s.yaml:3: formats: unknown tool 'x'; known: ai-edge-quantizer, keras, litert-torch, "
+        "onnx, onnx2tf, openvino, tensorflow, tf.lite, tf2onnx, torch, torch.jit, torch.onnx",
+    ]

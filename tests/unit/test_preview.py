@@ -21,7 +21,7 @@ from harness.formats import REGISTRY
 from harness.preview.cached import Cached, CachedParts
 from harness.preview.estimate import Expected, expect, rule_trial_s, side_by_side
 from harness.preview.history import History, read_history
-from harness.preview.summary import Move, Preview, move
+from harness.preview.summary import Move, Preview, move, routes_of
 from harness.preview.tasks import tasks_of
 from harness.records import Cell, Image, Plan, Skipped
 from harness.run import prepare
@@ -395,3 +395,31 @@ def test_a_plan_as_json_has_its_own_keys_and_the_preview_s() -> None:
     ]  # fmt: skip
     assert found["cached"][PHONE.id] == {"image": None, "artifact": True, "predictions": None}
     assert found["expected_s"]["devices"] == {"local": 18.5, "phone": 78.0}
+
+
+def test_a_route_is_shown_if_it_has_several_steps_or_a_chosen_tool() -> None:
+    cells = [
+        replace(TFLITE, format=format) for format in ("tflite", "tflite@onnx2tf", "savedmodel")
+    ]
+    assert routes_of(cells, MODELS) == [
+        "rio, tflite@onnx2tf: onnx (torch.onnx) > savedmodel (onnx2tf) > tflite (tf.lite)",
+        "rio, savedmodel: onnx (torch.onnx) > savedmodel (onnx2tf)",
+    ]
+
+
+def test_each_conversion_of_two_routes_is_one_task() -> None:
+    cells = [replace(TFLITE, format=format) for format in ("tflite", "tflite@onnx2tf", "onnx")]
+    names = [task.name for task in tasks_of(cells, DEVICES, MODELS) if task.kind == "convert"]
+    assert names == [
+        "convert rio to tflite fp32",
+        "convert rio to onnx fp32",
+        "convert rio to savedmodel fp32 (from onnx)",
+        "convert rio to tflite fp32 (from savedmodel)",
+    ]
+
+
+def test_routes_are_between_the_reasons_and_the_notes() -> None:
+    found = Scenario((TFLITE,)).preview(routes=("rio, tflite: a > b",), notes=("n",))
+    lines = text(found)
+    at = lines.index("route: rio, tflite: a > b")
+    assert lines[at + 1] == "note: n"

@@ -58,6 +58,7 @@ MEANINGS = {
     "image_digest": "digest of the image, bundle or environment",
     "runtime_version": "version that the runtime reports",
     "artifact_sha256": "hash of the converted model",
+    "route": "the conversions that made the artifact, in order",
     "started_at": "start of the cell, UTC",
     "trials": "number of trials",
     "compute": "arithmetic that the format computes with",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from harness.scenario import config, plan
 from harness.scenario.model import Model
 from harness.scenario.plan import Inventory
 from harness.steps.dataset_kinds.source import Source
+from harness.steps.tensor_data import Generator
 from harness.targets.remote import RemoteTarget
 from harness.transports.local import LocalTransport
 
@@ -250,3 +252,46 @@ def test_tools_that_no_route_has_are_mistakes() -> None:
         "s.yaml:3: formats: unknown tool 'x'; known: ai-edge-quantizer, keras, litert-torch, "
         "onnx, onnx2tf, openvino, tensorflow, tf.lite, tf2onnx, torch, torch.jit, torch.onnx",
     ]
+
+
+# ---- models that take no images ----------------------------------------------------------------
+
+
+def of_tensors(text: str, generators: dict[str, Generator] | None = None) -> Inventory:
+    """The inventory with a model of two inputs, and the scenario's file."""
+    spec = replace(
+        model("vad").spec, task="tensor", classes=(), source="onnx",
+        inputs=(TensorSpec("x", (2, 8)), TensorSpec("sr", (), "int64")),
+    )  # fmt: skip
+    Path("s.yaml").write_text(text)
+    made = Model(spec, Path(), {}, generators or {})
+    return replace(INVENTORY, models={"vad": made}, known_models=("vad",))
+
+
+GENERATED = {"x": Generator("normal"), "sr": Generator("integers", 16000, 16001)}
+
+
+def test_the_batch_of_tensors_is_fixed_like_that_of_images() -> None:
+    text = "name: x\nmodels: [vad]\nformats: [onnx]\nmatrix: {batch: [2, 8]}\n"
+    inventory = of_tensors(text)
+    made = plan.make_plan(config.read_scenario(Path("s.yaml")), inventory)
+    assert [cell.batch for cell in made.cells] == [2]
+    assert [s.reason for s in made.skipped] == ["the model's input has a fixed batch size of 2"]
+
+
+def test_a_model_of_tensors_is_not_scored() -> None:
+    text = "name: x\nmodels: [vad]\nformats: [onnx]\naccuracy: {dataset: val}\n"
+    inventory = of_tensors(text)
+    with pytest.raises(ConfigError) as raised:
+        plan.make_plan(config.read_scenario(Path("s.yaml")), inventory)
+    assert raised.value.mistakes == ["s.yaml:4: accuracy: vad has task tensor, which has no metric"]
+
+
+def test_samples_of_tensors_are_checked_before_anything_is_built() -> None:
+    text = "name: x\nmodels: [vad]\nformats: [onnx]\n"
+    inventory = of_tensors(text, GENERATED)
+    assert plan.dataset_notes(config.read_scenario(Path("s.yaml")), inventory) == ()
+    inventory = of_tensors(text, {"x": GENERATED["x"]})
+    with pytest.raises(ConfigError) as raised:
+        plan.dataset_notes(config.read_scenario(Path("s.yaml")), inventory)
+    assert raised.value.mistakes == ["vad: no dataset, and no `generate` for input sr"]

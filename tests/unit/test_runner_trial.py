@@ -29,7 +29,8 @@ SMOKE = PROFILES["smoke"]
 class Engine:
     """Adds up what it was fed."""
 
-    inputs, unbound = MODEL.inputs, ("logits",)
+    inputs: tuple[TensorSpec, ...] = MODEL.inputs
+    unbound = ("logits",)
 
     def __init__(self) -> None:
         self.sum = np.zeros((1, 2), np.float32)
@@ -113,3 +114,45 @@ def test_an_answer_of_an_older_runner_still_reads() -> None:
     }  # fmt: skip
     answer = from_json(TrialAnswer, old)
     assert (answer.memory, answer.busy_threads, answer.arrivals) == (None, None, None)
+
+
+TENSORS = dataclasses.replace(
+    MODEL, task="tensor", classes=(),
+    inputs=(TensorSpec("x", (1, 4)), TensorSpec("ids", (2,), "int64")),
+)  # fmt: skip
+
+
+class TensorEngine(Engine):
+    """Takes int32 where the model says int64, as some converters make of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs = (TENSORS.inputs[0], TensorSpec("ids", (2,), "int32"))
+        self.fed: list[tuple[str, ...]] = []
+
+    def feed(self, tensors: Any) -> None:
+        self.fed.append(tuple(one.dtype.name for one in tensors))
+
+
+@pytest.mark.parametrize("mode", ["trial", "profile", "outputs"])
+def test_samples_of_tensors_go_through_every_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    engine = TensorEngine()
+    fake = SimpleNamespace(**{**vars(FAKE), "load": lambda path, model, options: engine})
+    monkeypatch.setitem(formats.REGISTRY, "pytorch", fake)
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    np.save(pack / "ids.npy", np.arange(3))
+    np.save(pack / "tensor-0.npy", np.ones((3, 1, 4), np.float32))
+    np.save(pack / "tensor-1.npy", np.arange(6).reshape(3, 2))
+    rules = dataclasses.replace(SMOKE, stages_cap_s=30.0)
+    job = Job(VERSION, mode, "pytorch", "fp32", 1, TENSORS, "", "m", str(pack), 3, rules)  # type: ignore[arg-type]
+    answer = MODES[mode](job, tmp_path, lambda event, **values: None, 0)
+    if mode != "profile":
+        assert set(engine.fed) == {("float32", "int32")}
+    if mode == "trial":
+        assert answer.unbound == ("logits",)
+    if mode == "outputs":
+        with np.load(tmp_path / "outputs.npz") as found:
+            assert found["logits"].shape == (3, 1, 2)

@@ -252,7 +252,7 @@ def unknown_names(source: YamlFile, known: Mapping[str, Sequence[str]]) -> list[
     lists = {key: data[key] for key in known if isinstance(data.get(key), list)}
     return [
         f"{source.where((key, i))}: {key}: unknown {key[:-1]} '{name}'"
-        + neighbours(name, known[key])
+        + neighbours(split_format(name)[0], known[key])
         for key, names in lists.items()
         for i, name in enumerate(names[:MOST_MISTAKES])
         if isinstance(name, str)

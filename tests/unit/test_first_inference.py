@@ -100,7 +100,7 @@ def test_without_a_dataset_there_is_nothing_to_infer_on(start: Start) -> None:
 
 
 def test_a_model_that_cannot_be_converted_for_it_is_passed_over(start: Start) -> None:
-    first, _, transport = start(source="onnx")
+    first, _, transport = start(source="torchscript")
     facts: Any = None
     first.runtime(transport, LOCAL, facts)
     with pytest.raises(StepFailed) as raised:

@@ -95,7 +95,7 @@ def test_an_image_may_be_of_another_layout_and_type_and_need_not_be_square(tmp_p
         ),
         (
             "input:\n  name: x\n  shape: [1]\n"
-            "  generate: {distribution: integers, low: 0, high: 1e30}",
+            "  generate: {distribution: integers, low: 0, high: 1.0e+30}",
             "7: input.generate: 0 to 1e+30 is beyond float32",
         ),
         (

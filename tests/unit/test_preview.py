@@ -391,7 +391,7 @@ def test_an_estimate_says_how_much_of_it_is_learnt() -> None:
 def test_a_plan_as_json_has_its_own_keys_and_the_preview_s() -> None:
     found = json.loads(plan_text.as_json(Scenario((ONNX, PHONE)).preview()))
     assert list(found) == [
-        "cells", "skipped", "notes", "cached", "images_to_build", "to_move", "expected_s",
+        "cells", "skipped", "notes", "cached", "images_to_build", "routes", "to_move", "expected_s",
     ]  # fmt: skip
     assert found["cached"][PHONE.id] == {"image": None, "artifact": True, "predictions": None}
     assert found["expected_s"]["devices"] == {"local": 18.5, "phone": 78.0}

@@ -264,6 +264,7 @@ def scenario(path: Path) -> object:
 def model(folder: Path) -> Reader:
     (folder / "network.py").write_text("")
     (folder / "weights.pt").write_text("")
+    (folder / "m.onnx").write_bytes(b"\x08\x0a\x12\x07pytorch")
 
     def read(data: bytes) -> object:
         (folder / "model.yaml").write_bytes(data)

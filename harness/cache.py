@@ -45,8 +45,8 @@ def _known_sha256(path: Path, size: int, changed_ns: int, inode: int) -> str:
 
 
 def tree_sha256(path: Path) -> str:
-    """sha256 hex of a file, or of a folder's relative names and contents."""
-    if path.is_file():
+    """sha256 hex of a file, or of a folder's relative names and contents. Raises OSError."""
+    if not path.is_dir():
         return file_sha256(path)
     files = sorted(p for p in path.rglob("*") if p.is_file())
     return digest(*((str(p.relative_to(path)), file_sha256(p)) for p in files))

@@ -234,7 +234,8 @@ def main(folder: Path, name: str) -> dict[str, Any]:
         "traced": (TRACED, TRACED_SAMPLES),
         "int8": (INT8, rows(3, (1, 3, 8, 8))),
     }
-    sources = {way.source for way in formats.REGISTRY[name].SPEC.conversions}
+    spec = formats.REGISTRY[name].SPEC
+    sources = {way.source for way in spec.conversions if way.image == spec.image}
     return {
         case: attempt(lambda model=model, given=given: ran(folder, name, model, given))
         for case, (model, given) in cases.items()

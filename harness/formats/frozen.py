@@ -7,14 +7,14 @@ Such a graph does not say what its inputs and outputs are: they are in model.yam
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any, Sequence, Tuple
 
 from ..records import Conversion, FormatSpec, ModelSpec, OpenTensor, Precision
 from . import tf_function
-from .engine import Arrays, Engine, Inspected, RuntimeOptions
-from .placement import Profiled
-from .tf_function import Function, TfEngine
+from .engine import Inspected
+from .tf_function import Function
 
 #: nodes that produce no output of a model
 NO_OUTPUTS = ("NoOp", "Assert", "Const", "Placeholder")
@@ -109,15 +109,4 @@ def _declared(tensor: Any) -> OpenTensor:
     return OpenTensor(tensor.name.partition(":")[0], shape, tensor.dtype.name)
 
 
-def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
-    """The graph between the model's tensors."""
-    tf_function.keep_to(options.threads)
-    return TfEngine(read(path, model), model)
-
-
-def profile(
-    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
-) -> Profiled:
-    """Operators of the executed graph; see `tf_function.profile_engine`."""
-    tf_function.keep_to(options.threads)
-    return tf_function.profile_engine(TfEngine(read(path, model), model), model, inputs, runs)
+load, profile = partial(tf_function.load, read), partial(tf_function.profile, read)

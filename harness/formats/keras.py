@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from ..records import Conversion, FormatSpec, ModelSpec, OpenTensor, Precision
 from . import tf_function
-from .engine import Arrays, Engine, Inspected, RuntimeOptions, positions
-from .placement import Profiled
-from .tf_function import Function, TfEngine
+from .engine import Inspected, positions
+from .tf_function import Function
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -114,15 +114,4 @@ def inspect(path: Path) -> Inspected:
     return inputs, outputs, {"name": str(network.name)}
 
 
-def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
-    """Traced once for the model's shape, as Keras itself does in `predict`."""
-    tf_function.keep_to(options.threads)
-    return TfEngine(read(path, model), model)
-
-
-def profile(
-    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
-) -> Profiled:
-    """Operators of the executed graph; see `tf_function.profile_engine`."""
-    tf_function.keep_to(options.threads)
-    return tf_function.profile_engine(TfEngine(read(path, model), model), model, inputs, runs)
+load, profile = partial(tf_function.load, read), partial(tf_function.profile, read)

@@ -8,14 +8,14 @@ one transposition of the input and one of each output that has channels.
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from ..records import Conversion, FormatSpec, ModelSpec, OpenTensor, Precision
 from . import frozen, keras, onnx_to_tf, tf_function
-from .engine import Arrays, Engine, Inspected, RuntimeOptions
-from .placement import Profiled
-from .tf_function import SIGNATURE, Function, TfEngine, argument
+from .engine import Inspected
+from .tf_function import SIGNATURE, Function, argument
 
 #: how TensorFlow names types that numpy names otherwise
 OTHERS = {"string": "object"}
@@ -58,20 +58,6 @@ def convert(model: ModelSpec, source: Path, precision: Precision, out: Path) -> 
     tf_function.save(readers[model.source](path, model), model, out)
 
 
-def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:
-    """The signature with the model's names, `serving_default` if that has them."""
-    tf_function.keep_to(options.threads)
-    return TfEngine(read(path, model), model)
-
-
-def profile(
-    path: Path, model: ModelSpec, options: RuntimeOptions, inputs: Sequence[Arrays], runs: int
-) -> Profiled:
-    """Operators of the executed graph; see `tf_function.profile_engine`."""
-    tf_function.keep_to(options.threads)
-    return tf_function.profile_engine(TfEngine(read(path, model), model), model, inputs, runs)
-
-
 def read(path: Path, model: ModelSpec) -> Function:
     """The signature with the model's names, `serving_default` if that has them.
 
@@ -98,6 +84,9 @@ def read(path: Path, model: ModelSpec) -> Function:
         f"{', '.join(model.outputs)} (model.yaml); "
         f"the SavedModel has {there or 'none'}"
     )
+
+
+load, profile = partial(tf_function.load, read), partial(tf_function.profile, read)
 
 
 def _by_keyword(function: Any, keys: Sequence[str]) -> Callable[..., Any]:

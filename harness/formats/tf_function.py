@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, 
 import numpy as np
 
 from ..records import Layer, ModelSpec, TensorSpec
-from .engine import Arrays, check_count, declared
+from .engine import Arrays, RuntimeOptions, check_count, declared
 from .feeds import feeds
 from .placement import Profiled, warm_runs
 
@@ -31,6 +31,10 @@ class Function:
     inputs: Tuple[TensorSpec, ...]
     #: has the variables that `call` uses
     kept: Any
+
+
+#: how a kind of file is read
+Read = Callable[[Path, ModelSpec], Function]
 
 
 def as_declared(model: ModelSpec, tensors: Sequence[Any]) -> Tuple[TensorSpec, ...]:
@@ -104,12 +108,24 @@ def keep_to(threads: int) -> None:
         return
 
 
-def profile_engine(
-    engine: "TfEngine", model: ModelSpec, inputs: Sequence[Arrays], runs: int
+def load(read: Read, path: Path, model: ModelSpec, options: RuntimeOptions) -> "TfEngine":
+    """What `read` finds in the file, traced once for the model's shapes."""
+    keep_to(options.threads)
+    return TfEngine(read(path, model), model)
+
+
+def profile(
+    read: Read,
+    path: Path,
+    model: ModelSpec,
+    options: RuntimeOptions,
+    inputs: Sequence[Arrays],
+    runs: int,
 ) -> Profiled:
     """Operators of the executed graph from TensorFlow's profiler, each with its kernel's time."""
     import tensorflow as tf
 
+    engine = load(read, path, model, options)
     fed = [feeds(one, model, engine.inputs) for one in inputs]
 
     def run(times: int = runs) -> None:

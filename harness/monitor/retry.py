@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-#: how often a void trial is measured again
+#: how often a discarded trial is measured again
 MOST = 2
 
 T = TypeVar("T")

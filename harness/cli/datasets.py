@@ -72,8 +72,8 @@ def check(
     """Say what a dataset holds, and what is wrong with it: counts, and the first ten of each kind.
 
     Exit code 1: something is wrong."""
-    from ..scenario.input_files import TENSOR
     from ..steps import dataset_check
+    from ..tasks import takes_images
     from . import console
 
     source, known = _source(path, model)
@@ -83,7 +83,7 @@ def check(
         split=split or source.split,
         kind=_kind(kind) or source.kind,
     )
-    if known and known.spec.task == TENSOR:
+    if known and not takes_images(known.spec.task):
         checked = dataset_check.check_tensors(source, known.spec, known.generators)
     else:
         checked = dataset_check.check(source, known.spec if known else None, decode=decode)

@@ -17,7 +17,6 @@ from ..formats import REGISTRY
 from ..formats.routes import route_of
 from ..records import Cell, DeviceSpec, Image
 from ..run.prepare import PARITY_IMAGES, image_names
-from ..scenario.input_files import TENSOR
 from ..scenario.model import Model
 from ..scenario.scenario import ScoredOn
 from ..steps import datasets, tensor_data
@@ -25,6 +24,7 @@ from ..steps.convert import artifact_key, converted
 from ..steps.infer import LoadedArtifact, pass_key
 from ..steps.jobs import Place
 from ..steps.measure import IMAGES
+from ..tasks import takes_images
 from .tasks import PlannedTask
 
 
@@ -190,7 +190,7 @@ class Cached:
 
     def _packs_of(self, name: str) -> list[str]:
         model = self.models[name]
-        if model.spec.task == TENSOR:
+        if not takes_images(model.spec.task):
             most = max(PARITY_IMAGES, IMAGES)
             found = tensor_data.read(model.spec, model.first_dataset, model.generators, most)
             return [tensor_data.pack_key(found)]

@@ -22,7 +22,6 @@ from ..formats import REGISTRY
 from ..formats.routes import Route, route_of
 from ..records import Artifact, Cell, DeviceSpec, Precision, Step
 from ..runner.job import Pass
-from ..scenario.input_files import TENSOR
 from ..scenario.model import Model
 from ..scenario.scenario import ScoredOn
 from ..steps import datasets, tensor_data
@@ -32,6 +31,7 @@ from ..steps.infer import LoadedArtifact, infer, infer_together
 from ..steps.jobs import JobLimits, Place, machine_cpus
 from ..steps.measure import IMAGES
 from ..targets.target import images_here
+from ..tasks import takes_images
 from . import checks
 from .background import Background
 from .cell import failed_result, failure_of, load_from
@@ -212,7 +212,7 @@ class Preparation:
         return replace(inputs, reference_outputs=there, reference_scores=scores)
 
     def _packs(self, model: Model) -> ModelInputs:
-        return self._tensors(model) if model.spec.task == TENSOR else self._pictures(model)
+        return self._pictures(model) if takes_images(model.spec.task) else self._tensors(model)
 
     def _tensors(self, model: Model) -> ModelInputs:
         cache, most = self._recorder.cache, max(PARITY_IMAGES, IMAGES)

@@ -33,7 +33,7 @@ def prepared(sample: Any, model: ModelSpec) -> Tuple[Ready, Geometry]:
 
 def fed(ready: Ready, model: ModelSpec, engine: Engine) -> Feeds:
     """What the engine takes; raises ValueError for values that its inputs cannot have."""
-    if model.task != "tensor":
+    if tasks.takes_images(model.task):
         check_whole(model, engine.inputs[0])
     return feeds(ready, model, engine.inputs)
 
@@ -49,7 +49,7 @@ def outputs_of(engine: Engine, model: ModelSpec) -> Dict[str, np.ndarray]:
         raise ValueError(
             "missing output %s: the model returns %s" % (", ".join(missing), ", ".join(found))
         )
-    if model.task == "tensor" or model.batch == 1:
+    if model.batch == 1 or not tasks.takes_images(model.task):
         return {name: found[name] for name in model.outputs}
     return {name: _first(name, found[name], model.batch) for name in model.outputs}
 

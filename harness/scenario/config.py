@@ -307,7 +307,7 @@ def _input_mistakes(file: ModelFile, source: YamlFile, kind: str) -> Iterator[st
         missing = "missing" if file.input is None else "cannot be given with `inputs`"
         yield f"{source.where(('input',))}: input: {missing}"
         return
-    if not file.classes and file.task != input_files.TENSOR:
+    if not file.classes and tasks.takes_images(file.task):
         yield f"{source.where(('classes',))}: classes: missing"
     for key, what in input_files.mistakes(_inputs(file), file.task, kind, file.options):
         steps = re.findall(r"\w+", key)

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from ..records import TensorSpec
 from ..steps import tensor_data
 from ..steps.tensor_data import Generator
+from ..tasks import takes_images
 from ..tasks.inputs import WHOLE
 from .sections import Strict
 
@@ -90,16 +91,16 @@ def mistakes(
     files: Sequence[tuple[str, InputFile]], task: str, source: str, options: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """The key within model.yaml and what is wrong there; each file has its own key."""
-    names = [one.name for _, one in files]
+    names, images = [one.name for _, one in files], takes_images(task)
     for key, one in files:
         if names.count(one.name) > 1:
             yield f"{key}.name", f"{one.name!r} is a duplicate entry"
         if math.prod(one.shape) > MOST_VALUES:
             yield f"{key}.shape", f"{math.prod(one.shape):,} values exceed {MOST_VALUES:,}"
             continue
-        found = _of_tensor(one, source) if task == TENSOR else _of_image(one, source, options)
+        found = _of_image(one, source, options) if images else _of_tensor(one, source)
         yield from ((f"{key}.{where}", what) for where, what in found)
-    if task != TENSOR and len(files) > 1:
+    if images and len(files) > 1:
         yield "inputs", f"task {task} takes one input, an image; use task: {TENSOR} for several"
 
 

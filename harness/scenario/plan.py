@@ -18,8 +18,8 @@ from ..metrics.readiness import scoring_notes
 from ..records import Cell, DeviceSpec, FormatSpec, Plan, Skipped, split_format
 from ..steps import datasets, tensor_data
 from ..steps.measure import IMAGES as SAMPLES
+from ..tasks import takes_images
 from .config import read_device, read_model, unknown_names
-from .input_files import TENSOR
 from .mistakes import neighbours
 from .model import Model
 from .scenario import Scenario
@@ -85,7 +85,7 @@ def dataset_notes(scenario: Scenario, inventory: Inventory) -> tuple[str, ...]:
     for model in (inventory.models[one] for one in dict.fromkeys(scenario.models)):
         name = accuracy.dataset if accuracy else next(iter(model.datasets), None)
         try:
-            if model.spec.task == TENSOR:
+            if not takes_images(model.spec.task):
                 tensor_data.read(model.spec, model.first_dataset, model.generators, SAMPLES)
                 continue
             if name is None:

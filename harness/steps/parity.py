@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from ..metrics import Value, shown
 from ..records import ModelSpec, OutputParity, Parity, Precision
-from ..tasks import REGISTRY, Detections, Geometry, number
+from ..tasks import REGISTRY, Detections, Geometry, number, takes_images
 from ..tasks.nms import iou
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -177,7 +177,7 @@ def _reasons(
     values = _values(one.name, reference, candidate)
     if not varies(one.name, reference, candidate):
         return output_reasons(one, values, rules)
-    if spec.task != "tensor":
+    if takes_images(spec.task):
         return []
     pairs = list(zip(reference, candidate, strict=True))
     equal = sum(wanted[one.name].shape == seen[one.name].shape for wanted, seen in pairs)

@@ -10,13 +10,13 @@ from ..errors import StepFailed
 from ..formats import REGISTRY
 from ..formats.routes import why_no_route
 from ..records import DeviceFacts, DeviceSpec
-from ..scenario.input_files import TENSOR
 from ..scenario.model import Model
 from ..scenario.plan import Inventory
 from ..steps import datasets
 from ..steps.convert import convert_along
 from ..steps.infer import LoadedArtifact, infer
 from ..steps.jobs import JobLimits, Place, machine_cpus
+from ..tasks import takes_images
 from ..transports import Transport
 from .remote import RemoteTarget
 from .target import LocalTarget, Target
@@ -63,7 +63,7 @@ class FirstRun:
     def _model(self) -> tuple[Model, Path]:
         for model in self._inventory.models.values():
             no_route = why_no_route(model.spec.source, FORMAT, self._inventory.formats)
-            if no_route or model.spec.task == TENSOR:
+            if no_route or not takes_images(model.spec.task):
                 continue
             for folder in model.datasets.values():
                 dataset = datasets.read(folder)

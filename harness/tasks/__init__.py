@@ -33,6 +33,7 @@ __all__ = [
     "Task",
     "number",
     "options_of",
+    "takes_images",
     "unpack",
 ]
 
@@ -42,8 +43,8 @@ class Task(Protocol):
 
     #: name of the metric that scores it, see harness/metrics; empty: none does
     METRIC: str
-    #: names that the model's outputs must have; empty: any
-    OUTPUTS: tuple[str, ...]
+    #: whether its samples are images; else they are tensors, one for each input
+    IMAGES: bool
     #: options of a model that it reads beside its decoder's
     OPTIONS: tuple[str, ...]
 
@@ -83,6 +84,11 @@ REGISTRY: Final[dict[str, Task]] = {
     "semantic-segmentation": semantic_segmentation,
     "tensor": tensor,
 }
+
+
+def takes_images(task: str) -> bool:
+    """Whether the samples of a task's models are images, and not tensors."""
+    return REGISTRY[task].IMAGES
 
 
 def options_of(spec: ModelSpec) -> tuple[str, ...]:

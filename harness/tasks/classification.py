@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRIC = "topk"
-OUTPUTS: tuple[str, ...] = ()
+IMAGES = True
 OPTIONS: tuple[str, ...] = (*inputs.OPTIONS, "top_k", "background", "activation")
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRIC = "coco-map"
-OUTPUTS: tuple[str, ...] = ("boxes", "scores")
+IMAGES = True
 OPTIONS: tuple[str, ...] = (*inputs.OPTIONS, "max_detections", "nms_iou")
 
 

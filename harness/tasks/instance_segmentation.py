@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRIC = detection.METRIC
-OUTPUTS: tuple[str, ...] = (*detection.OUTPUTS, "coeffs", "protos")
+IMAGES = True
 OPTIONS = detection.OPTIONS
 
 

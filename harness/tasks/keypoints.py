@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRIC = "oks"
-OUTPUTS: tuple[str, ...] = ()
+IMAGES = True
 OPTIONS = detection.OPTIONS
 
 

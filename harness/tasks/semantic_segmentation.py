@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRIC = "miou"
-OUTPUTS: tuple[str, ...] = ()
+IMAGES = True
 OPTIONS: tuple[str, ...] = (*inputs.OPTIONS, "class_offset", "activation")
 SHAPES = Output(
     "pixels",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: nothing scores it
 METRIC = ""
-OUTPUTS: tuple[str, ...] = ()
+IMAGES = False
 OPTIONS: tuple[str, ...] = ()
 NOWHERE = Geometry(1, 1, 1.0, 1.0, 0.0, 0.0)
 

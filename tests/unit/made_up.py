@@ -144,7 +144,7 @@ def find_points(outputs: Any, geometry: Any, spec: Any, *, score_threshold: floa
 
 TASK = SimpleNamespace(
     METRIC="counting",
-    OUTPUTS=("points", "scores"),
+    IMAGES=True,
     OPTIONS=("score_threshold",),
     preprocess=lambda image, spec, out=None: letterbox(image, spec.input.size, out),
     check=lambda outputs, spec: None,

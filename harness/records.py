@@ -54,15 +54,6 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
-class OpenTensor:
-    """A tensor as a file declares it; an open dimension has a name, or `?`."""
-
-    name: str
-    shape: Tuple[Union[int, str], ...]
-    dtype: str
-
-
-@dataclass(frozen=True)
 class ModelSpec:
     """A model: which file it is in, and what its tensors mean.
 

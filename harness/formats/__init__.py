@@ -7,7 +7,7 @@ below.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, Final, Optional, Protocol, Sequence
+from typing import Dict, Final, Optional, Protocol, Sequence
 
 from ..records import DeviceFacts, FormatSpec, ModelSpec, Precision
 from . import (
@@ -21,7 +21,7 @@ from . import (
     tflite_runtime,
     torchscript,
 )
-from .engine import Arrays, Engine, Inspected, RuntimeOptions
+from .engine import Arrays, Engine, RuntimeOptions
 from .placement import Profiled
 
 
@@ -62,15 +62,6 @@ REGISTRY: Final[Dict[str, Format]] = {
     "frozen": frozen,
 }
 
-
-#: kinds of files that say themselves what their tensors are
-INSPECTORS: Final[Dict[str, Callable[[Path], Inspected]]] = {
-    "onnx": onnx.inspect,
-    "tflite": tflite.inspect,
-    "savedmodel": savedmodel.inspect,
-    "keras": keras.inspect,
-    "frozen": frozen.inspect,
-}
 
 #: may be named in a scenario; skipped with this reason
 PLANNED: Final[Dict[str, str]] = {

@@ -12,10 +12,8 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
-from ..records import Layout, ModelSpec, OpenTensor, Quantisation, TensorSpec
+from ..records import Layout, ModelSpec, Quantisation, TensorSpec
 
-#: inputs, outputs and metadata of a file
-Inspected = Tuple[Tuple[OpenTensor, ...], Tuple[OpenTensor, ...], Dict[str, str]]
 #: one array for each input, in the model's order
 Arrays = Sequence[np.ndarray]
 

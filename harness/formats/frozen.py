@@ -1,7 +1,7 @@
 """Frozen TensorFlow 1 graphs, `.pb`, run by TensorFlow: the reference of what they become.
 
 Such a graph does not say what its inputs and outputs are: they are in model.yaml, as `name` or
-`name:0`. `inspect` proposes its placeholders, and the nodes that no other node reads.
+`name:0`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Sequence, Tuple
 
-from ..records import Conversion, FormatSpec, ModelSpec, OpenTensor, Precision
+from ..records import Conversion, FormatSpec, ModelSpec, Precision
 from . import tf_function
-from .engine import Inspected
 from .tf_function import Function
 
 #: nodes that produce no output of a model
@@ -87,26 +86,6 @@ def ends(graph: Any) -> Tuple[Sequence[Any], Sequence[Any]]:
     inputs = [node for node in graph.node if node.op == "Placeholder"]
     last = [node for node in graph.node if node.name not in read and node.op not in NO_OUTPUTS]
     return inputs, last
-
-
-def inspect(path: Path) -> Inspected:
-    """The tensors that are probably the inputs and outputs."""
-    import tensorflow as tf
-
-    graph = _graph(path)
-    v1 = tf.compat.v1
-    function = v1.wrap_function(lambda: v1.import_graph_def(graph, name=""), [])
-    inputs, outputs = (
-        tuple(_declared(function.graph.as_graph_element(f"{node.name}:0")) for node in nodes)
-        for nodes in ends(graph)
-    )
-    return inputs, outputs, {"nodes": str(len(graph.node))}
-
-
-def _declared(tensor: Any) -> OpenTensor:
-    sides = tensor.shape.as_list() if tensor.shape.rank is not None else ()
-    shape = tuple("?" if side is None else int(side) for side in sides)
-    return OpenTensor(tensor.name.partition(":")[0], shape, tensor.dtype.name)
 
 
 load, profile = partial(tf_function.load, read), partial(tf_function.profile, read)

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..records import Conversion, FormatSpec, ModelSpec, OpenTensor, Precision
+from ..records import Conversion, FormatSpec, ModelSpec, Precision
 from . import tf_function
-from .engine import Inspected, positions
+from .engine import positions
 from .tf_function import Function
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -95,23 +95,6 @@ def _package(version: str) -> Any:
     import tf_keras
 
     return tf_keras
-
-
-def inspect(path: Path) -> Inspected:
-    """Inputs and outputs as Keras declares them."""
-    network = _network(path)
-    inputs, outputs = (
-        tuple(
-            OpenTensor(
-                _name(one),
-                tuple("?" if side is None else int(side) for side in one.shape),
-                str(getattr(one.dtype, "name", one.dtype)),
-            )
-            for one in tensors
-        )
-        for tensors in (network.inputs, network.outputs)
-    )
-    return inputs, outputs, {"name": str(network.name)}
 
 
 load, profile = partial(tf_function.load, read), partial(tf_function.profile, read)

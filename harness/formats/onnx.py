@@ -12,10 +12,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..records import Conversion, FormatSpec, Layer, ModelSpec, OpenTensor, Precision, TensorSpec
+from ..records import Conversion, FormatSpec, Layer, ModelSpec, Precision, TensorSpec
 from . import source as model_source
 from . import tf_to_onnx
-from .engine import Arrays, Engine, Inspected, RuntimeOptions, declared
+from .engine import Arrays, Engine, RuntimeOptions, declared
 from .feeds import feeds
 from .placement import Profiled, warm_runs
 
@@ -139,26 +139,6 @@ def _quantised(graph: Any) -> Any:
         onnx.save(graph, str(before))
         quantize_dynamic(before, after, weight_type=QuantType.QUInt8)
         return onnx.load(str(after))
-
-
-def inspect(path: Path) -> Inspected:
-    """Inputs and outputs as ONNX Runtime reads them; metadata as exporters write it."""
-    import onnxruntime
-
-    session = _session(path, onnxruntime.SessionOptions())
-    inputs, outputs = (
-        tuple(
-            OpenTensor(
-                tensor.name,
-                tuple(side if isinstance(side, int) else side or "?" for side in tensor.shape),
-                np.dtype(DTYPES.get(_kind(tensor), object)).name,
-            )
-            for tensor in tensors
-        )
-        for tensors in (session.get_inputs(), session.get_outputs())
-    )
-    meta = session.get_modelmeta()
-    return inputs, outputs, {"producer": meta.producer_name, **meta.custom_metadata_map}
 
 
 def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:

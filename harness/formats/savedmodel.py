@@ -10,15 +10,11 @@ from __future__ import annotations
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence
 
-from ..records import Conversion, FormatSpec, ModelSpec, OpenTensor, Precision
+from ..records import Conversion, FormatSpec, ModelSpec, Precision
 from . import frozen, keras, onnx_to_tf, tf_function
-from .engine import Inspected
 from .tf_function import SIGNATURE, Function, argument
-
-#: how TensorFlow names types that numpy names otherwise
-OTHERS = {"string": "object"}
 
 SPEC = FormatSpec(
     name="savedmodel",
@@ -99,38 +95,3 @@ def _keys(keys: Sequence[str], names: Sequence[str]) -> List[str]:
         return list(keys)
     found = [next((key for key in keys if key in (name, argument(name))), "") for name in names]
     return found if sorted(found) == sorted(keys) else []
-
-
-def inspect(path: Path) -> Inspected:
-    """The serving signature's tensors; every signature is in the metadata. Nothing is run."""
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    graph = SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs[0]
-    known = {
-        name: (_tensors(one.inputs), _tensors(one.outputs))
-        for name, one in sorted(graph.signature_def.items())
-        if not name.startswith("__saved_model")  # TensorFlow's own, to initialise it
-    }
-    if not known:
-        raise ValueError("the SavedModel has no signature: save it with `signatures=`")
-    inputs, outputs = known.get(SIGNATURE) or next(iter(known.values()))
-    said = {f"signature {name}": described(*tensors) for name, tensors in known.items()}
-    return inputs, outputs, {"tensorflow": graph.meta_info_def.tensorflow_version, **said}
-
-
-def described(inputs: Sequence[OpenTensor], outputs: Sequence[OpenTensor]) -> str:
-    """`images float32 (1, 3, 320, 320) to boxes, scores`."""
-    told = [f"{one.name} {one.dtype} ({', '.join(map(str, one.shape))})" for one in inputs]
-    return f"{', '.join(told)} to {', '.join(one.name for one in outputs)}"
-
-
-def _tensors(infos: Any) -> Tuple[OpenTensor, ...]:
-    """By name: the file has no order of them."""
-    from tensorflow import dtypes
-
-    found: List[OpenTensor] = []
-    for name, info in sorted(infos.items()):
-        sides = tuple(int(dim.size) if dim.size >= 0 else "?" for dim in info.tensor_shape.dim)
-        kind = dtypes.as_dtype(info.dtype).name
-        found.append(OpenTensor(name, sides, OTHERS.get(kind, kind)))
-    return tuple(found)

@@ -16,7 +16,6 @@ from ..records import (
     FormatSpec,
     Layer,
     ModelSpec,
-    OpenTensor,
     Precision,
     Quantisation,
     TensorSpec,
@@ -27,7 +26,6 @@ from . import source as model_source
 from .engine import (
     Arrays,
     Engine,
-    Inspected,
     RuntimeOptions,
     check_count,
     declared,
@@ -142,25 +140,6 @@ def _quantise(path: Path, precision: Precision) -> None:
             algorithm_key="float_casting",
         )
     worker.quantize().export_model(str(path), overwrite=True)
-
-
-def inspect(path: Path) -> Inspected:
-    """Inputs and outputs as LiteRT reads them; a dimension that may vary is open."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(path))
-    inputs, outputs = (
-        tuple(
-            OpenTensor(
-                detail["name"],
-                tuple("?" if side < 0 else int(side) for side in detail["shape_signature"]),
-                np.dtype(detail["dtype"]).name,
-            )
-            for detail in details
-        )
-        for details in (interpreter.get_input_details(), interpreter.get_output_details())
-    )
-    return inputs, outputs, {}
 
 
 def load(path: Path, model: ModelSpec, options: RuntimeOptions) -> Engine:

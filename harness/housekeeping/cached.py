@@ -19,7 +19,6 @@ KINDS: Final = {
     "outputs": "outputs for parity",
     "predict": "predictions",
     "profile": "layer profiles",
-    "inspect": "what model files declare",
     "passes": "passes over images in progress",
     "packs": "decoded images",
     "bundles": "runtimes for devices",

@@ -12,7 +12,6 @@ from ..records import (
     Arrivals,
     DeviceState,
     ModelSpec,
-    OpenTensor,
     PhaseMemory,
     Placement,
     Precision,
@@ -20,7 +19,7 @@ from ..records import (
 
 VERSION = 2
 
-Mode = Literal["convert", "inspect", "outputs", "predict", "profile", "passes", "trial"]
+Mode = Literal["convert", "outputs", "predict", "profile", "passes", "trial"]
 
 
 @dataclass(frozen=True)
@@ -139,19 +138,6 @@ class TrialAnswer:
     boot_offset_s: float = 0.0
     #: outputs that the runtime allocates in each run, since their shape is known only then
     unbound: Tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """`result.json` of an inspection: a file's tensors and what its author wrote into it.
-
-    An open dimension of a shape has the name that the file gives it, or `?`.
-    """
-
-    inputs: Tuple[OpenTensor, ...]
-    outputs: Tuple[OpenTensor, ...]
-    metadata: Dict[str, str]
-    runtime_version: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..serial import dumps
 from ..tasks import pack as packs
 from ..tasks.options import number
 from . import samples
-from .job import Answer, Inspection, Job
+from .job import Answer, Job
 from .profile import profile
 from .threads import keep_to
 from .trial import trial
@@ -27,12 +27,6 @@ def convert(job: Job, folder: Path, event: Callable[..., None], started_ns: int)
     module = formats.REGISTRY[job.format]
     module.convert(job.model, Path(job.source), job.precision, Path(job.artifact))
     return Answer(_since(started_ns), runtime_version(job))
-
-
-def inspect(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Inspection:
-    """What the file `job.artifact` declares, as its runtime reads it."""
-    inputs, outputs, metadata = formats.INSPECTORS[job.format](Path(job.artifact))
-    return Inspection(inputs, outputs, metadata, runtime_version(job))
 
 
 def outputs(job: Job, folder: Path, event: Callable[..., None], started_ns: int) -> Answer:
@@ -122,7 +116,6 @@ def _since(started_ns: int) -> float:
 
 MODES: Dict[str, Callable[..., Any]] = {
     "convert": convert,
-    "inspect": inspect,
     "outputs": outputs,
     "predict": predict,
     "profile": profile,

@@ -9,9 +9,8 @@ import pytest
 
 from harness.formats.frozen import ends, tensor_name
 from harness.formats.onnx_to_tf import turn
-from harness.formats.savedmodel import described
 from harness.formats.tf_function import argument, layers_of, named
-from harness.records import Layer, ModelSpec, OpenTensor, TensorSpec
+from harness.records import Layer, ModelSpec, TensorSpec
 
 MODEL = ModelSpec(
     "card",
@@ -73,12 +72,6 @@ def test_a_layer_is_an_operator_of_the_trace_with_its_mean_time() -> None:
         Layer("net/conv", "Conv2D", "CPU", 3.0),
         Layer("net/mul", "Mul", "CPU", 0.5),
     )
-
-
-def test_a_signature_is_shown_in_one_line() -> None:
-    inputs = [OpenTensor("images", ("?", 3, 8, 8), "float32")]
-    outputs = [OpenTensor("boxes", (1, 4), "float32"), OpenTensor("scores", (1,), "float32")]
-    assert described(inputs, outputs) == "images float32 (?, 3, 8, 8) to boxes, scores"
 
 
 def test_inputs_and_outputs_of_a_frozen_graph_are_proposed_from_its_ends() -> None:

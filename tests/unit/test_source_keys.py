@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -86,17 +87,25 @@ def test_a_pipe_in_the_folder_is_not_read(model: Path) -> None:
     source_sha256(model)
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root reads all")
-def test_a_file_that_cannot_be_read_is_named(model: Path) -> None:
-    (model / "vocabulary.txt").chmod(0)
+def test_a_file_that_cannot_be_read_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for any user but root."""
+
+    def refused(path: Path) -> str:
+        if path.name == "vocabulary.txt":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return "0"
+
+    monkeypatch.setattr("harness.cache.file_sha256", refused)
     with pytest.raises(BenchError, match=r"vocabulary\.txt: Permission denied"):
         source_sha256(model)
 
 
 def test_a_file_is_hashed_once_in_a_process(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source_sha256(model)
-    monkeypatch.setattr("harness.payload.file_sha256", lambda path: pytest.fail("again"))
-    source_sha256(model)
+    before = source_sha256(model)
+    monkeypatch.setattr("harness.cache.file_sha256", lambda path: "read again")
+    assert source_sha256(model) == before
+    (model / "vocabulary.txt").write_text("other words")
+    assert source_sha256(model) != before
 
 
 # ---- keys ----------------------------------------------------------------------------------------
